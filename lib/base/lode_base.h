@@ -28,6 +28,23 @@
 	for (uint64_t lode_bits_ = (mask); lode_bits_ &&                                           \
 		((i) = (unsigned)__builtin_ctzll(lode_bits_), 1); lode_bits_ &= lode_bits_ - 1)
 
+/* ---- the traffic classes, in the order of every table; names in class.c ---- */
+
+enum lode_class {
+	LODE_GAMING,
+	LODE_VOIP,
+	LODE_STREAMING,
+	LODE_BULK,
+	LODE_WEB,
+	LODE_MANAGEMENT, /* the appliances' own traffic over lode0; not for LAN packets */
+	LODE_N_CLASSES,
+};
+
+/* Lower-case name as written in YAML, counters and JSON. */
+const char *lode_class_name(enum lode_class cls);
+/* The class of that name, or -EINVAL. */
+int lode_class_by_name(const char *name);
+
 /* ---- errors: a code for the caller, a sentence for the person ---- */
 
 /* The sentence says what, where, what is allowed and what was found. */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lode_config.h"
+
+#include <arpa/inet.h>
+
+static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+bool lode_ip_is_v4(const struct lode_ip *ip)
+{
+	return !memcmp(ip->b, v4_mapped, sizeof(v4_mapped));
+}
+
+bool lode_ip_is_none(const struct lode_ip *ip)
+{
+	static const struct lode_ip none;
+	return !memcmp(ip, &none, sizeof(none));
+}
+
+struct lode_ip lode_ip_from_v4_be(uint32_t addr_be)
+{
+	struct lode_ip ip;
+	memcpy(ip.b, v4_mapped, sizeof(v4_mapped));
+	memcpy(ip.b + 12, &addr_be, sizeof(addr_be));
+	return ip;
+}
+
+uint32_t lode_ip_v4_be(const struct lode_ip *ip)
+{
+	uint32_t addr_be;
+	memcpy(&addr_be, ip->b + 12, sizeof(addr_be));
+	return addr_be;
+}
+
+int lode_ip_parse(const char *text, struct lode_ip *ip)
+{
+	struct in_addr v4;
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		*ip = lode_ip_from_v4_be(v4.s_addr);
+		return 0;
+	}
+	return inet_pton(AF_INET6, text, ip->b) == 1 ? 0 : -EINVAL;
+}
+
+const char *lode_ip_format(const struct lode_ip *ip, char *text)
+{
+	if (lode_ip_is_v4(ip))
+		return inet_ntop(AF_INET, ip->b + 12, text, INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, ip->b, text, INET6_ADDRSTRLEN);
+}
