@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control: the control lcore's work without I/O. It owns the peers (handshakes, keys, paths), decides per
+ * (peer, class) which paths may be used, divides port rates over peers, and builds the snapshots that
+ * workers read. One thread calls it (the control lcore, or the simulator); lode_control_prepare may run on
+ * any thread. Times are ns of the same monotonic clock as the workers'. */
+#pragma once
+
+#include "lode_base.h"
+#include "lode_config.h"
+#include "lode_snapshot.h"
+#include "lode_worker.h"
+
+struct lode_control;
+struct lode_prepared; /* a checked configuration with its routes and rules built */
+
+struct lode_control_params {
+	struct lode_shared *shared; /* outlives the control object */
+	uint8_t private_key[LODE_KEY_BYTES];
+	uint64_t seed; /* of timers' jitter */
+	unsigned n_workers;
+	const struct lode_worker_rings *rings[LODE_WORKERS_MAX];
+	void *ctx; /* for the callbacks */
+	/* Secure random bytes (the simulator gives seeded ones). */
+	void (*random)(void *ctx, void *buf, size_t len);
+	/* Handshake counter that must never be used again, also after a restart: keep it before returning.
+	 * Called with a block reserved ahead, so seldom. 0 or -errno (then no handshake is started). */
+	int (*save_counter)(void *ctx, uint64_t counter);
+	uint64_t counter; /* the last one saved; 0 at the very first start */
+	/* One line for the log, rate-limited by the receiver. */
+	void (*log)(void *ctx, enum lode_log_level level, const char *text);
+};
+
+/* ---- configuration ---- */
+
+/* Checks, and builds routes and rules (this takes ms: not on the control lcore when it has peers to serve).
+ * Takes the configuration; on error it is freed and *out NULL. */
+int lode_control_prepare(
+	struct lode_config *config, struct lode_prepared **out, struct lode_err *err);
+void lode_control_prepared_free(struct lode_prepared *p);
+
+/* Takes prepared. NULL: err says why. */
+struct lode_control *lode_control_new(const struct lode_control_params *params,
+	struct lode_prepared *prepared, uint64_t now_ns, struct lode_err *err);
+/* Workers must have stopped. */
+void lode_control_free(struct lode_control *c);
+/* Changes to the new configuration in one snapshot, or leaves everything as it was: -EBUSY when a key needs
+ * a restart. Takes prepared in both cases. */
+int lode_control_apply(struct lode_control *c, struct lode_prepared *prepared, uint64_t now_ns,
+	struct lode_err *err);
+const struct lode_config *lode_control_config(const struct lode_control *c);
+
+/* ---- what the kernel tells (netlink, link states, DHCP) ---- */
+
+void lode_control_set_port(struct lode_control *c, unsigned port_idx, const uint8_t mac[6],
+	uint16_t mtu_bytes, bool up);
+/* The box's addresses on a port, in place of those of the configuration (DHCP), and its next hops (none:
+ * those of the configuration, else on-link). */
+void lode_control_set_addrs(struct lode_control *c, unsigned port_idx,
+	const struct lode_prefix *addrs, unsigned n, const struct lode_ip *gateway4,
+	const struct lode_ip *gateway6);
+/* valid = 0: the neighbour failed. */
+void lode_control_set_neighbour(struct lode_control *c, const struct lode_neighbour *neighbour);
+
+/* ---- the loop ---- */
+
+/* Reads the workers' rings and the lanes' summaries, drives the peers, publishes a snapshot when something
+ * changed. Returns when it wants to be called next; handshakes wait in rings until then, so call it at
+ * least every 10 ms. */
+uint64_t lode_control_poll(struct lode_control *c, uint64_t now_ns);
+/* Serial of the newest published snapshot. */
+uint64_t lode_control_serial(const struct lode_control *c);
+/* Every worker has seen `serial` or a newer one (RCU grace period): frees what is older. */
+void lode_control_reclaim(struct lode_control *c, uint64_t serial);
+
+/* ---- status, as plain structs for telemetry and lodectl ---- */
+
+struct lode_path_status {
+	char name[LODE_NAME_MAX]; /* of the link */
+	uint8_t path, port_idx;
+	uint8_t state; /* enum lode_path_state */
+	struct lode_endpoint local, remote;
+	uint32_t rtt_us, rtt_min_us, jitter_us, owd_us, loss_ppm;
+	uint32_t tx_kbps, rx_kbps, pacing_kbps,
+		share_kbps; /* sent, received, allowed by controller, by port */
+	uint32_t mtu_bytes;
+	uint64_t last_rx_ns, tx_pkts, rx_pkts, tx_bytes, rx_bytes, lost_pkts;
+};
+
+struct lode_peer_status {
+	char name[LODE_NAME_MAX];
+	uint8_t peer_idx;
+	bool established, initiator;
+	uint64_t established_ns; /* of the running session */
+	uint64_t n_handshakes, n_failed_handshakes;
+	uint8_t n_paths;
+	struct lode_path_status paths[LODE_LINKS_MAX];
+	union lode_choice choice[LODE_N_CLASSES];
+};
+
+#define LODE_CONTROL_COUNTERS(X)                                                        \
+	X(snapshots, count, LODE_INFO, "snapshots published")                           \
+	X(handshakes, count, LODE_INFO, "sessions established")                         \
+	X(handshakes_refused, count, LODE_WARN, "handshake datagrams refused")          \
+	X(failovers, count, LODE_WARN, "path choices changed because a path failed")    \
+	X(failbacks, count, LODE_INFO, "path choices moved back after recovery")        \
+	X(roams, count, LODE_INFO, "remote addresses changed by authenticated packets") \
+	X(applies, count, LODE_INFO, "configurations applied")                          \
+	X(applies_refused, count, LODE_WARN, "configurations refused")
+LODE_COUNTER_STRUCT(lode_control_counters, LODE_CONTROL_COUNTERS);
+extern const struct lode_counter_desc lode_control_counter_descs[];
+extern const unsigned lode_control_n_counters;
+const struct lode_control_counters *lode_control_counters(const struct lode_control *c);
+
+/* -ENOENT: no such peer. */
+int lode_control_peer_status(const struct lode_control *c, unsigned peer_idx, uint64_t now_ns,
+	struct lode_peer_status *out);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* worker: one data lcore's packet work without I/O. Frames from the LAN are parsed, routed, given a flow
+ * and a class and handed to the lane of their peer; datagrams from the WAN find their session and its lane;
+ * what lanes release is routed again. It owns the flow table, the pools that its lanes share, the frames
+ * waiting for a neighbour and one transmit queue per port. One thread drives a worker (its lcore, or the
+ * simulator); functions that other threads may call say so. Times are ns of the caller's monotonic clock.
+ * Nothing here reads a clock, takes a lock or allocates after lode_worker_new. */
+#pragma once
+
+#include "lode_base.h"
+#include "lode_lane.h"
+#include "lode_snapshot.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct rte_ring;
+struct lode_worker;
+
+/* ---- what travels between a worker and other threads, over SP/SC rings ---- */
+
+#define LODE_DATAGRAM_MAX 1232 /* payload bytes: largest handshake message that any path carries */
+
+/* A UDP payload that is not a lane's business: handshakes and cookies. */
+struct lode_datagram {
+	uint64_t rx_ns;
+	struct lode_ip local, remote;
+	uint16_t local_port, remote_port; /* host order */
+	uint16_t len;
+	uint8_t port_idx;
+	uint8_t data[LODE_DATAGRAM_MAX];
+};
+
+/* An address whose MAC address a frame is waiting for. */
+struct lode_resolve {
+	struct lode_ip ip;
+	uint8_t port_idx;
+};
+
+/* A traced packet at one point of its way. */
+enum lode_trace_point {
+	LODE_TRACE_LAN_RX,
+	LODE_TRACE_CLASSIFIED,
+	LODE_TRACE_DELIVER,
+	LODE_TRACE_TX,
+	LODE_TRACE_EXCEPTION,
+	LODE_TRACE_DROP,
+};
+struct lode_trace_record {
+	uint64_t now_ns;
+	uint32_t packet; /* counts traced packets; records of one packet share it */
+	uint8_t point, port_idx, cls, protocol;
+	uint16_t len_bytes, sport, dport;
+	struct lode_ip src, dst;
+	const char *detail; /* static text: drop reason or where it went */
+};
+/* What to trace: all zero fields match everything. Both directions of a 5-tuple match. */
+struct lode_trace_filter {
+	struct lode_ip src, dst;
+	uint16_t sport, dport;
+	uint8_t protocol;
+};
+
+/* Records: struct lode_datagram, _datagram, _resolve, _trace_record. They live as long as the worker. */
+struct lode_worker_rings {
+	struct lode_ring *to_control;	/* worker -> control lcore; lossy */
+	struct lode_ring *from_control; /* control lcore -> worker: datagrams to send */
+	struct lode_ring *resolve; /* worker -> exception thread; lossy, asked again while needed */
+	struct lode_ring *trace;   /* worker -> whoever asked for the trace; lossy */
+};
+
+/* ---- life ---- */
+
+struct lode_worker_params {
+	const char *name; /* unique in the process: names the hash table */
+	unsigned worker_idx, n_workers;
+	int socket_id; /* NUMA node of its memory, SOCKET_ID_ANY */
+	struct rte_mempool
+		*pool; /* private area >= sizeof(struct lode_pkt), single-segment buffers */
+	struct lode_shared *shared;
+	uint32_t n_flows; /* size of the flow table */
+	uint64_t seed;	  /* of hash keys and random numbers of this worker */
+	/* handoff[i]: SP/SC ring of mbufs to worker i, whose own index is NULL; and from worker i. */
+	struct rte_ring *handoff_to[LODE_WORKERS_MAX], *handoff_from[LODE_WORKERS_MAX];
+};
+
+/* NULL with a sentence in err when memory is short. */
+struct lode_worker *lode_worker_new(const struct lode_worker_params *params, struct lode_err *err);
+/* Frees every packet it holds, transmit queues included. */
+void lode_worker_free(struct lode_worker *w);
+/* Packet buffers that one worker with this flow table may hold at once, transmit queues included. */
+uint32_t lode_worker_quota_pkts(uint32_t n_flows);
+
+/* ---- packets; each call consumes its mbufs; n <= 64 ---- */
+
+/* Frames received on a LAN port. On LODE_HOST_PORT (lode0, a TUN device) data starts at the IP header. */
+void lode_worker_lan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
+	unsigned n, uint64_t now_ns);
+/* Frames received on a WAN port. */
+void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
+	unsigned n, uint64_t now_ns);
+/* Hand-off rings, control's datagrams, due lanes, timers, flow expiry. Reads the snapshot: call it once
+ * per loop. Returns when it wants to be called next. */
+uint64_t lode_worker_poll(struct lode_worker *w, uint64_t now_ns);
+
+/* Frames to transmit on that port (index of the configuration, or LODE_HOST_PORT). The caller sends from
+ * the front, moves what is left to the front and sets n; a full queue stops lanes, it never drops. */
+struct lode_txq *lode_worker_tx(struct lode_worker *w, unsigned port_idx);
+/* Frames for the kernel's mirror of that port; drained like the above, drops when full (counted). */
+struct lode_txq *lode_worker_mirror(struct lode_worker *w, unsigned port_idx);
+
+const struct lode_worker_rings *lode_worker_rings(struct lode_worker *w);
+/* Serial of the snapshot it works with; any thread. */
+uint64_t lode_worker_serial(const struct lode_worker *w);
+/* Traces the next n_packets that match; any thread, last caller wins. */
+void lode_worker_trace(
+	struct lode_worker *w, const struct lode_trace_filter *filter, uint32_t n_packets);
+
+/* ---- counters; any thread reads them with lode_counter_read ---- */
+
+#define LODE_WORKER_COUNTERS(X)                                                                    \
+	X(lan_rx, packets, LODE_INFO, "frames received on LAN ports and lode0")                    \
+	X(lan_rx_bytes, bytes, LODE_INFO, "their bytes")                                           \
+	X(wan_rx, packets, LODE_INFO, "frames received on WAN ports")                              \
+	X(wan_rx_bytes, bytes, LODE_INFO, "their bytes")                                           \
+	X(to_lane, packets, LODE_INFO, "packets handed to lanes for sending")                      \
+	X(from_lane, packets, LODE_INFO, "datagrams handed to lanes for opening")                  \
+	X(delivered, packets, LODE_INFO, "packets released by lanes")                              \
+	X(lan_tx, packets, LODE_INFO, "packets put out on LAN ports")                              \
+	X(lan_tx_bytes, bytes, LODE_INFO, "their bytes")                                           \
+	X(host_tx, packets, LODE_INFO, "packets put out on lode0")                                 \
+	X(transit, packets, LODE_INFO, "packets from one peer to another")                         \
+	X(local_forward, packets, LODE_INFO, "packets between LAN ports")                          \
+	X(exception, packets, LODE_INFO, "frames given to the kernel's mirrors")                   \
+	X(handoff, packets, LODE_INFO, "packets moved to the worker that owns their lane")         \
+	X(icmp_sent, packets, LODE_INFO, "ICMP errors sent to LAN hosts")                          \
+	X(mss_clamped, packets, LODE_INFO, "TCP handshakes whose MSS was lowered")                 \
+	X(flows_new, flows, LODE_INFO, "flows that entered the table")                             \
+	X(flows_expired, flows, LODE_INFO, "flows that left it")                                   \
+	X(flow_table_full, packets, LODE_WARN, "packets without a flow entry: the table was full") \
+	X(linearised, packets, LODE_WARN, "frames in several segments, copied into one")           \
+	X(control_rx, packets, LODE_INFO, "handshake datagrams given to control")                  \
+	X(control_tx, packets, LODE_INFO, "datagrams sent for control")                            \
+	LODE_WORKER_DROPS(X)
+
+/* Every way a worker loses a packet. */
+#define LODE_WORKER_DROPS(X)                                                                      \
+	X(drop_malformed, packets, LODE_INFO, "headers that contradict the frame's length")       \
+	X(drop_too_long, packets, LODE_WARN, "frames that no single buffer holds")                \
+	X(drop_vlan, packets, LODE_INFO, "802.1Q id that the port does not carry")                \
+	X(drop_not_ours, packets, LODE_INFO, "unicast frames for another MAC address")            \
+	X(drop_spoofed, packets, LODE_INFO, "source addresses that no host may use")              \
+	X(drop_ttl, packets, LODE_INFO, "time to live used up")                                   \
+	X(drop_no_route, packets, LODE_WARN, "no peer, LAN or default owns the destination")      \
+	X(drop_no_session, packets, LODE_WARN, "the peer has no session yet")                     \
+	X(drop_too_big, packets, LODE_INFO, "do-not-fragment and longer than the next hop takes") \
+	X(drop_checksum, packets, LODE_INFO, "wrong IPv4 header or outer UDP checksum")           \
+	X(drop_outer_malformed, packets, LODE_INFO, "datagrams too short for our header")         \
+	X(drop_unknown_session, packets, LODE_INFO, "session index that we never gave")           \
+	X(drop_unknown_path, packets, LODE_INFO, "path that the session does not have")           \
+	X(drop_control_full, packets, LODE_WARN, "handshakes: the ring to control was full")      \
+	X(drop_neighbour, packets, LODE_WARN, "the neighbour did not answer, or too many waited") \
+	X(drop_tx_full, packets, LODE_WARN, "a transmit queue was full")                          \
+	X(drop_mirror_full, packets, LODE_WARN, "the queue to the kernel's mirror was full")      \
+	X(drop_handoff_full, packets, LODE_WARN, "the ring to the owning worker was full")        \
+	X(drop_no_mbuf, packets, LODE_WARN, "the packet pool was empty")                          \
+	X(drop_port_down, packets, LODE_WARN, "the route leads to a port that is down")           \
+	X(drop_hop_limit, packets, LODE_WARN,                                                     \
+		"transit packets that went from peer to peer too often")
+
+LODE_COUNTER_STRUCT(lode_worker_counters, LODE_WORKER_COUNTERS);
+extern const struct lode_counter_desc lode_worker_counter_descs[];
+extern const unsigned lode_worker_n_counters;
+const struct lode_worker_counters *lode_worker_counters(const struct lode_worker *w);
+/* The lane of that peer, NULL if this worker serves none; for its counters (any thread reads those). */
+const struct lode_lane *lode_worker_lane(const struct lode_worker *w, unsigned peer_idx);
+/* Flows in the table now; any thread. */
+uint32_t lode_worker_n_flows(const struct lode_worker *w);
