@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 #define LODE_NS_PER_S	  1000000000ull
 #define LODE_NEVER_NS	  UINT64_MAX /* a next_due_ns that never comes */
 #define LODE_CACHE_LINE	  64
+#define LODE_NAME_MAX	  32 /* bytes with the NUL: names of ports, peers, links, rules */
 #define LODE_CACHE_ALIGNED __attribute__((aligned(LODE_CACHE_LINE)))
 #define LODE_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define LODE_MIN(a, b)	  ((a) < (b) ? (a) : (b))
@@ -117,6 +119,27 @@ static inline void lode_store_le64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the loads and stores assume this");
+
+/* ---- addresses ---- */
+
+/* An IPv4 or IPv6 address; IPv4 sits in the last 4 bytes as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that one
+ * comparison serves both. All zero: none. */
+struct lode_ip {
+	uint8_t b[16];
+};
+bool lode_ip_is_v4(const struct lode_ip *ip);
+bool lode_ip_is_none(const struct lode_ip *ip);
+struct lode_ip lode_ip_from_v4_be(uint32_t addr_be);
+uint32_t lode_ip_v4_be(const struct lode_ip *ip);
+int lode_ip_parse(const char *text, struct lode_ip *ip);
+/* Writes at most INET6_ADDRSTRLEN bytes; returns text. */
+const char *lode_ip_format(const struct lode_ip *ip, char *text);
+
+struct lode_endpoint {
+	struct lode_ip ip;
+	uint16_t port; /* host order */
+};
+bool lode_endpoint_equal(const struct lode_endpoint *a, const struct lode_endpoint *b);
 
 /* ---- random numbers: xoshiro256** 1.0 (Blackman and Vigna), seeded by splitmix64 ---- */
 

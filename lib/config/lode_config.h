@@ -8,9 +8,6 @@
 
 #include "lode_base.h"
 
-#include <netinet/in.h>
-
-#define LODE_NAME_MAX	   32 /* bytes with the NUL: names of ports, peers, links, rules */
 #define LODE_DEVICE_MAX	   64
 #define LODE_PATH_MAX	   256
 #define LODE_LAN_PORTS_MAX 4
@@ -24,26 +21,9 @@
 #define LODE_ADDRS_MAX	   4
 #define LODE_KEY_BYTES	   32
 
-/* An IPv4 or IPv6 address; IPv4 sits in the last 4 bytes as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that one
- * comparison serves both. All zero: none. */
-struct lode_ip {
-	uint8_t b[16];
-};
-bool lode_ip_is_v4(const struct lode_ip *ip);
-bool lode_ip_is_none(const struct lode_ip *ip);
-struct lode_ip lode_ip_from_v4_be(uint32_t addr_be);
-uint32_t lode_ip_v4_be(const struct lode_ip *ip);
-int lode_ip_parse(const char *text, struct lode_ip *ip);
-/* Writes at most INET6_ADDRSTRLEN bytes; returns text. */
-const char *lode_ip_format(const struct lode_ip *ip, char *text);
-
 struct lode_prefix {
 	struct lode_ip ip;
 	uint8_t len; /* 0..128; an IPv4 /24 is stored as 120 */
-};
-struct lode_endpoint {
-	struct lode_ip ip;
-	uint16_t port; /* host order */
 };
 
 enum lode_port_role { LODE_PORT_LAN, LODE_PORT_WAN };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lode_config.h"
+#include "lode_base.h"
 
 #include <arpa/inet.h>
 
@@ -46,4 +46,9 @@ const char *lode_ip_format(const struct lode_ip *ip, char *text)
 	if (lode_ip_is_v4(ip))
 		return inet_ntop(AF_INET, ip->b + 12, text, INET6_ADDRSTRLEN);
 	return inet_ntop(AF_INET6, ip->b, text, INET6_ADDRSTRLEN);
+}
+
+bool lode_endpoint_equal(const struct lode_endpoint *a, const struct lode_endpoint *b)
+{
+	return a->port == b->port && !memcmp(&a->ip, &b->ip, sizeof(a->ip));
 }
