@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <criterion/criterion.h>
+
+#include "lode_package.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static void make_dir(void)
+{
+	strcpy(dir, "/tmp/lode-package-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+}
+
+static void remove_dir(void)
+{
+	char cmd[128];
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
+	cr_assert_eq(system(cmd), 0);
+}
+
+static const char *in_dir(const char *name)
+{
+	static char path[160];
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static void write_file(const char *name, const void *data, size_t n)
+{
+	FILE *f = fopen(in_dir(name), "wb");
+	cr_assert_not_null(f);
+	cr_assert_eq(fwrite(data, 1, n, f), n);
+	fclose(f);
+}
+
+/* One F32 tensor `name` of n elements. */
+static void write_tensor(const char *file, const char *name, uint64_t n)
+{
+	float *values = calloc(n, sizeof(float));
+	struct lode_tensor_out t = {name, LODE_F32, 1, {n}, values};
+	uint8_t *image;
+	size_t n_bytes;
+	cr_assert_eq(lode_safetensors_write(&t, 1, NULL, 0, &image, &n_bytes, NULL), 0);
+	write_file(file, image, n_bytes);
+	free(image);
+	free(values);
+}
+
+TestSuite(open, .init = make_dir, .fini = remove_dir);
+
+Test(open, a_folder_with_shards_and_other_files)
+{
+	struct lode_package pkg;
+	struct lode_err err;
+	write_tensor("model-2.safetensors", "b", 3);
+	write_tensor("model-1.safetensors", "a", 2);
+	write_file("tokenizer.json", "{}", 2);
+	write_file("empty", "", 0);
+	write_file(".hidden", "x", 1);
+	cr_assert_eq(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), 0, "%s", err.msg);
+	cr_assert_eq(pkg.n_files, 4);
+	cr_assert_str_eq(pkg.files[0].name, "empty");
+	cr_assert_eq(pkg.files[0].n_extents, 0);
+	cr_assert_eq(lode_package_tensor(&pkg, "a")->file_idx, 1);
+	cr_assert_eq(lode_package_tensor(&pkg, "b")->file_idx, 2);
+	cr_assert_eq(pkg.files[3].n_extents, 1);
+	uint64_t covered = 0, total = 0;
+	for (size_t i = 0; i < pkg.n_extents; i++)
+		covered += pkg.extents[i].n_bytes;
+	for (uint32_t i = 0; i < pkg.n_files; i++)
+		total += pkg.files[i].n_bytes;
+	cr_assert_eq(covered, total);
+	lode_package_close(&pkg);
+}
+
+Test(open, only_plain_files)
+{
+	struct lode_package pkg;
+	struct lode_err err;
+	write_tensor("a.safetensors", "a", 2);
+	cr_assert_eq(symlink("a.safetensors", in_dir("b.safetensors")), 0);
+	cr_assert_eq(lode_package_open(&pkg, in_dir("b.safetensors"), &lode_limits_delivery, &err),
+		-ELOOP);
+	lode_package_close(&pkg);
+	cr_assert_lt(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), 0);
+	lode_package_close(&pkg);
+	unlink(in_dir("b.safetensors"));
+	mkdir(in_dir("folder"), 0700);
+	cr_assert_eq(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), -EPERM);
+	cr_assert_not_null(strstr(err.msg, "'folder'"));
+	lode_package_close(&pkg);
+	rmdir(in_dir("folder"));
+	write_file("with space", "x", 1);
+	cr_assert_eq(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), -EPERM);
+	lode_package_close(&pkg);
+	cr_assert_eq(
+		lode_package_open(&pkg, in_dir("absent"), &lode_limits_delivery, &err), -ENOENT);
+	lode_package_close(&pkg);
+}
+
+Test(open, tensors_across_2_and_4_gib)
+{
+	static const uint64_t sizes[] = {
+		0x7ffffffc, 0x80000000, 0xfffffffc, 0x100000000, 0x140000004};
+	for (size_t i = 0; i < LODE_ARRAY_LEN(sizes); i++) {
+		char header[300];
+		uint64_t half = sizes[i] / 2, n_header;
+		n_header = (uint64_t)snprintf(header, sizeof(header),
+			"{\"a\":{\"dtype\":\"U8\",\"shape\":[2,%llu],\"data_offsets\":[0,%llu]},"
+			"\"b\":{\"dtype\":\"I8\",\"shape\":[5],\"data_offsets\":[%llu,%llu]}}",
+			(unsigned long long)half, (unsigned long long)(2 * half),
+			(unsigned long long)(2 * half), (unsigned long long)(2 * half + 5));
+		write_file("big.safetensors", &n_header, 8);
+		int fd = open(in_dir("big.safetensors"), O_WRONLY | O_APPEND);
+		cr_assert_eq(write(fd, header, n_header), (ssize_t)n_header);
+		cr_assert_eq(ftruncate(fd, (off_t)(8 + n_header + 2 * half + 5)), 0);
+		close(fd);
+		struct lode_package pkg;
+		struct lode_err err;
+		cr_assert_eq(lode_package_open(
+				     &pkg, in_dir("big.safetensors"), &lode_limits_delivery, &err),
+			0, "%s", err.msg);
+		cr_assert_eq(lode_package_tensor(&pkg, "a")->cols, half);
+		cr_assert_eq(lode_package_tensor(&pkg, "a")->rows, 2);
+		cr_assert_eq(lode_package_tensor(&pkg, "b")->offset_bytes, 8 + n_header + 2 * half);
+		cr_assert_eq(lode_extent_data(&pkg, lode_package_tensor(&pkg, "b"))[4], 0);
+		lode_package_close(&pkg);
+	}
+}
