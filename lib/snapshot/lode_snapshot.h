@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* snapshot: the immutable view that workers read, and the small tables of atomic words beside it. The
+ * control lcore fills a struct lode_snapshot, publishes its pointer (release) and frees the old one
+ * after an RCU grace period: workers read the pointer once per loop (acquire) and never write through
+ * it. Peer views, route tables and neighbour tables are shared between snapshots; their reference
+ * counts are touched by the control lcore only. The words in struct lode_shared change between
+ * snapshots; each says who writes it and who reads it. No DPDK here: bytes and structs. */
+#pragma once
+
+#include "lode_base.h"
+#include "lode_config.h"
+
+struct lode_aead_key; /* of wire */
+
+#define LODE_LANES_MAX 8
+#define LODE_HOST_PORT LODE_PORTS_MAX /* index of lode0, behind the ports of the configuration */
+#define LODE_ALL_PORTS (LODE_PORTS_MAX + 1)
+#define LODE_EPOCHS    3 /* previous, current, next; a key phase p lives in slot p % 3 */
+#define LODE_NO_PATH   0xff
+
+/* ---- peers ---- */
+
+/* One way to a peer: our port and address, its address and ports. */
+struct lode_path_view {
+	bool valid;
+	uint8_t port_idx;
+	struct lode_ip local, remote;	      /* remote none: not known yet, receive only */
+	uint16_t local_port;		      /* of worker 0; worker w sends from local_port + w */
+	uint16_t remote_port[LODE_LANES_MAX]; /* where the peer wants each lane */
+	uint8_t dst_mac[6]; /* next hop; all zero: unresolved, nothing can be sent */
+	uint8_t src_mac[6];
+	uint16_t vlan;		 /* of the port, 0: untagged */
+	uint16_t link_mtu_bytes; /* L3 MTU of the port: upper bound of path MTU discovery */
+	uint32_t up_kbps;	 /* configured rate or 0: learned */
+	char name[LODE_NAME_MAX];
+};
+
+struct lode_epoch_view {
+	bool rx_valid, tx_valid;
+	uint8_t key_phase;		 /* 0..3 as in the header */
+	uint16_t rx_session, tx_session; /* ours, in what we receive; the peer's, in what we send */
+	uint64_t generation;		 /* of the keys in this slot: a new value means new keys */
+	const struct lode_aead_key *rx_key[LODE_LANES_MAX], *tx_key[LODE_LANES_MAX];
+};
+
+/* A peer with a session. */
+struct lode_peer_view {
+	uint32_t refs; /* control lcore only */
+	void (*release)(
+		struct lode_peer_view *); /* called by the last unref: frees view and keys */
+	uint8_t peer_idx;		  /* in config->peers[] */
+	uint8_t n_rx_lanes, n_tx_lanes;
+	uint8_t rx_lane_owner
+		[LODE_LANES_MAX]; /* worker that takes what the peer sends on that lane */
+	uint8_t tx_lane_owner[LODE_LANES_MAX]; /* worker that sends on that lane */
+	uint8_t tx_epoch;		       /* slot in epochs[] to seal with */
+	struct lode_epoch_view epochs[LODE_EPOCHS];
+	struct lode_path_view paths[LODE_LINKS_MAX];
+};
+
+/* ---- routes: longest prefix match over both families ---- */
+
+enum lode_route_kind {
+	LODE_ROUTE_NONE,
+	LODE_ROUTE_PEER, /* idx: peer */
+	LODE_ROUTE_PORT, /* idx: LAN port; via: router on it, none: on-link */
+	LODE_ROUTE_HOST, /* an address of lode0, or of the appliance behind it */
+	LODE_ROUTE_BOX,	 /* the box's own address on port idx: to that port's mirror */
+};
+struct lode_route {
+	uint8_t kind, idx;
+	struct lode_ip via;
+};
+
+struct lode_routes; /* refs as peer views */
+struct lode_routes *lode_routes_new(void);
+/* The same prefix again replaces the route. -ENOMEM, -EINVAL (len > 128), -ENOSPC (65 535 routes). */
+int lode_routes_add(
+	struct lode_routes *r, const struct lode_prefix *prefix, const struct lode_route *route);
+void lode_routes_ref(struct lode_routes *r);
+void lode_routes_unref(struct lode_routes *r);
+/* Data path. Never NULL: an unknown destination gives kind LODE_ROUTE_NONE. */
+const struct lode_route *lode_routes_lookup4(const struct lode_routes *r, uint32_t addr_be);
+const struct lode_route *lode_routes_lookup6(const struct lode_routes *r, const uint8_t addr[16]);
+
+/* ---- neighbours: (port, address) -> MAC ---- */
+
+struct lode_neighbour {
+	struct lode_ip ip;
+	uint8_t port_idx, mac[6];
+};
+struct lode_neighbours; /* refs as peer views */
+/* Room for n entries; seed: of the instance, so that nobody outside can aim at one bucket. */
+struct lode_neighbours *lode_neighbours_new(uint32_t n, uint64_t seed);
+/* -ENOSPC: more than n. The same address on the same port again replaces the MAC. */
+int lode_neighbours_add(struct lode_neighbours *t, const struct lode_neighbour *neighbour);
+void lode_neighbours_ref(struct lode_neighbours *t);
+void lode_neighbours_unref(struct lode_neighbours *t);
+/* Data path. NULL: unknown. */
+const struct lode_neighbour *lode_neighbours_lookup(
+	const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip);
+
+/* ---- the snapshot ---- */
+
+struct lode_port_view {
+	uint8_t mac[6];
+	uint16_t mtu_bytes, vlan; /* L3; 0: untagged */
+	bool up;
+};
+
+#define LODE_SESSION_SLOTS 512 /* >= 2 x peers x epochs, a power of two */
+struct lode_session_slot {
+	uint16_t session; /* 0: free; 0 is never a session */
+	uint8_t peer_idx, epoch;
+};
+
+struct lode_snapshot {
+	uint64_t serial;
+	const struct lode_config *config;	      /* not owned: outlives the snapshot */
+	const void *rules;			      /* of worker, not owned */
+	struct lode_peer_view *peers[LODE_PEERS_MAX]; /* NULL: no session */
+	struct lode_routes *routes;
+	struct lode_neighbours *neighbours;
+	struct lode_port_view ports[LODE_ALL_PORTS];
+	struct lode_session_slot sessions[LODE_SESSION_SLOTS]; /* by finish */
+	bool finished;
+};
+
+/* Control fills in the fields of a new snapshot (all zero), then calls finish, which takes a reference
+ * to every view and table in it and builds the session table. -EEXIST: two epochs with one session. */
+struct lode_snapshot *lode_snapshot_new(uint64_t serial);
+int lode_snapshot_finish(struct lode_snapshot *s, struct lode_err *err);
+/* Gives the references back. Works on unfinished snapshots too. */
+void lode_snapshot_free(struct lode_snapshot *s);
+void lode_peer_view_ref(struct lode_peer_view *v);
+void lode_peer_view_unref(struct lode_peer_view *v);
+
+/* Data path: peer and epoch of a session index from a received header; NULL: not ours. */
+static inline const struct lode_session_slot *lode_snapshot_session(
+	const struct lode_snapshot *s, uint16_t session)
+{
+	for (uint32_t i = session;; i++) {
+		const struct lode_session_slot *slot = &s->sessions[i % LODE_SESSION_SLOTS];
+		if (slot->session == 0)
+			return NULL; /* always reached: the table is at most half full */
+		if (slot->session == session)
+			return slot;
+	}
+}
+
+/* ---- words that change between snapshots ---- */
+
+/* Path choice for one (peer, class): one 64-bit word, read and written whole. */
+union lode_choice {
+	uint64_t word;
+	struct {
+		uint8_t allowed;   /* mask over path ids */
+		uint8_t backup;	   /* used when no allowed path is up */
+		uint8_t preferred; /* path id, LODE_NO_PATH: best by measurement */
+		uint8_t copies;	   /* transmissions of each segment over different paths, >= 1 */
+		uint32_t serial;
+	};
+};
+static_assert(sizeof(union lode_choice) == 8, "one atomic word");
+
+/* What one path looks like from its home lane. */
+struct lode_path_summary {
+	uint8_t state; /* enum lode_path_state of path */
+	uint8_t remote_lane;
+	uint16_t remote_port; /* newest authenticated source; port 0: none yet */
+	struct lode_ip remote;
+	uint64_t remote_pn;  /* packet number that brought it */
+	uint64_t remote_ns;  /* when it changed last */
+	uint64_t last_rx_ns; /* newest authenticated packet */
+	uint32_t srtt_us, min_rtt_us, jitter_us, owd_us;
+	uint32_t loss_ppm, loss_burst_centi; /* mean burst length x 100 */
+	uint32_t delivery_kbps, pacing_kbps, rx_kbps;
+	uint32_t cwnd_bytes, inflight_bytes;
+	uint16_t mtu_bytes;    /* discovered path MTU, L3 */
+	uint16_t budget_bytes; /* E: payload of a segment */
+	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+};
+
+struct lode_class_summary {
+	uint32_t queue_pkts, queue_bytes;
+	uint32_t wait_us; /* of the newest packet taken from the queue */
+	uint64_t tx_segments, rx_segments, duplicates;
+};
+
+/* Published by a lane every few ms, read by control and telemetry. */
+struct lode_lane_summary {
+	_Atomic uint32_t sequence; /* odd: being written */
+	uint32_t pad;
+	uint64_t now_ns;
+	uint64_t rx_generation; /* newest epoch generation an authenticated packet was seen under */
+	uint64_t load_ns;	/* sum of sampled time in this lane */
+	struct lode_path_summary paths[LODE_LINKS_MAX];
+	struct lode_class_summary classes[LODE_N_CLASSES];
+};
+
+/* Seqlock: one writer, any readers. All fields but `sequence` are copied. */
+void lode_lane_summary_publish(
+	struct lode_lane_summary *slot, const struct lode_lane_summary *from);
+/* False: the writer was busy each of a few times; *to is then unspecified. */
+bool lode_lane_summary_read(const struct lode_lane_summary *slot, struct lode_lane_summary *to);
+
+/* One instance per gateway. */
+struct lode_shared {
+	_Atomic(const struct lode_snapshot *) snapshot;		 /* control writes, workers read */
+	_Atomic uint64_t choice[LODE_PEERS_MAX][LODE_N_CLASSES]; /* control writes, lanes read */
+	/* Share of the port's rate; 0: no limit known. Control writes, home lanes read. */
+	_Atomic uint32_t rate_share_kbps[LODE_PEERS_MAX][LODE_LINKS_MAX];
+	/* Lanes write (seqlock), control and telemetry read. NULL: no such lane. Set by control. */
+	_Atomic(struct lode_lane_summary *) summary[LODE_PEERS_MAX][LODE_LANES_MAX];
+};
