@@ -40,7 +40,7 @@ struct lode_epoch_view {
 	uint8_t key_phase;		 /* 0..3 as in the header */
 	uint16_t rx_session, tx_session; /* ours, in what we receive; the peer's, in what we send */
 	uint64_t generation;		 /* of the keys in this slot: a new value means new keys */
-	const struct lode_aead_key *rx_key[LODE_LANES_MAX], *tx_key[LODE_LANES_MAX];
+	struct lode_aead_key *rx_key[LODE_LANES_MAX], *tx_key[LODE_LANES_MAX];
 };
 
 /* A peer with a session. */
