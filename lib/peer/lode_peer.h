@@ -81,7 +81,7 @@ struct lode_peer_params {
 	struct lode_wire_lanes lanes; /* UDP port on which we want each lane; n_lanes >= 1 */
 };
 
-/* NULL: err says why (bad key, two peers with one key or session, no lanes, equal link names). */
+/* NULL: err says why (bad key, two peers with one key, no lanes, equal link names). */
 struct lode_peer *lode_peer_new(struct lode_peer_host *h, const struct lode_peer_params *params,
 	uint64_t now_ns, struct lode_err *err);
 void lode_peer_free(struct lode_peer *p);
@@ -97,14 +97,16 @@ void lode_peer_kick(struct lode_peer *p, uint64_t now_ns);
 /* Keys of one handshake. Counted references, taken and dropped on the control lcore only: each snapshot that
  * shows an epoch holds it, so keys are wiped when the last worker has left them. Read-only otherwise. */
 struct lode_peer_epoch {
-	uint64_t serial;       /* never used twice by a host; 0 is none */
-	uint8_t key_phase;     /* in packets that we receive under it */
-	uint8_t peer_phase;    /* in packets that we send */
-	uint16_t peer_session; /* in packets that we send */
-	uint8_t version;       /* in packets that we send */
-	uint8_t n_lanes;
-	uint64_t features;						 /* both ends have them */
-	struct lode_aead_key *rx[LODE_WIRE_LANES], *tx[LODE_WIRE_LANES]; /* n_lanes of each */
+	uint64_t serial; /* never used twice by a host; 0 is none */
+	uint16_t
+		session; /* in packets that we receive: not 0, of no other living epoch of the host */
+	uint8_t key_phase; /* in packets that we receive: 0..2, of no other living epoch of the peer */
+	uint16_t peer_session;		/* in packets that we send */
+	uint8_t peer_phase;		/* in packets that we send */
+	uint8_t version;		/* in packets that we send */
+	uint8_t n_rx_lanes, n_tx_lanes; /* ours, the peer's */
+	uint64_t features;		/* both ends have them */
+	struct lode_aead_key *rx[LODE_WIRE_LANES], *tx[LODE_WIRE_LANES];
 	uint32_t refs;
 };
 void lode_peer_epoch_hold(struct lode_peer_epoch *e);
@@ -123,8 +125,6 @@ struct lode_peer_state {
 	/* Changes when the other end lost its memory or path ids changed: sequences, path estimators and
 	 * learned addresses start anew. Packet numbers and replay windows belong to an epoch (its serial). */
 	uint32_t association;
-	uint16_t session; /* in packets that we receive */
-	uint8_t n_lanes;
 	struct lode_peer_epoch *rx[LODE_WIRE_PHASES]; /* by the packet's key_phase; NULL: refuse */
 	struct lode_peer_epoch *tx; /* seal with this; NULL: nothing may be sent yet */
 	struct lode_peer_path paths[LODE_WIRE_PATHS]; /* by path id */
