@@ -52,6 +52,7 @@ struct lode_config_link {
 struct lode_config_peer {
 	char name[LODE_NAME_MAX];
 	uint8_t public_key[LODE_KEY_BYTES];
+	char psk_file[LODE_PATH_MAX]; /* base64 of 32 bytes, read when the configuration is loaded */
 	uint8_t psk[LODE_KEY_BYTES];
 	bool has_psk;
 	struct lode_prefix prefixes[LODE_PREFIXES_MAX];
@@ -83,6 +84,7 @@ struct lode_config_class {
 };
 
 enum lode_idle_mode { LODE_IDLE_RAMP, LODE_IDLE_POLL };
+enum lode_aead_choice { LODE_AEAD_CHOICE_AUTO, LODE_AEAD_CHOICE_IPSEC_MB, LODE_AEAD_CHOICE_OPENSSL };
 enum lode_log_level { LODE_LOG_ERROR, LODE_LOG_WARN, LODE_LOG_INFO, LODE_LOG_DEBUG };
 
 struct lode_config {
@@ -115,7 +117,7 @@ struct lode_config {
 	char state_dir[LODE_PATH_MAX];
 	char drivers_dir[LODE_PATH_MAX];
 	char model_dir[LODE_PATH_MAX];
-	char aead[16];		  /* auto, ipsec-mb, openssl */
+	enum lode_aead_choice aead;
 };
 
 /* What a change of a key needs. */
@@ -140,6 +142,9 @@ int lode_config_diff(const struct lode_config *from, const struct lode_config *t
 
 int lode_config_port_by_name(const struct lode_config *c, const char *name); /* index or -ENOENT */
 int lode_config_peer_by_name(const struct lode_config *c, const char *name);
+
+/* Writes one line per key: path, unit, range, default, reload class, help; tab separated. */
+long lode_config_keys(char *buf, size_t size);
 
 /* Private key file: one line of base64 (32 bytes), mode 0600 or stricter. */
 int lode_config_read_key(const char *path, uint8_t key[LODE_KEY_BYTES], struct lode_err *err);
