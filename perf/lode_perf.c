@@ -113,7 +113,8 @@ void lode_perf_row(struct lode_perf *p, const char *name, const char *metric, do
 
 static int usage(void)
 {
-	fputs("usage: lode-perf SUITE [--json] [--only TEXT] [-- SUITE ARGUMENTS]\nsuites:", stderr);
+	fputs("usage: lode-perf SUITE [--json] [--only TEXT] [-- SUITE ARGUMENTS]\nsuites:",
+		stderr);
 	for (int i = 0; suites[i].name; i++)
 		fprintf(stderr, " %s", suites[i].name);
 	fputc('\n', stderr);

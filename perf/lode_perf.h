@@ -9,7 +9,7 @@ struct lode_perf {
 	bool json;
 	const char *suite;
 	const char *filter; /* run only cases whose name holds this text; NULL: all */
-	int argc;	    /* what follows the suite's name, for suites with arguments of their own */
+	int argc; /* what follows the suite's name, for suites with arguments of their own */
 	char **argv;
 };
 

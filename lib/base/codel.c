@@ -29,8 +29,8 @@ static bool above_for_interval(struct lode_codel *c, uint64_t now_ns, uint64_t s
 bool lode_codel_drop(struct lode_codel *c, uint64_t now_ns, uint64_t sojourn_ns,
 	uint64_t backlog_bytes, uint64_t target_ns, uint64_t interval_ns)
 {
-	bool above = above_for_interval(
-		c, now_ns, sojourn_ns, backlog_bytes, target_ns, interval_ns);
+	bool above =
+		above_for_interval(c, now_ns, sojourn_ns, backlog_bytes, target_ns, interval_ns);
 	if (c->dropping) {
 		if (!above) {
 			c->dropping = false;

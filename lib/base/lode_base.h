@@ -14,21 +14,22 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LODE_NS_PER_US	  1000ull
-#define LODE_NS_PER_MS	  1000000ull
-#define LODE_NS_PER_S	  1000000000ull
-#define LODE_NEVER_NS	  UINT64_MAX /* a next_due_ns that never comes */
-#define LODE_CACHE_LINE	  64
-#define LODE_NAME_MAX	  32 /* bytes with the NUL: names of ports, peers, links, rules */
+#define LODE_NS_PER_US	   1000ull
+#define LODE_NS_PER_MS	   1000000ull
+#define LODE_NS_PER_S	   1000000000ull
+#define LODE_NEVER_NS	   UINT64_MAX /* a next_due_ns that never comes */
+#define LODE_CACHE_LINE	   64
+#define LODE_NAME_MAX	   32 /* bytes with the NUL: names of ports, peers, links, rules */
 #define LODE_CACHE_ALIGNED __attribute__((aligned(LODE_CACHE_LINE)))
-#define LODE_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define LODE_MIN(a, b)	  ((a) < (b) ? (a) : (b))
-#define LODE_MAX(a, b)	  ((a) > (b) ? (a) : (b))
-#define lode_likely(x)	  __builtin_expect(!!(x), 1)
-#define lode_unlikely(x)  __builtin_expect(!!(x), 0)
-#define LODE_FOREACH_BIT(i, mask)                                                                  \
-	for (uint64_t lode_bits_ = (mask); lode_bits_ &&                                           \
-		((i) = (unsigned)__builtin_ctzll(lode_bits_), 1); lode_bits_ &= lode_bits_ - 1)
+#define LODE_ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
+#define LODE_MIN(a, b)	   ((a) < (b) ? (a) : (b))
+#define LODE_MAX(a, b)	   ((a) > (b) ? (a) : (b))
+#define lode_likely(x)	   __builtin_expect(!!(x), 1)
+#define lode_unlikely(x)   __builtin_expect(!!(x), 0)
+#define LODE_FOREACH_BIT(i, mask)                                               \
+	for (uint64_t lode_bits_ = (mask);                                      \
+		lode_bits_ && ((i) = (unsigned)__builtin_ctzll(lode_bits_), 1); \
+		lode_bits_ &= lode_bits_ - 1)
 
 /* ---- the traffic classes, in the order of every table; names in class.c ---- */
 
@@ -247,11 +248,11 @@ struct lode_counter_desc {
 
 #define LODE_COUNTER_FIELD_(name, unit, severity, help) uint64_t name;
 #define LODE_COUNTER_DESC_(name, unit, severity, help)	{#name, #unit, help, severity},
-#define LODE_COUNTER_STRUCT(tag, LIST)                                                             \
-	struct tag {                                                                               \
-		LIST(LODE_COUNTER_FIELD_)                                                          \
+#define LODE_COUNTER_STRUCT(tag, LIST)    \
+	struct tag {                      \
+		LIST(LODE_COUNTER_FIELD_) \
 	}
-#define LODE_COUNTER_DESCS(ident, LIST)                                                            \
+#define LODE_COUNTER_DESCS(ident, LIST) \
 	const struct lode_counter_desc ident[] = {LIST(LODE_COUNTER_DESC_)}
 
 /* The owner adds; a relaxed store is a plain store on the machines we build for. */

@@ -36,20 +36,22 @@ static int check_ports(const struct lode_config *c, const char *name, struct lod
 	return 0;
 }
 
-static int check_links(const struct lode_config *c, const char *name, unsigned peer_idx,
-	struct lode_err *err)
+static int check_links(
+	const struct lode_config *c, const char *name, unsigned peer_idx, struct lode_err *err)
 {
 	const struct lode_config_peer *peer = &c->peers[peer_idx];
 	for (unsigned i = 0; i < peer->n_links; i++) {
 		const struct lode_config_link *link = &peer->links[i];
 		if (c->ports[link->port_idx].role != LODE_PORT_WAN)
 			return lode_err_set(err, -EINVAL,
-				"%s: peers[%u].links[%u].port: '%s' is a LAN port, allowed: WAN ports",
+				"%s: peers[%u].links[%u].port: '%s' is a LAN port, allowed: WAN "
+				"ports",
 				name, peer_idx, i, c->ports[link->port_idx].name);
 		for (unsigned j = 0; j < i; j++)
 			if (!strcmp(link->name, peer->links[j].name))
 				return lode_err_set(err, -EINVAL,
-					"%s: peers[%u].links[%u].name: '%s' names links[%u] already",
+					"%s: peers[%u].links[%u].name: '%s' names links[%u] "
+					"already",
 					name, peer_idx, i, link->name, j);
 	}
 	return 0;
@@ -65,15 +67,16 @@ static bool same_prefix(const struct lode_prefix *a, const struct lode_prefix *b
 	return bits == 0 || ((a->ip.b[bytes] ^ b->ip.b[bytes]) >> (8 - bits)) == 0;
 }
 
-static int check_prefixes(const struct lode_config *c, const char *name, unsigned a,
-	struct lode_err *err)
+static int check_prefixes(
+	const struct lode_config *c, const char *name, unsigned a, struct lode_err *err)
 {
 	for (unsigned i = 0; i < c->peers[a].n_prefixes; i++)
 		for (unsigned b = 0; b <= a; b++)
 			for (unsigned j = 0; j < (b == a ? i : c->peers[b].n_prefixes); j++)
 				if (same_prefix(&c->peers[a].prefixes[i], &c->peers[b].prefixes[j]))
 					return lode_err_set(err, -EINVAL,
-						"%s: peers[%u].prefixes[%u]: peers[%u].prefixes[%u] is "
+						"%s: peers[%u].prefixes[%u]: "
+						"peers[%u].prefixes[%u] is "
 						"the same network; one peer owns a prefix",
 						name, a, i, b, j);
 	return 0;
@@ -85,7 +88,8 @@ static int check_peers(struct lode_config *c, const char *name, struct lode_err 
 		struct lode_config_peer *p = &c->peers[i];
 		for (unsigned j = 0; j < i; j++) {
 			bool same_name = !strcmp(p->name, c->peers[j].name);
-			if (same_name || !memcmp(p->public_key, c->peers[j].public_key, LODE_KEY_BYTES))
+			if (same_name ||
+				!memcmp(p->public_key, c->peers[j].public_key, LODE_KEY_BYTES))
 				return lode_err_set(err, -EINVAL,
 					"%s: peers[%u].%s: peers[%u] has the same", name, i,
 					same_name ? "name" : "public_key", j);
@@ -120,12 +124,14 @@ static int check_classes(const struct lode_config *c, const char *name, struct l
 		for (unsigned j = 0; j < c->classes[i].n_links; j++)
 			if (!link_exists(c, c->classes[i].links[j]))
 				return lode_err_set(err, -EINVAL,
-					"%s: classes.%s.links[%u]: no peer has a link named '%s'", name,
-					lode_class_name((enum lode_class)i), j, c->classes[i].links[j]);
+					"%s: classes.%s.links[%u]: no peer has a link named '%s'",
+					name, lode_class_name((enum lode_class)i), j,
+					c->classes[i].links[j]);
 	for (unsigned i = 0; i < c->n_rules; i++)
 		if (c->rules[i].cls == LODE_MANAGEMENT)
 			return lode_err_set(err, -EINVAL,
-				"%s: rules[%u].class: management found; it is for lode0 only", name, i);
+				"%s: rules[%u].class: management found; it is for lode0 only", name,
+				i);
 	return 0;
 }
 
@@ -141,7 +147,8 @@ int config_cross_check(struct lode_config *c, const char *name, struct lode_err 
 			"%s: tunnel.udp_port: %u and %u workers need ports above 65535", name,
 			c->udp_port, c->n_workers);
 	if (!rc && c->n_workers == 0)
-		rc = lode_err_set(err, -EINVAL, "%s: cpu.workers: an empty list found, 1..%u allowed",
-			name, LODE_WORKERS_MAX);
+		rc = lode_err_set(err, -EINVAL,
+			"%s: cpu.workers: an empty list found, 1..%u allowed", name,
+			LODE_WORKERS_MAX);
 	return rc;
 }

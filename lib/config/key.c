@@ -38,7 +38,8 @@ void lode_config_key_to_base64(const uint8_t key[LODE_KEY_BYTES], char text[48])
 	uint8_t in[LODE_KEY_BYTES + 1] = {0};
 	memcpy(in, key, LODE_KEY_BYTES);
 	for (int i = 0; i < TEXT_LEN / 4; i++) {
-		uint32_t v = (uint32_t)in[3 * i] << 16 | (uint32_t)in[3 * i + 1] << 8 | in[3 * i + 2];
+		uint32_t v =
+			(uint32_t)in[3 * i] << 16 | (uint32_t)in[3 * i + 1] << 8 | in[3 * i + 2];
 		for (int j = 0; j < 4; j++)
 			text[4 * i + j] = alphabet[v >> (18 - 6 * j) & 63];
 	}
@@ -59,7 +60,8 @@ int lode_config_read_key(const char *path, uint8_t key[LODE_KEY_BYTES], struct l
 		rc = lode_err_set(err, -EIO, "%s: cannot be read", path);
 	else if (st.st_mode & 077)
 		rc = lode_err_set(err, -EPERM,
-			"%s: mode %04o found; a key file must be readable by its owner only (chmod 600)",
+			"%s: mode %04o found; a key file must be readable by its owner only (chmod "
+			"600)",
 			path, st.st_mode & 07777);
 	close(fd);
 	if (rc)
@@ -68,8 +70,8 @@ int lode_config_read_key(const char *path, uint8_t key[LODE_KEY_BYTES], struct l
 	text[strcspn(text, "\r\n")] = '\0';
 	rc = lode_config_key_from_base64(text, key);
 	explicit_bzero(text, sizeof(text));
-	return rc ? lode_err_set(err, rc, "%s: not a key: 32 bytes in base64 (44 characters) wanted",
-			    path)
+	return rc ? lode_err_set(err, rc,
+			    "%s: not a key: 32 bytes in base64 (44 characters) wanted", path)
 		  : 0;
 }
 

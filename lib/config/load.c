@@ -47,7 +47,8 @@ static yaml_node_t *find(struct loader *l, yaml_node_t *map, const char *key)
 {
 	if (!map)
 		return NULL;
-	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+		p++) {
 		yaml_node_t *k = node_at(l, p->key);
 		if (k->type == YAML_SCALAR_NODE && !strcmp(text_of(k), key))
 			return node_at(l, p->value);
@@ -97,8 +98,8 @@ static bool is_known(const struct field *fields, const char *key, bool top)
 }
 
 /* Every key of the mapping is in the table, and there once. */
-static int check_keys(struct loader *l, yaml_node_t *map, const struct field *fields,
-	const char *path, bool top)
+static int check_keys(
+	struct loader *l, yaml_node_t *map, const struct field *fields, const char *path, bool top)
 {
 	yaml_node_pair_t *start = map->data.mapping.pairs.start;
 	char what[200];
@@ -107,8 +108,9 @@ static int check_keys(struct loader *l, yaml_node_t *map, const struct field *fi
 		if (k->type != YAML_SCALAR_NODE)
 			return fail(l, k, path, "a key must be a word");
 		if (!is_known(fields, text_of(k), top)) {
-			snprintf(what, sizeof(what), "unknown key '%.60s'; the nearest known key is '%s'",
-				text_of(k), nearest(fields, text_of(k), top));
+			snprintf(what, sizeof(what),
+				"unknown key '%.60s'; the nearest known key is '%s'", text_of(k),
+				nearest(fields, text_of(k), top));
 			return fail(l, k, path, what);
 		}
 		for (yaml_node_pair_t *q = start; q < p; q++) {
@@ -142,8 +144,8 @@ static int load_scalar(struct loader *l, yaml_node_t *node, const struct field *
 		return fail(l, node, path, "found a NUL byte");
 	if (scalar_parse(f, l->config, text, to, allowed, sizeof(allowed)) == 0)
 		return 0;
-	snprintf(what, sizeof(what), "found '%.100s'%s%s, allowed: %s", text, f->unit ? ", in " : "",
-		f->unit ? f->unit : "", allowed);
+	snprintf(what, sizeof(what), "found '%.100s'%s%s, allowed: %s", text,
+		f->unit ? ", in " : "", f->unit ? f->unit : "", allowed);
 	return fail(l, node ? node : place, path, what);
 }
 
@@ -154,8 +156,8 @@ static void set_count(const struct field *f, void *base, unsigned n)
 }
 
 /* A list item is a mapping of f->sub, or a scalar when the only row of f->sub has no name. */
-static int load_item(struct loader *l, yaml_node_t *node, const struct field *f, void *item,
-	const char *path)
+static int load_item(
+	struct loader *l, yaml_node_t *node, const struct field *f, void *item, const char *path)
 {
 	char what[200];
 	if (!*f->sub->key)
@@ -192,8 +194,8 @@ static int load_list(struct loader *l, yaml_node_t *node, const struct field *f,
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(item_path, sizeof(item_path), "%s[%u]", path, i);
 		void *item = (uint8_t *)base + f->offset + i * f->size;
-		int rc = load_item(l, node_at(l, node->data.sequence.items.start[i]), f, item,
-			item_path);
+		int rc = load_item(
+			l, node_at(l, node->data.sequence.items.start[i]), f, item, item_path);
 		if (rc)
 			return rc;
 		set_count(f, base, i + 1);
@@ -236,7 +238,8 @@ static int load_document(struct loader *l)
 {
 	yaml_node_t *root = yaml_document_get_root_node(l->doc);
 	if (!root || root->type != YAML_MAPPING_NODE)
-		return fail(l, root, "", "the file must be a mapping that starts with 'version: 1'");
+		return fail(
+			l, root, "", "the file must be a mapping that starts with 'version: 1'");
 	yaml_node_t *version = find(l, root, "version");
 	if (!version)
 		return fail(l, root, "version", "missing; this program reads version 1");

@@ -31,28 +31,31 @@ enum lode_port_role { LODE_PORT_LAN, LODE_PORT_WAN };
 struct lode_config_port {
 	char name[LODE_NAME_MAX];
 	enum lode_port_role role;
-	char device[LODE_DEVICE_MAX];  /* PCI address, or kernel interface for software ports */
-	char profile[LODE_NAME_MAX];   /* name of a drivers-config file; "" picks by device */
-	uint16_t mtu_bytes;	       /* L3 */
-	uint16_t vlan;		       /* 0: untagged. LAN: frames carry this 802.1Q id */
-	struct lode_prefix addrs[LODE_ADDRS_MAX]; /* the box's addresses on it, with prefix length */
+	char device[LODE_DEVICE_MAX]; /* PCI address, or kernel interface for software ports */
+	char profile[LODE_NAME_MAX];  /* name of a drivers-config file; "" picks by device */
+	uint16_t mtu_bytes;	      /* L3 */
+	uint16_t vlan;		      /* 0: untagged. LAN: frames carry this 802.1Q id */
+	struct lode_prefix
+		addrs[LODE_ADDRS_MAX]; /* the box's addresses on it, with prefix length */
 	uint8_t n_addrs;
-	bool dhcp;		       /* a DHCP client runs on the mirror */
-	struct lode_ip gateway4, gateway6; /* next hop; none: from the kernel's routes (DHCP) or on-link */
-	uint32_t up_kbps, down_kbps;   /* WAN: the link's rates; 0: learned */
+	bool dhcp; /* a DHCP client runs on the mirror */
+	struct lode_ip gateway4,
+		gateway6; /* next hop; none: from the kernel's routes (DHCP) or on-link */
+	uint32_t up_kbps, down_kbps; /* WAN: the link's rates; 0: learned */
 };
 
 struct lode_config_link {
-	char name[LODE_NAME_MAX]; /* the same at both ends: it pairs the paths */
-	uint8_t port_idx;	  /* into ports[], a WAN port */
+	char name[LODE_NAME_MAX];    /* the same at both ends: it pairs the paths */
+	uint8_t port_idx;	     /* into ports[], a WAN port */
 	struct lode_endpoint remote; /* none: learned from the peer's authenticated packets */
-	double cost;		  /* price factor, 1 = ordinary */
+	double cost;		     /* price factor, 1 = ordinary */
 };
 
 struct lode_config_peer {
 	char name[LODE_NAME_MAX];
 	uint8_t public_key[LODE_KEY_BYTES];
-	char psk_file[LODE_PATH_MAX]; /* base64 of 32 bytes, read when the configuration is loaded */
+	char psk_file
+		[LODE_PATH_MAX]; /* base64 of 32 bytes, read when the configuration is loaded */
 	uint8_t psk[LODE_KEY_BYTES];
 	bool has_psk;
 	struct lode_prefix prefixes[LODE_PREFIXES_MAX];
@@ -66,9 +69,9 @@ struct lode_config_rule {
 	char name[LODE_NAME_MAX];
 	enum lode_class cls;
 	uint32_t priority;
-	uint8_t protocol; /* 0: any */
-	int16_t dscp;	  /* -1: any */
-	struct lode_prefix src, dst; /* len 0: any */
+	uint8_t protocol;				 /* 0: any */
+	int16_t dscp;					 /* -1: any */
+	struct lode_prefix src, dst;			 /* len 0: any */
 	uint16_t sport_lo, sport_hi, dport_lo, dport_hi; /* 0..65535: any */
 };
 
@@ -80,11 +83,15 @@ struct lode_config_class {
 	uint32_t queue_limit_us; /* a packet that waited longer in the class queue is dropped */
 	uint32_t codel_target_us;
 	uint32_t reorder_limit_us; /* longest wait for a flow's missing packet at the receiver */
-	int8_t outer_dscp;	 /* DSCP of the outer header; -1: copied from the inner packet */
+	int8_t outer_dscp;	   /* DSCP of the outer header; -1: copied from the inner packet */
 };
 
 enum lode_idle_mode { LODE_IDLE_RAMP, LODE_IDLE_POLL };
-enum lode_aead_choice { LODE_AEAD_CHOICE_AUTO, LODE_AEAD_CHOICE_IPSEC_MB, LODE_AEAD_CHOICE_OPENSSL };
+enum lode_aead_choice {
+	LODE_AEAD_CHOICE_AUTO,
+	LODE_AEAD_CHOICE_IPSEC_MB,
+	LODE_AEAD_CHOICE_OPENSSL
+};
 enum lode_log_level { LODE_LOG_ERROR, LODE_LOG_WARN, LODE_LOG_INFO, LODE_LOG_DEBUG };
 
 struct lode_config {
@@ -92,17 +99,17 @@ struct lode_config {
 	int control_cpu;
 	int worker_cpus[LODE_WORKERS_MAX];
 	uint8_t n_workers;
-	bool hugepages;		  /* use them when present */
-	uint32_t memory_mb;	  /* for EAL */
-	uint32_t mbufs;		  /* size of the packet pool */
-	uint32_t flows;		  /* flow table entries per worker */
+	bool hugepages;	    /* use them when present */
+	uint32_t memory_mb; /* for EAL */
+	uint32_t mbufs;	    /* size of the packet pool */
+	uint32_t flows;	    /* flow table entries per worker */
 	struct lode_config_port ports[LODE_PORTS_MAX];
 	uint8_t n_ports;
 	char key_file[LODE_PATH_MAX];
-	uint16_t udp_port;	  /* worker i listens on udp_port + i */
+	uint16_t udp_port; /* worker i listens on udp_port + i */
 	struct lode_config_peer peers[LODE_PEERS_MAX];
 	uint8_t n_peers;
-	int8_t default_peer;	  /* for prefixes no peer owns; -1: ICMP unreachable */
+	int8_t default_peer; /* for prefixes no peer owns; -1: ICMP unreachable */
 	struct lode_prefix host_addrs[LODE_ADDRS_MAX]; /* of lode0 */
 	uint8_t n_host_addrs;
 	struct lode_config_class classes[LODE_N_CLASSES];
@@ -134,11 +141,11 @@ void lode_config_free(struct lode_config *c);
 long lode_config_print(const struct lode_config *c, char *buf, size_t size);
 
 /* 0: `to` can be applied while running. -EBUSY: names the first key that needs a restart. */
-int lode_config_can_reload(const struct lode_config *from, const struct lode_config *to,
-	struct lode_err *err);
+int lode_config_can_reload(
+	const struct lode_config *from, const struct lode_config *to, struct lode_err *err);
 /* One line per changed key, "path: old -> new (live|restart)". Returns the number of changes. */
-int lode_config_diff(const struct lode_config *from, const struct lode_config *to, char *buf,
-	size_t size);
+int lode_config_diff(
+	const struct lode_config *from, const struct lode_config *to, char *buf, size_t size);
 
 int lode_config_port_by_name(const struct lode_config *c, const char *name); /* index or -ENOENT */
 int lode_config_peer_by_name(const struct lode_config *c, const char *name);

@@ -32,10 +32,14 @@ static long finish(const struct text *t)
 /* Quoted whenever YAML could read it as something else. */
 static void add_value(struct text *t, const struct field *f, const char *text)
 {
-	if (f->type == F_STRING || f->type == F_KEY || !*text || strpbrk(text, ":[]{}#"))
-		add(t, "\"%s\"", text); /* strings hold no control characters */
-	else
+	if (f->type != F_STRING && f->type != F_KEY && *text && !strpbrk(text, ":[]{}#")) {
 		add(t, "%s", text);
+		return;
+	}
+	add(t, "\"");
+	for (; *text; text++) /* strings hold no control characters */
+		add(t, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+	add(t, "\"");
 }
 
 static void print_fields(struct text *t, const struct lode_config *c, const struct field *fields,
@@ -95,7 +99,8 @@ static void each_leaf(const struct lode_config *c, const struct field *fields, c
 	char path[PATH_TEXT_MAX], text[LODE_PATH_MAX];
 	for (const struct field *f = fields; !field_is_end(f); f++) {
 		const uint8_t *at = (const uint8_t *)base + f->offset;
-		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix && *f->key ? "." : "", f->key);
+		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix && *f->key ? "." : "",
+			f->key);
 		if (f->type == F_GROUP) {
 			each_leaf(c, f->sub, at, path, fn, ctx);
 		} else if (f->type == F_LIST) {
@@ -166,8 +171,7 @@ static void add_change(struct text *t, const struct leaf *from, const struct lea
 {
 	const struct leaf *any = from ? from : to;
 	add(t, "%s: %s -> %s (%s)\n", any->path, from ? from->text : "absent",
-		to ? to->text : "absent",
-		any->reload == LODE_RELOAD_LIVE ? "live" : "restart");
+		to ? to->text : "absent", any->reload == LODE_RELOAD_LIVE ? "live" : "restart");
 }
 
 /* Calls nothing back: writes changes to t, and the first that needs a restart to *restart. */
@@ -202,8 +206,8 @@ static int diff(const struct lode_config *from, const struct lode_config *to, st
 	return n;
 }
 
-int lode_config_diff(const struct lode_config *from, const struct lode_config *to, char *buf,
-	size_t size)
+int lode_config_diff(
+	const struct lode_config *from, const struct lode_config *to, char *buf, size_t size)
 {
 	char restart[PATH_TEXT_MAX] = "";
 	struct text t = {buf, size, 0};
@@ -213,8 +217,8 @@ int lode_config_diff(const struct lode_config *from, const struct lode_config *t
 	return n < 0 || finish(&t) >= 0 || size == 0 ? n : -ENOSPC;
 }
 
-int lode_config_can_reload(const struct lode_config *from, const struct lode_config *to,
-	struct lode_err *err)
+int lode_config_can_reload(
+	const struct lode_config *from, const struct lode_config *to, struct lode_err *err)
 {
 	char restart[PATH_TEXT_MAX] = "";
 	struct text none = {NULL, 0, 0};
@@ -231,8 +235,8 @@ static void print_keys(struct text *t, const struct field *fields, const char *p
 {
 	char path[PATH_TEXT_MAX], allowed[300];
 	for (const struct field *f = fields; !field_is_end(f); f++) {
-		snprintf(path, sizeof(path), "%s%s%s%s", prefix, *prefix && *f->key ? "." : "", f->key,
-			f->type == F_LIST ? "[]" : "");
+		snprintf(path, sizeof(path), "%s%s%s%s", prefix, *prefix && *f->key ? "." : "",
+			f->key, f->type == F_LIST ? "[]" : "");
 		if (f->type == F_GROUP || (f->type == F_LIST && *f->sub->key)) {
 			print_keys(t, f->sub, path);
 			continue;
@@ -240,9 +244,9 @@ static void print_keys(struct text *t, const struct field *fields, const char *p
 		const struct field *leaf = f->type == F_LIST ? f->sub : f;
 		scalar_allowed(leaf, allowed, sizeof(allowed));
 		add(t, "%s\t%s\t%s\t%s\t%s\t%s\n", path, leaf->unit ? leaf->unit : "-", allowed,
-			!f->def	      ? "required"
+			!f->def	  ? "required"
 			: *f->def ? f->def
-				      : "empty",
+				  : "empty",
 			f->reload == LODE_RELOAD_LIVE ? "live" : "restart", f->help);
 	}
 }

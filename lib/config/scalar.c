@@ -160,15 +160,17 @@ static bool parse_string(const struct field *f, const char *text, char *to)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return false;
 	/* Names go into paths of counters and JSON keys. */
-	if (f->size == LODE_NAME_MAX && text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
-							 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+	if (f->size == LODE_NAME_MAX &&
+		text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
 		return false;
 	memset(to, 0, f->size);
 	memcpy(to, text, n);
 	return true;
 }
 
-static bool parse_ref(const struct field *f, const struct lode_config *c, const char *text, void *to)
+static bool parse_ref(
+	const struct field *f, const struct lode_config *c, const char *text, void *to)
 {
 	if (f->word && !strcmp(text, f->word)) {
 		store(to, f->size, -1);
@@ -195,7 +197,8 @@ static bool is_absent(const struct field *f, const char *text)
 	return (!*text && f->def && !*f->def) || (f->word && !strcmp(text, f->word));
 }
 
-static bool parse_any(const struct field *f, const struct lode_config *c, const char *text, void *to)
+static bool parse_any(
+	const struct field *f, const struct lode_config *c, const char *text, void *to)
 {
 	switch (f->type) {
 	case F_STRING:
@@ -250,22 +253,24 @@ void scalar_allowed(const struct field *f, char *text, size_t size)
 	text[0] = '\0';
 	switch (f->type) {
 	case F_STRING:
-		snprintf(text, size, f->size == LODE_NAME_MAX ? "1..%zu of A-Z a-z 0-9 . _ -"
-							     : "up to %zu characters", f->size - 1);
+		snprintf(text, size,
+			f->size == LODE_NAME_MAX ? "1..%zu of A-Z a-z 0-9 . _ -"
+						 : "up to %zu characters",
+			f->size - 1);
 		break;
 	case F_UINT:
 	case F_INT:
 	case F_DOUBLE:
-		snprintf(text, size, "%s%s%.9g..%.9g", f->word ? f->word : "", f->word ? " or " : "",
-			f->min, f->max);
+		snprintf(text, size, "%s%s%.9g..%.9g", f->word ? f->word : "",
+			f->word ? " or " : "", f->min, f->max);
 		break;
 	case F_BOOL:
 		snprintf(text, size, "true or false");
 		break;
 	case F_ENUM:
 		for (int i = 0; f->words[i] && len < size; i++)
-			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? ", " : "",
-				f->words[i]);
+			len += (size_t)snprintf(
+				text + len, size - len, "%s%s", i ? ", " : "", f->words[i]);
 		break;
 	case F_IP:
 		snprintf(text, size, "an IPv4 or IPv6 address");

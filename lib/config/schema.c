@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "schema.h"
 
-#define AT(type, member)  .offset = offsetof(struct type, member)
-#define SIZED(type, member)                                                                        \
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define SIZED(type, member) \
 	.offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
-#define COUNT(type, member)                                                                        \
-	.count_offset = offsetof(struct type, member),                                             \
+#define COUNT(type, member)                            \
+	.count_offset = offsetof(struct type, member), \
 	.count_size = sizeof(((struct type *)NULL)->member)
 #define LIVE	.reload = LODE_RELOAD_LIVE
 #define RESTART .reload = LODE_RELOAD_RESTART
@@ -60,8 +60,8 @@ static const struct field port_fields[] = {
 	{"vlan", F_UINT, SIZED(lode_config_port, vlan), .def = "0", .unit = "802.1Q id",
 		.max = 4094, RESTART, .help = "LAN ports: the VLAN its frames carry; 0: untagged"},
 	{"addresses", F_LIST, AT(lode_config_port, addrs), .size = sizeof(struct lode_prefix),
-		COUNT(lode_config_port, n_addrs), .max_items = LODE_ADDRS_MAX, RESTART,
-		.def = "[]", .sub = ip_prefix_item, .help = "The appliance's addresses on it"},
+		COUNT(lode_config_port, n_addrs), .max_items = LODE_ADDRS_MAX, RESTART, .def = "[]",
+		.sub = ip_prefix_item, .help = "The appliance's addresses on it"},
 	{"dhcp", F_BOOL, SIZED(lode_config_port, dhcp), .def = "false", RESTART,
 		.help = "Addresses come from a DHCP client on the port's mirror"},
 	{"gateway4", F_IP, SIZED(lode_config_port, gateway4), .def = "", RESTART,
@@ -81,8 +81,8 @@ static const struct field link_fields[] = {
 	{"remote", F_ENDPOINT, SIZED(lode_config_link, remote), .def = "", LIVE,
 		.unit = "address:port",
 		.help = "Where the peer is; empty: learned from what it sends"},
-	{"cost", F_DOUBLE, SIZED(lode_config_link, cost), .def = "1", .unit = "factor",
-		.max = 1000, LIVE, .help = "Price of a byte; 1 is ordinary"},
+	{"cost", F_DOUBLE, SIZED(lode_config_link, cost), .def = "1", .unit = "factor", .max = 1000,
+		LIVE, .help = "Price of a byte; 1 is ordinary"},
 	FIELD_END};
 
 static const struct field peer_fields[] = {
@@ -122,30 +122,30 @@ static const struct field rule_fields[] = {
 static const struct field class_link_item[] = {
 	{"", F_STRING, .size = LODE_NAME_MAX, LIVE, .unit = "link name"}, FIELD_END};
 
-#define CLASS_FIELDS(copies_, queue_, codel_, reorder_, dscp_)                                     \
-	{                                                                                          \
-		{"links", F_LIST, AT(lode_config_class, links), .size = LODE_NAME_MAX,             \
-			COUNT(lode_config_class, n_links), .max_items = LODE_LINKS_MAX, LIVE,      \
-			.def = "[]", .sub = class_link_item,                                       \
-			.help = "Links in order of preference; empty: all, best first"},           \
-			{"copies", F_UINT, SIZED(lode_config_class, copies), .def = copies_,       \
-				.min = 1, .max = 4, LIVE,                                          \
-				.help = "Copies of each packet, each over another path"},          \
-			{"queue_limit_ms", F_UINT, SIZED(lode_config_class, queue_limit_us),       \
-				.def = queue_, .unit = "ms", .min = 1, .max = 10000,               \
-				.scale = 1000, LIVE,                                               \
-				.help = "A packet that waited longer is dropped"},                 \
-			{"codel_target_ms", F_UINT, SIZED(lode_config_class, codel_target_us),     \
-				.def = codel_, .unit = "ms", .min = 0.1, .max = 1000,              \
-				.scale = 1000, LIVE,                                               \
-				.help = "Queueing delay that CoDel steers to"},                    \
-			{"reorder_limit_ms", F_UINT, SIZED(lode_config_class, reorder_limit_us),   \
-				.def = reorder_, .unit = "ms", .max = 1000, .scale = 1000, LIVE,   \
-				.help = "Longest wait for a missing packet of the same flow"},     \
-			{"outer_dscp", F_INT, SIZED(lode_config_class, outer_dscp), .def = dscp_,  \
-				.word = "copy", .max = 63, LIVE,                                   \
-				.help = "DSCP of the outer header; copy: as the packet's own"},    \
-			FIELD_END                                                                  \
+#define CLASS_FIELDS(copies_, queue_, codel_, reorder_, dscp_)                                    \
+	{                                                                                         \
+		{"links", F_LIST, AT(lode_config_class, links), .size = LODE_NAME_MAX,            \
+			COUNT(lode_config_class, n_links), .max_items = LODE_LINKS_MAX, LIVE,     \
+			.def = "[]", .sub = class_link_item,                                      \
+			.help = "Links in order of preference; empty: all, best first"},          \
+			{"copies", F_UINT, SIZED(lode_config_class, copies), .def = copies_,      \
+				.min = 1, .max = 4, LIVE,                                         \
+				.help = "Copies of each packet, each over another path"},         \
+			{"queue_limit_ms", F_UINT, SIZED(lode_config_class, queue_limit_us),      \
+				.def = queue_, .unit = "ms", .min = 1, .max = 10000,              \
+				.scale = 1000, LIVE,                                              \
+				.help = "A packet that waited longer is dropped"},                \
+			{"codel_target_ms", F_UINT, SIZED(lode_config_class, codel_target_us),    \
+				.def = codel_, .unit = "ms", .min = 0.1, .max = 1000,             \
+				.scale = 1000, LIVE,                                              \
+				.help = "Queueing delay that CoDel steers to"},                   \
+			{"reorder_limit_ms", F_UINT, SIZED(lode_config_class, reorder_limit_us),  \
+				.def = reorder_, .unit = "ms", .max = 1000, .scale = 1000, LIVE,  \
+				.help = "Longest wait for a missing packet of the same flow"},    \
+			{"outer_dscp", F_INT, SIZED(lode_config_class, outer_dscp), .def = dscp_, \
+				.word = "copy", .max = 63, LIVE,                                  \
+				.help = "DSCP of the outer header; copy: as the packet's own"},   \
+			FIELD_END                                                                 \
 	}
 
 static const struct field gaming_fields[] = CLASS_FIELDS("2", "50", "5", "5", "copy");
@@ -155,10 +155,11 @@ static const struct field bulk_fields[] = CLASS_FIELDS("1", "1000", "10", "80", 
 static const struct field web_fields[] = CLASS_FIELDS("1", "500", "5", "30", "copy");
 static const struct field management_fields[] = CLASS_FIELDS("1", "2000", "20", "80", "copy");
 
-#define CLASS_GROUP(name, index)                                                                   \
-	{                                                                                          \
-		#name, F_GROUP, .offset = offsetof(struct lode_config, classes[index]), LIVE,      \
-			.sub = name##_fields, .def = "", .help = "Treatment of class " #name       \
+#define CLASS_GROUP(name, index)                                                              \
+	{                                                                                     \
+#name, F_GROUP, .offset = offsetof(struct lode_config, classes[index]), LIVE, \
+				.sub = name##_fields, .def = "",                              \
+				.help = "Treatment of class " #name                           \
 	}
 static const struct field classes_fields[] = {CLASS_GROUP(gaming, LODE_GAMING),
 	CLASS_GROUP(voip, LODE_VOIP), CLASS_GROUP(streaming, LODE_STREAMING),
@@ -166,9 +167,8 @@ static const struct field classes_fields[] = {CLASS_GROUP(gaming, LODE_GAMING),
 	CLASS_GROUP(management, LODE_MANAGEMENT), FIELD_END};
 
 static const struct field tunnel_fields[] = {
-	{"key_file", F_STRING, SIZED(lode_config, key_file),
-		.def = "/etc/lodestone/private.key", RESTART,
-		.help = "This appliance's private key, from 'lodectl key generate'"},
+	{"key_file", F_STRING, SIZED(lode_config, key_file), .def = "/etc/lodestone/private.key",
+		RESTART, .help = "This appliance's private key, from 'lodectl key generate'"},
 	{"udp_port", F_UINT, SIZED(lode_config, udp_port), .def = "51900", .min = 1, .max = 65500,
 		RESTART, .help = "Worker i listens on udp_port + i"},
 	{"aead", F_ENUM, SIZED(lode_config, aead), .words = aead_words, .def = "auto", RESTART,
@@ -207,8 +207,8 @@ static const struct field system_fields[] = {
 		.help = "What must survive a restart"},
 	{"drivers_dir", F_STRING, SIZED(lode_config, drivers_dir),
 		.def = "/usr/share/lodestone/drivers-config", RESTART, .help = "Driver profiles"},
-	{"model_dir", F_STRING, SIZED(lode_config, model_dir),
-		.def = "/usr/share/lodestone/models", RESTART, .help = "Models shipped with us"},
+	{"model_dir", F_STRING, SIZED(lode_config, model_dir), .def = "/usr/share/lodestone/models",
+		RESTART, .help = "Models shipped with us"},
 	FIELD_END};
 
 /* In the order of reading: ports before the links that name them, peers before the default route. */
@@ -231,5 +231,4 @@ const struct field config_schema[] = {
 		COUNT(lode_config, n_rules), .max_items = LODE_RULES_MAX, .sub = rule_fields, LIVE,
 		.def = "[]", .help = "Which packets belong to which class"},
 	{"idle", F_GROUP, .sub = idle_fields, .def = "", .help = "Power against latency"},
-	{"system", F_GROUP, .sub = system_fields, .def = "", .help = "Files and logs"},
-	FIELD_END};
+	{"system", F_GROUP, .sub = system_fields, .def = "", .help = "Files and logs"}, FIELD_END};

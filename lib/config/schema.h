@@ -5,12 +5,12 @@
 #include "lode_config.h"
 
 enum field_type {
-	F_STRING,   /* size: bytes of the buffer */
-	F_UINT,	    /* size: 1, 2 or 4 bytes; scale */
-	F_INT,	    /* the same, signed; word: the text that stands for -1 */
+	F_STRING, /* size: bytes of the buffer */
+	F_UINT,	  /* size: 1, 2 or 4 bytes; scale */
+	F_INT,	  /* the same, signed; word: the text that stands for -1 */
 	F_DOUBLE,
 	F_BOOL,
-	F_ENUM,	    /* words: names in order */
+	F_ENUM, /* words: names in order */
 	F_IP,
 	F_PREFIX,
 	F_ENDPOINT, /* address:port, [v6]:port */
@@ -26,23 +26,26 @@ enum field_type {
 struct field {
 	const char *key;
 	enum field_type type;
-	size_t offset;		/* in the struct of the mapping that holds the key */
-	size_t size;		/* of a scalar; of one item for a list */
-	const char *def;	/* text of the default; NULL: the key must be there */
+	size_t offset;	 /* in the struct of the mapping that holds the key */
+	size_t size;	 /* of a scalar; of one item for a list */
+	const char *def; /* text of the default; NULL: the key must be there */
 	const char *unit, *help;
 	enum lode_reload reload;
-	double min, max;	/* in the unit of the YAML text */
-	double scale;		/* stored = text * scale; 0 means 1 */
-	const char *word;	/* a word allowed instead of a number */
+	double min, max;	  /* in the unit of the YAML text */
+	double scale;		  /* stored = text * scale; 0 means 1 */
+	const char *word;	  /* a word allowed instead of a number */
 	const char *const *words; /* NULL-ended */
 	const struct field *sub;  /* ends with key NULL and type F_STRING, size 0 */
-	size_t count_offset;	/* of the uint8_t or uint16_t that counts a list's items */
+	size_t count_offset;	  /* of the uint8_t or uint16_t that counts a list's items */
 	size_t count_size;
 	unsigned max_items;
 };
 
 extern const struct field config_schema[];
-#define FIELD_END {.key = NULL, .size = 0}
+#define FIELD_END                      \
+	{                              \
+		.key = NULL, .size = 0 \
+	}
 static inline bool field_is_end(const struct field *f)
 {
 	return !f->key && f->size == 0;

@@ -130,8 +130,8 @@ Test(ring, full_refuses_and_counts)
 	lode_ring_free(r);
 }
 
-#define DEMO_COUNTERS(X)                                                                           \
-	X(rx_pkts, packets, LODE_INFO, "Packets received")                                         \
+#define DEMO_COUNTERS(X)                                   \
+	X(rx_pkts, packets, LODE_INFO, "Packets received") \
 	X(bad_tag, packets, LODE_WARN, "Datagrams whose tag did not verify")
 LODE_COUNTER_STRUCT(demo_counters, DEMO_COUNTERS);
 static LODE_COUNTER_DESCS(demo_descs, DEMO_COUNTERS);
