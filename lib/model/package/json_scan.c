@@ -181,6 +181,50 @@ int json_u64(struct json_scan *s, uint64_t *v)
 	return s->rc;
 }
 
+static int skip_container(struct json_scan *s, char close, unsigned depth)
+{
+	if (!depth)
+		return json_fail(s, -E2BIG, "values are nested too deep");
+	if (json_take(s, close))
+		return s->rc;
+	do {
+		char *key = NULL;
+		if (close == '}' &&
+			(json_string(s, UINT32_MAX / 8, true, &key) || json_expect(s, ':'))) {
+			free(key);
+			return s->rc;
+		}
+		free(key);
+		if (json_skip(s, depth - 1))
+			return s->rc;
+	} while (json_take(s, ','));
+	return json_expect(s, close);
+}
+
+/* Numbers and literals: letters, digits, signs and points; what they mean does not matter. */
+static int skip_word(struct json_scan *s)
+{
+	const uint8_t *first = s->p;
+	while (s->p < s->end && *s->p && strchr("+-.0123456789Eaeflnrstu", *s->p))
+		s->p++;
+	return s->p > first ? s->rc : json_fail(s, -EBADMSG, "a value is expected");
+}
+
+int json_skip(struct json_scan *s, unsigned depth)
+{
+	if (json_take(s, '{'))
+		return skip_container(s, '}', depth);
+	if (json_take(s, '['))
+		return skip_container(s, ']', depth);
+	if (s->p < s->end && *s->p == '"') {
+		char *text;
+		int rc = json_string(s, UINT32_MAX / 8, true, &text);
+		free(text);
+		return rc;
+	}
+	return skip_word(s);
+}
+
 int json_finish(struct json_scan *s)
 {
 	skip_space(s);

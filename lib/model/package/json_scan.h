@@ -21,6 +21,8 @@ bool json_take(struct json_scan *s, char c);
 int json_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **out);
 /* Plain decimal below 2^63: no sign, fraction, exponent or leading zero. */
 int json_u64(struct json_scan *s, uint64_t *v);
+/* Passes over one value of any kind, at most `depth` containers deep. */
+int json_skip(struct json_scan *s, unsigned depth);
 /* Only white space may follow. */
 int json_finish(struct json_scan *s);
 /* Stores a sentence with the byte offset in front and returns it as the sticky error. */

@@ -42,11 +42,15 @@ int layout_finish(struct lode_package *pkg, struct lode_err *err);
  * by policy. */
 bool safetensors_sniff(const uint8_t *data, uint64_t n_bytes);
 int safetensors_read(struct lode_package *pkg, uint32_t file_idx, struct lode_err *err);
+int onnx_read(struct lode_package *pkg, uint32_t file_idx, struct lode_err *err);
 
 /* A file of this name in the package, opened from the same folder if it is not there yet. -EPERM for a
  * name that could leave the folder, a link or anything but a regular file with one name. */
 int package_sibling(
 	struct lode_package *pkg, const char *name, uint32_t *file_idx, struct lode_err *err);
+/* True for the name of a shard index; package_add_shards then adds the files it names. */
+bool package_is_index(const char *name);
+int package_add_shards(struct lode_package *pkg, uint32_t index_idx, struct lode_err *err);
 /* [A-Za-z0-9._-]+, no leading dot, fits. */
 bool package_plain_name(const char *name);
 int package_add_file(struct lode_package *pkg, const char *name, const uint8_t *data,

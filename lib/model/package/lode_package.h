@@ -80,9 +80,9 @@ struct lode_package_file {
 	char name[LODE_FILE_NAME_BYTES]; /* one path component: [A-Za-z0-9._-], no leading dot */
 	const uint8_t *data;
 	uint64_t n_bytes;
-	enum lode_format format;
+	enum lode_format format; /* unknown too if the file is not what it looks like; see note */
 	char note
-		[240]; /* why the file or a part of it is plain bytes; "" if there is nothing to say */
+		[240]; /* why the file or a part of it is plain bytes; "" if nothing is to be said */
 	size_t first_extent, n_extents;
 	bool mapped; /* else the bytes are the caller's */
 };

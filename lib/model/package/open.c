@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Files of a package on disk: one folder, nothing outside of it. */
-#include "json_scan.h"
 #include "layout.h"
 
 #include <dirent.h>
@@ -120,7 +119,8 @@ static int add_path(struct lode_package *pkg, const char *path, struct lode_err 
 	if (S_ISDIR(st.st_mode))
 		return add_all(pkg, folder, err);
 	uint32_t file_idx;
-	return package_sibling(pkg, name, &file_idx, err);
+	int rc = package_sibling(pkg, name, &file_idx, err);
+	return rc || !package_is_index(name) ? rc : package_add_shards(pkg, file_idx, err);
 }
 
 int lode_package_open(struct lode_package *pkg, const char *path, const struct lode_limits *limits,

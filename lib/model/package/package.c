@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "layout.h"
+#include "lode_onnx.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,8 +48,14 @@ static int read_file(struct lode_package *pkg, uint32_t file_idx, struct lode_er
 	if (safetensors_sniff(f->data, f->n_bytes)) {
 		f->format = LODE_FORMAT_SAFETENSORS;
 		rc = safetensors_read(pkg, file_idx, &fault);
+	} else if (lode_onnx_sniff(f->data, f->n_bytes)) {
+		f->format = LODE_FORMAT_ONNX;
+		rc = onnx_read(pkg, file_idx, &fault);
 	} else {
-		rc = lode_err_set(&fault, -EBADMSG, "neither safetensors nor ONNX");
+		bool refuse = pkg->limits->policy == LODE_REFUSE;
+		return refuse ? lode_err_set(
+					err, -EBADMSG, "%s: neither safetensors nor ONNX", f->name)
+			      : 0;
 	}
 	f = &pkg->files[file_idx]; /* siblings may have joined */
 	if (!rc)

@@ -79,6 +79,35 @@ Test(open, a_folder_with_shards_and_other_files)
 	lode_package_close(&pkg);
 }
 
+Test(open, a_shard_index_brings_its_shards)
+{
+	struct lode_package pkg;
+	struct lode_err err;
+	static const char good[] =
+		"{\"metadata\":{\"total_size\":20.5,\"x\":[null,{\"y\":\"z\"}]},"
+		"\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-2.safetensors\","
+		"\"c\":\"m-1.safetensors\"}}";
+	static const char leaving[] = "{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}";
+	static const char deep[] = "{\"metadata\":[[[[[[1]]]]]]}";
+	write_tensor("m-1.safetensors", "a", 2);
+	write_tensor("m-2.safetensors", "b", 3);
+	write_tensor("other.safetensors", "x", 3);
+	const char *index = "m.safetensors.index.json";
+	write_file(index, good, strlen(good));
+	cr_assert_eq(lode_package_open(&pkg, in_dir(index), &lode_limits_delivery, &err), 0, "%s",
+		err.msg);
+	cr_assert_eq(pkg.n_files, 3);
+	cr_assert_not_null(lode_package_tensor(&pkg, "b"));
+	cr_assert_null(lode_package_tensor(&pkg, "x"));
+	lode_package_close(&pkg);
+	write_file(index, leaving, strlen(leaving));
+	cr_assert_eq(lode_package_open(&pkg, in_dir(index), &lode_limits_delivery, &err), -EPERM);
+	lode_package_close(&pkg);
+	write_file(index, deep, strlen(deep));
+	cr_assert_eq(lode_package_open(&pkg, in_dir(index), &lode_limits_delivery, &err), -E2BIG);
+	lode_package_close(&pkg);
+}
+
 Test(open, only_plain_files)
 {
 	struct lode_package pkg;
