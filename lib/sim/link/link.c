@@ -255,16 +255,16 @@ int lode_link_set(struct lode_link *l, const struct lode_link_config *c, uint64_
 	advance(l, now_ns);
 	l->c = *c;
 	apply(l, now_ns);
-	if (l->busy &&
-		!c->trace) { /* the packet being sent need not wait for an old, slower rate */
-		struct service fresh = l->service;
-		fresh.free_ns = now_ns;
-		uint64_t done_ns =
-			service_send(&fresh, service_begin(&fresh, now_ns), l->sending.bytes);
-		if (done_ns < l->done_ns) {
-			l->done_ns = done_ns;
-			l->service = fresh;
-		}
+	if (!l->busy)
+		return 0;
+	/* The packet being sent begins anew if that is faster than the old rate lets it end. */
+	struct service fresh = l->service;
+	uint64_t done_ns = service_send(&fresh, service_begin(&fresh, now_ns), l->sending.bytes);
+	if (done_ns < l->done_ns) {
+		l->done_ns = done_ns;
+		l->service = fresh;
+	} else {
+		l->service.free_ns = l->done_ns;
 	}
 	return 0;
 }

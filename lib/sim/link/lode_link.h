@@ -42,7 +42,8 @@ struct lode_link_trace_spec {
 int lode_link_trace_make(const struct lode_link_trace_spec *spec, struct lode_link_trace **out,
 	struct lode_err *err);
 
-/* Bytes the trace could carry in [from, to), the trace having started at 0. */
+/* Bytes the trace could carry in [from, to), the trace having started at 0; its last millisecond counts
+ * to the repetition it ends. */
 uint64_t lode_link_trace_capacity(
 	const struct lode_link_trace *t, uint64_t from_ns, uint64_t to_ns);
 

@@ -107,8 +107,8 @@ Test(trace, same_as_naive_mahimahi)
 Test(trace, capacity_counts_opportunities)
 {
 	struct lode_link_trace *t = parse("0\n3\n3\n10");
-	cr_assert_eq(lode_link_trace_capacity(t, 0, 10 * MS), 3 * 1500);
-	cr_assert_eq(lode_link_trace_capacity(t, 0, 20 * MS), 7 * 1500);
+	cr_assert_eq(lode_link_trace_capacity(t, 0, 10 * MS), 4 * 1500);
+	cr_assert_eq(lode_link_trace_capacity(t, 0, 20 * MS), 8 * 1500);
 	cr_assert_eq(lode_link_trace_capacity(t, 3 * MS, 4 * MS), 2 * 1500);
 	cr_assert_eq(lode_link_trace_capacity(t, 5 * MS, 5 * MS), 0);
 	free(t);
