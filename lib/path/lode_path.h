@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* path: one way to one peer as its home lane sees it: what the path does (delays, loss, rates, both
+ * directions apart), how fast it may be fed (pacer, driven by a controller of engine), whether it is
+ * alive, how large its packets may be (RFC 8899) and whether the peer is really there (path challenge).
+ * Sizes and times only, no packets: the lane seals, sends and opens. The worker's thread owns it; no
+ * clock, lock or allocation. Times are ns of the worker's clock; sizes are bytes of the outer IP packet,
+ * the same at both ends; packet numbers count in the order of sending. */
+#pragma once
+
+#include "lode_base.h"
+#include "lode_engine.h"
+#include "lode_wire.h"
+
+struct lode_path;
+
+/* Whether we may send on it. From the peer's word only: a probe reply or a report of our packets. */
+enum lode_path_state {
+	LODE_PATH_UNKNOWN, /* never heard of the peer here */
+	LODE_PATH_PROBING, /* replies come, not yet enough */
+	LODE_PATH_UP,
+	LODE_PATH_SUSPECT, /* 3 probe intervals (150 ms) of silence: no new flows, copy what matters */
+	LODE_PATH_DOWN,	   /* 5 probe intervals (250 ms) of silence, or back-off after flapping */
+};
+const char *lode_path_state_name(enum lode_path_state state);
+
+struct lode_path_params {
+	uint8_t path_id;
+	bool outer_v6;
+	uint16_t link_mtu_bytes;  /* L3 MTU of the local port: upper end of the MTU search */
+	uint32_t configured_kbps; /* link rate towards the peer; 0: learned */
+	bool initiator_validated; /* the remote address is configured: no challenge before data */
+	const struct lode_cc_ops *cc; /* NULL: lode_cc_classic */
+	uint64_t seed;		      /* probe phase, challenges */
+};
+
+/* Memory: lode_path_bytes(), aligned to 64. */
+size_t lode_path_bytes(void);
+struct lode_path *lode_path_init(
+	void *memory, const struct lode_path_params *params, uint64_t now_ns);
+/* New keys begin with packet number 0 again: call before the first packet of theirs. */
+void lode_path_new_tx_epoch(struct lode_path *p);
+void lode_path_new_rx_epoch(struct lode_path *p);
+/* The remote address changed: starts a challenge, forgets MTU and delays. */
+void lode_path_moved(struct lode_path *p, uint64_t now_ns);
+/* Configured rate, link MTU: effective at once. */
+void lode_path_set_link(
+	struct lode_path *p, uint32_t configured_kbps, uint16_t link_mtu_bytes, uint64_t now_ns);
+/* This peer's share of the port; caps the pacing rate. 0: no limit. */
+void lode_path_set_share(struct lode_path *p, uint32_t kbps);
+
+/* ---- sending ---- */
+
+/* Bytes that may leave now: pacer and window. Take packets while it is > 0; the last one may exceed it.
+ * Probes, feedback and metered real-time packets need no credit but count all the same. 0 too while the
+ * peer must be challenged first. */
+uint32_t lode_path_credit(struct lode_path *p, uint64_t now_ns);
+/* When credit will be > 0 without any event; LODE_NEVER_NS while the window is full. */
+uint64_t lode_path_credit_due_ns(const struct lode_path *p);
+/* A packet leaves. tx_us: what its header says. */
+void lode_path_sent(
+	struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes, uint32_t tx_us);
+/* Call when a poll ends with credit left and nothing to send: what is sampled now does not tell the
+ * path's rate. */
+void lode_path_app_limited(struct lode_path *p, uint64_t now_ns);
+/* The clock of packet headers: low 32 bits of microseconds. */
+static inline uint32_t lode_path_tx_us(uint64_t now_ns)
+{
+	return (uint32_t)(now_ns / LODE_NS_PER_US);
+}
+
+/* ---- receiving: authenticated packets only ---- */
+
+#define LODE_PATH_NO_PN UINT64_MAX /* counts for rates and life, not for loss: an older epoch */
+void lode_path_received(
+	struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes, uint32_t tx_us, bool ce);
+
+/* ---- control messages ---- */
+
+/* True when write_control has something to say by now. */
+bool lode_path_control_due(const struct lode_path *p, uint64_t now_ns);
+/* Appends what is due to a control message that will leave on this path, with control header tx_us
+ * lode_path_tx_us(now_ns): probe, probe replies, feedback, challenge and its reply. What does not fit
+ * stays due. At most LODE_PATH_CONTROL_MAX bytes. */
+#define LODE_PATH_CONTROL_MAX 640
+void lode_path_write_control(struct lode_path *p, uint64_t now_ns, struct lode_wire_writer *w);
+/* Takes one TLV that came on this path, tx_us being its control header's. 1: taken; 0: not a path's
+ * business; -EBADMSG: malformed. FEEDBACK names its path: give it to that one. */
+int lode_path_read_control(
+	struct lode_path *p, uint64_t now_ns, uint32_t tx_us, const struct lode_wire_tlv *tlv);
+
+/* Outer size of an MTU probe that should leave now; 0: none. When it leaves (PMTU_PROBE with id and this
+ * mtu, PADDING up to the size), call lode_path_pmtu_sent. A local EMSGSIZE: lode_path_pmtu_too_big. */
+uint16_t lode_path_pmtu_due(struct lode_path *p, uint64_t now_ns, struct lode_wire_pmtu *m);
+void lode_path_pmtu_sent(struct lode_path *p, uint64_t now_ns);
+
+/* ---- time ---- */
+
+/* Timers: life, controller time-out, slots. Call when due, and before asking for state. */
+void lode_path_poll(struct lode_path *p, uint64_t now_ns);
+/* The earliest of timers, control due and MTU probe due; credit has its own. */
+uint64_t lode_path_next_due_ns(const struct lode_path *p);
+
+/* ---- what is known ---- */
+
+enum lode_path_state lode_path_state(const struct lode_path *p);
+/* Mask of usable: UP, SUSPECT. */
+static inline bool lode_path_usable(enum lode_path_state s)
+{
+	return s == LODE_PATH_UP || s == LODE_PATH_SUSPECT;
+}
+/* Path MTU found so far (L3), and E, the segment payload that fits it. */
+uint16_t lode_path_mtu_bytes(const struct lode_path *p);
+uint16_t lode_path_segment_bytes(const struct lode_path *p);
+uint64_t lode_path_srtt_ns(const struct lode_path *p); /* 0: no sample yet */
+/* Expected time from credit to arrival at the peer: half the smallest RTT + queueing now. For the choice
+ * among paths and for reorder deadlines; differences of it between paths mean something, not its value. */
+uint64_t lode_path_delay_ns(const struct lode_path *p);
+
+/* One direction's figures. */
+struct lode_path_dir {
+	uint64_t pkts, bytes;	       /* all time; tx: sent, rx: received */
+	uint64_t lost_pkts;	       /* all time; tx: as reported by the peer */
+	uint64_t bps;		       /* tx: delivery rate reported; rx: received, over ~100 ms */
+	double loss;		       /* moving average, share of packets */
+	double burst;		       /* mean length of a run of lost packets, >= 1 */
+	uint64_t owd_queue_ns;	       /* newest one-way delay above its 10 s floor */
+	int64_t owd_gradient_ns_per_s; /* its slope over the last slots */
+	uint64_t ce_pkts;
+};
+
+struct lode_path_stats {
+	enum lode_path_state state;
+	const char *controller, *phase;
+	uint64_t srtt_ns, min_rtt_ns, jitter_ns;
+	struct lode_path_dir tx, rx;
+	uint64_t pacing_bps, cwnd_bytes, inflight_bytes;
+	uint64_t last_rx_ns;	/* newest authenticated packet */
+	uint64_t last_proof_ns; /* newest word that the peer hears us */
+	uint16_t mtu_bytes;
+	uint32_t n_probes, n_replies, n_timeouts, n_downs;
+	uint32_t backoff_ms; /* before it may come up again, after the last time down */
+};
+void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out);
+
+/* The newest 10 ms windows of the peer's reports about our sending, oldest first; for predictors. Returns
+ * how many, at most max. */
+unsigned lode_path_windows(const struct lode_path *p, struct lode_wire_slot *out, unsigned max);
