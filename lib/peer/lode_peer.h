@@ -23,8 +23,7 @@ struct lode_peer;
 
 /* A handshake datagram, in or out. */
 struct lode_peer_datagram {
-	struct lode_endpoint
-		local; /* out: ip none and port 0 for the port's own address and udp_port */
+	struct lode_endpoint local; /* out, when we begin: none; the port's address and udp_port */
 	struct lode_endpoint remote;
 	const uint8_t *data;
 	uint16_t len;
@@ -37,9 +36,8 @@ struct lode_peer_host_params {
 	uint16_t udp_port;		  /* of worker 0, as peers configure it */
 	uint64_t features;		  /* feature bits offered */
 	uint8_t version_min, version_max; /* 0: those of lode_wire.h */
-	uint32_t
-		load_per_s; /* more initiations than this in a second: cookies are asked for; 0: 50 */
-	uint64_t counter;   /* the last one given to save_counter; 0 at the very first start */
+	uint32_t load_per_s; /* initiations; more than this, and cookies are asked for; 0: 50 */
+	uint64_t counter;    /* the last one given to save_counter; 0 at the very first start */
 	void *ctx;
 	/* Secure random bytes (the simulator gives seeded ones). */
 	void (*random)(void *ctx, void *buf, size_t len);
@@ -71,8 +69,6 @@ struct lode_peer_link {
 };
 
 struct lode_peer_params {
-	uint16_t
-		session; /* what this peer writes into its packets' headers: the peer's index here */
 	uint8_t public_key[32];
 	bool has_psk;
 	uint8_t psk[32];
@@ -98,9 +94,10 @@ void lode_peer_kick(struct lode_peer *p, uint64_t now_ns);
  * shows an epoch holds it, so keys are wiped when the last worker has left them. Read-only otherwise. */
 struct lode_peer_epoch {
 	uint64_t serial; /* never used twice by a host; 0 is none */
-	uint16_t
-		session; /* in packets that we receive: not 0, of no other living epoch of the host */
-	uint8_t key_phase; /* in packets that we receive: 0..2, of no other living epoch of the peer */
+	/* In packets that we receive. session: not 0, of no other living epoch of the host; key_phase: of
+	 * no other living epoch of the peer. */
+	uint16_t session;
+	uint8_t key_phase;
 	uint16_t peer_session;		/* in packets that we send */
 	uint8_t peer_phase;		/* in packets that we send */
 	uint8_t version;		/* in packets that we send */

@@ -40,4 +40,4 @@ void lode_aead_seal_burst(
 /* Decrypts the texts; text_bytes leaves out the tag, which stands behind. Bit i of the result is set when op
  * i is authentic; the text of one that is not is useless (it may be overwritten). */
 uint64_t lode_aead_open_burst(
-	struct lode_aead_key *key, const struct lode_aead_op *ops, unsigned n);
+	const struct lode_aead_key *key, const struct lode_aead_op *ops, unsigned n);
