@@ -35,9 +35,17 @@ struct lode_lane_flow {
 struct lode_pkt {
 	struct rte_mbuf *next;	     /* lane: next in a queue */
 	struct lode_lane_flow *flow; /* worker; NULL: no entry, sent without order */
-	uint64_t enqueued_ns;	     /* lane */
-	uint32_t flow_hash;	     /* worker: symmetric hash of the 5-tuple */
-	uint32_t flow_idx;	     /* worker: LODE_NO_FLOW if none */
+	union {			     /* lane: one after the other on its way */
+		uint64_t enqueued_ns;
+		uint64_t number; /* of the datagram */
+		struct {
+			uint32_t seq;
+			uint16_t dist;
+			uint8_t flags, n_parts;
+		} segment;
+	};
+	uint32_t flow_hash;	 /* worker: symmetric hash of the 5-tuple */
+	uint32_t flow_idx;	 /* worker: LODE_NO_FLOW if none */
 	uint16_t outer_off;	 /* worker, from the WAN: outer IP header, offset from buf_addr */
 	uint8_t cls;		 /* enum lode_class; worker towards the WAN, lane from it */
 	uint8_t path;		 /* from the WAN: path id of the clear header */

@@ -37,9 +37,11 @@ struct lode_path_view {
 
 struct lode_epoch_view {
 	bool rx_valid, tx_valid;
-	uint8_t key_phase;		 /* 0..3 as in the header */
+	uint8_t key_phase, tx_phase;	 /* the receiver's label: ours, the peer's; 0..2 */
+	uint8_t version;		 /* of the wire, agreed */
 	uint16_t rx_session, tx_session; /* ours, in what we receive; the peer's, in what we send */
-	uint64_t generation;		 /* of the keys in this slot: a new value means new keys */
+	uint64_t
+		generation; /* serial of the keys in this slot, growing: packet numbers start anew */
 	struct lode_aead_key *rx_key[LODE_LANES_MAX], *tx_key[LODE_LANES_MAX];
 };
 
@@ -49,6 +51,7 @@ struct lode_peer_view {
 	void (*release)(
 		struct lode_peer_view *); /* called by the last unref: frees view and keys */
 	uint8_t peer_idx;		  /* in config->peers[] */
+	uint32_t association; /* changes when the peer lost its memory: all starts anew */
 	uint8_t n_rx_lanes, n_tx_lanes;
 	uint8_t rx_lane_owner
 		[LODE_LANES_MAX]; /* worker that takes what the peer sends on that lane */
@@ -193,7 +196,8 @@ struct lode_lane_summary {
 	uint32_t pad;
 	uint64_t now_ns;
 	uint64_t rx_generation; /* newest epoch generation an authenticated packet was seen under */
-	uint64_t load_ns;	/* sum of sampled time in this lane */
+	uint64_t last_rx_ns;	/* newest authenticated packet on any path */
+	uint64_t tx_packets;	/* sealed under the present tx epoch */
 	struct lode_path_summary paths[LODE_LINKS_MAX];
 	struct lode_class_summary classes[LODE_N_CLASSES];
 };
