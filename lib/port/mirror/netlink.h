@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Requests to the kernel with their answers, shared by netlink and guard. */
+#pragma once
+
+#include "lode_mirror.h"
+
+#include <libmnl/libmnl.h>
+
+#define NETLINK_BUFFER_BYTES 16384
+
+/* Sends one request and reads its answers until done; each answer goes to cb (NULL: only success
+ * matters). Returns 0 or -errno of the kernel. The message's sequence number is set here. */
+int netlink_request(struct mnl_socket *sock, struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx);
+/* Asks for a whole table: type is RTM_GETADDR, RTM_GETNEIGH, ... */
+int netlink_table(struct mnl_socket *sock, uint16_t type, uint8_t family, mnl_cb_t cb, void *ctx);
+/* Socket bound to those multicast groups (0: for requests), or NULL with errno. */
+struct mnl_socket *netlink_open(unsigned groups);
+/* Adds ip as attribute in its family's form; returns the family. */
+uint8_t netlink_family(const struct lode_ip *ip);
+void netlink_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct lode_ip *ip);
