@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /* Replays a corpus folder through one fuzz target, for machines without a fuzzer.
  * Prints the number of inputs; an empty or missing corpus is a failure. */
 #include <dirent.h>

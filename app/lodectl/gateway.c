@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the running gateway says of itself. An object of objects becomes a table with a row each, any other
+ * object a list of keys and values: whatever the gateway counts is shown, without a list kept here. */
+#include "lodectl.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define COLUMNS_MAX 32
+
+static void value_text(const json_t *v, char *text, size_t size)
+{
+	if (json_is_string(v))
+		snprintf(text, size, "%s", json_string_value(v));
+	else if (json_is_integer(v))
+		snprintf(text, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	else if (v) {
+		char *dump = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+		snprintf(text, size, "%s", dump ? dump : "?");
+		free(dump);
+	} else
+		snprintf(text, size, "-");
+}
+
+static bool is_table(json_t *value)
+{
+	const char *key;
+	json_t *row;
+	json_object_foreach(value, key, row) if (!json_is_object(row)) return false;
+	return json_object_size(value) > 0;
+}
+
+static size_t collect_columns(json_t *value, const char **column)
+{
+	const char *row_key, *key;
+	json_t *row, *cell;
+	size_t n = 1;
+	column[0] = "";
+	json_object_foreach(value, row_key, row) json_object_foreach(row, key, cell)
+	{
+		size_t i = 1;
+		while (i < n && strcmp(column[i], key))
+			i++;
+		if (i == n && n < COLUMNS_MAX && !json_is_object(cell))
+			column[n++] = key;
+	}
+	return n;
+}
+
+static void print_table(json_t *value)
+{
+	const char *column[COLUMNS_MAX], *row_key;
+	char text[256];
+	json_t *row;
+	struct table t;
+	size_t n = collect_columns(value, column);
+	table_begin(&t, n, column);
+	json_object_foreach(value, row_key, row)
+	{
+		table_cell(&t, "%s", row_key);
+		for (size_t i = 1; i < n; i++) {
+			value_text(json_object_get(row, column[i]), text, sizeof(text));
+			table_cell(&t, "%s", text);
+		}
+	}
+	table_end(&t, stdout);
+}
+
+static void print_pairs(json_t *value)
+{
+	static const char *const heads[] = {"", ""};
+	const char *key;
+	char text[512];
+	json_t *v;
+	struct table t;
+	table_begin(&t, 2, heads);
+	t.n_cells = 0; /* no heading over keys and values */
+	json_object_foreach(value, key, v)
+	{
+		if (json_is_object(v) && json_object_size(v))
+			continue;
+		value_text(v, text, sizeof(text));
+		table_cell(&t, "%s", key);
+		table_cell(&t, "%s", text);
+	}
+	table_end(&t, stdout);
+	json_object_foreach(value, key, v) if (json_is_object(v) && json_object_size(v))
+	{
+		printf("\n%s\n", key);
+		if (is_table(v))
+			print_table(v);
+		else
+			print_pairs(v);
+	}
+}
+
+static void print_value(struct lodectl *ctl, json_t *value)
+{
+	if (ctl->json || !json_is_object(value))
+		print_json(value);
+	else if (is_table(value))
+		print_table(value);
+	else
+		print_pairs(value);
+}
+
+static int show(struct lodectl *ctl, const char *command, int argc, char **argv)
+{
+	if (argc > 1)
+		return complain(EXIT_OTHER, "'%s' takes at most one argument", command);
+	json_t *value = ask_gateway(ctl, command, argc ? argv[0] : NULL);
+	if (!value)
+		return EXIT_OTHER;
+	print_value(ctl, value);
+	json_decref(value);
+	return EXIT_OK;
+}
+
+#define SHOW(name)                                                         \
+	static int show_##name(struct lodectl *ctl, int argc, char **argv) \
+	{                                                                  \
+		return show(ctl, #name, argc, argv);                       \
+	}
+SHOW(version)
+SHOW(status)
+SHOW(ports)
+SHOW(workers)
+SHOW(peers)
+SHOW(paths)
+SHOW(flows)
+SHOW(classes)
+SHOW(stages)
+SHOW(drops)
+
+/* Redraws until interrupted. */
+static int watch_paths(struct lodectl *ctl, int argc, char **argv)
+{
+	int rc = EXIT_OK;
+	while (rc == EXIT_OK) {
+		if (isatty(STDOUT_FILENO))
+			fputs("\033[H\033[J", stdout);
+		rc = show(ctl, "paths", argc, argv);
+		fflush(stdout);
+		usleep(500000);
+	}
+	return rc;
+}
+
+static int log_level(struct lodectl *ctl, int argc, char **argv)
+{
+	char params[100];
+	if (argc < 1 || argc > 2)
+		return complain(
+			EXIT_OTHER, "usage: lodectl log level [MODULE] error|warn|info|debug");
+	snprintf(params, sizeof(params), "%s%s%s", argv[0], argc > 1 ? " " : "",
+		argc > 1 ? argv[1] : "");
+	char *one = params;
+	return show(ctl, "log/level", 1, &one);
+}
+
+const struct command gateway_commands[] = {
+	{"status", "", "", "the gateway on one screen", show_status},
+	{"version", "", "", "versions of gateway and DPDK", show_version},
+	{"port", "show", "", "ports: link, addresses, counters", show_ports},
+	{"worker", "show", "[WORKER]", "workers: load, bursts, pools", show_workers},
+	{"peer", "show", "[PEER]", "peers: sessions and handshakes", show_peers},
+	{"path", "show", "[PEER]", "paths: state, RTT, loss, rates", show_paths},
+	{"path", "watch", "[PEER]", "the same, redrawn twice a second", watch_paths},
+	{"flow", "show", "[WORKER]", "flow tables", show_flows},
+	{"class", "show", "[PEER]", "classes: queues, drops, path choice", show_classes},
+	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
+	{"drop", "show", "", "dropped packets by reason", show_drops},
+	{"log", "level", "[MODULE] LEVEL", "change what is logged", log_level},
+	COMMANDS_END,
+};

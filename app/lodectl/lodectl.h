@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lodectl: OBJECT VERB. A command is a row in the table of its file; main.c lists the tables. */
+#pragma once
+
+#include "lode_base.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum exit_code { EXIT_OK, EXIT_OTHER, EXIT_CONFIG, EXIT_ENVIRONMENT, EXIT_DEVICE };
+
+struct lodectl {
+	const char *socket; /* of the gateway */
+	bool json;	    /* -j: print JSON */
+};
+
+struct command {
+	const char *object, *verb;
+	const char *args;					/* as in the usage line */
+	const char *help;					/* one line */
+	int (*run)(struct lodectl *ctl, int argc, char **argv); /* argv: what follows the verb */
+};
+#define COMMANDS_END                         \
+	{                                    \
+		NULL, NULL, NULL, NULL, NULL \
+	}
+
+extern const struct command config_commands[], key_commands[], gateway_commands[],
+	doctor_commands[];
+
+/* Prints "lodectl: message" and returns code. */
+int complain(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Asks the gateway; NULL after having complained. The caller drops the reference. */
+json_t *ask_gateway(struct lodectl *ctl, const char *command, const char *params);
+/* The same with a body of our own. */
+json_t *ask_gateway_json(struct lodectl *ctl, json_t *request);
+int print_json(const json_t *value);
+
+/* A table for people: columns are padded to their widest cell. */
+struct table {
+	char **cell;
+	size_t n_cells, room, n_columns;
+};
+void table_begin(struct table *t, size_t n_columns, const char *const *heads);
+void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Prints and frees. */
+void table_end(struct table *t, FILE *to);
