@@ -11,10 +11,10 @@
 #include "lode_lane.h"
 #include "lode_snapshot.h"
 
-struct rte_mbuf;
 struct rte_mempool;
 struct rte_ring;
 struct lode_worker;
+struct lode_rules;
 
 /* ---- what travels between a worker and other threads, over SP/SC rings ---- */
 
@@ -24,10 +24,20 @@ struct lode_worker;
 struct lode_datagram {
 	uint64_t rx_ns;
 	struct lode_ip local, remote;
+	struct lode_ip
+		next_hop; /* to send: whose MAC address it goes to, a router or remote itself */
 	uint16_t local_port, remote_port; /* host order */
 	uint16_t len;
 	uint8_t port_idx;
 	uint8_t data[LODE_DATAGRAM_MAX];
+};
+
+/* An authentic control message of a peer that is for control: lane table, link table, close. */
+#define LODE_TLV_MAX 300
+struct lode_peer_message {
+	uint8_t peer_idx, path, type; /* enum lode_wire_tlv_type */
+	uint16_t len;
+	uint8_t value[LODE_TLV_MAX];
 };
 
 /* An address whose MAC address a frame is waiting for. */
@@ -37,21 +47,13 @@ struct lode_resolve {
 };
 
 /* A traced packet at one point of its way. */
-enum lode_trace_point {
-	LODE_TRACE_LAN_RX,
-	LODE_TRACE_CLASSIFIED,
-	LODE_TRACE_DELIVER,
-	LODE_TRACE_TX,
-	LODE_TRACE_EXCEPTION,
-	LODE_TRACE_DROP,
-};
 struct lode_trace_record {
 	uint64_t now_ns;
-	uint32_t packet; /* counts traced packets; records of one packet share it */
-	uint8_t point, port_idx, cls, protocol;
+	uint8_t packet; /* records of one packet share it; 1..255, then over again */
+	uint8_t rx_port, cls, protocol;
 	uint16_t len_bytes, sport, dport;
 	struct lode_ip src, dst;
-	const char *detail; /* static text: drop reason or where it went */
+	const char *stage, *detail; /* static texts: where; why it was dropped or where it went */
 };
 /* What to trace: all zero fields match everything. Both directions of a 5-tuple match. */
 struct lode_trace_filter {
@@ -60,12 +62,14 @@ struct lode_trace_filter {
 	uint8_t protocol;
 };
 
-/* Records: struct lode_datagram, _datagram, _resolve, _trace_record. They live as long as the worker. */
+/* They live as long as the worker. */
 struct lode_worker_rings {
-	struct lode_ring *to_control;	/* worker -> control lcore; lossy */
-	struct lode_ring *from_control; /* control lcore -> worker: datagrams to send */
-	struct lode_ring *resolve; /* worker -> exception thread; lossy, asked again while needed */
-	struct lode_ring *trace;   /* worker -> whoever asked for the trace; lossy */
+	/* struct lode_datagram; worker -> control lcore; lossy, like all but from_control */
+	struct lode_ring *to_control;
+	struct lode_ring *messages;	/* struct lode_peer_message; worker -> control lcore */
+	struct lode_ring *from_control; /* struct lode_datagram to send; control lcore -> worker */
+	struct lode_ring *resolve;	/* struct lode_resolve; worker -> exception thread */
+	struct lode_ring *trace; /* struct lode_trace_record; worker -> who asked for the trace */
 };
 
 /* ---- life ---- */
@@ -75,10 +79,11 @@ struct lode_worker_params {
 	unsigned worker_idx, n_workers;
 	int socket_id; /* NUMA node of its memory, SOCKET_ID_ANY */
 	struct rte_mempool
-		*pool; /* private area >= sizeof(struct lode_pkt), single-segment buffers */
+		*pool; /* private area of sizeof(struct lode_pkt), default headroom */
 	struct lode_shared *shared;
-	uint32_t n_flows; /* size of the flow table */
-	uint64_t seed;	  /* of hash keys and random numbers of this worker */
+	uint32_t n_flows;	  /* size of the flow table */
+	uint64_t (*cycles)(void); /* for sampled stages; NULL: not measured (simulation) */
+	uint64_t seed;		  /* of hash keys and random numbers of this worker */
 	/* handoff[i]: SP/SC ring of mbufs to worker i, whose own index is NULL; and from worker i. */
 	struct rte_ring *handoff_to[LODE_WORKERS_MAX], *handoff_from[LODE_WORKERS_MAX];
 };
@@ -87,8 +92,8 @@ struct lode_worker_params {
 struct lode_worker *lode_worker_new(const struct lode_worker_params *params, struct lode_err *err);
 /* Frees every packet it holds, transmit queues included. */
 void lode_worker_free(struct lode_worker *w);
-/* Packet buffers that one worker with this flow table may hold at once, transmit queues included. */
-uint32_t lode_worker_quota_pkts(uint32_t n_flows);
+/* Packet buffers that one worker may hold at once, transmit queues included. */
+uint32_t lode_worker_quota_pkts(void);
 
 /* ---- packets; each call consumes its mbufs; n <= 64 ---- */
 
@@ -109,11 +114,19 @@ struct lode_txq *lode_worker_tx(struct lode_worker *w, unsigned port_idx);
 struct lode_txq *lode_worker_mirror(struct lode_worker *w, unsigned port_idx);
 
 const struct lode_worker_rings *lode_worker_rings(struct lode_worker *w);
-/* Serial of the snapshot it works with; any thread. */
+/* Serial of the snapshot it works with; any thread. A worker holds a snapshot from one lode_worker_poll to
+ * the next, so an older one is free when all workers have gone on to a newer serial. */
 uint64_t lode_worker_serial(const struct lode_worker *w);
 /* Traces the next n_packets that match; any thread, last caller wins. */
 void lode_worker_trace(
 	struct lode_worker *w, const struct lode_trace_filter *filter, uint32_t n_packets);
+
+/* ---- class rules: the opaque `rules` of the snapshot ---- */
+
+/* Takes up to some 10 ms; any thread. n_rules may be 0. On error *out is NULL. */
+int lode_rules_build(
+	const struct lode_config *config, struct lode_rules **out, struct lode_err *err);
+void lode_rules_free(struct lode_rules *rules);
 
 /* ---- counters; any thread reads them with lode_counter_read ---- */
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* flow: one direction of a conversation as its worker remembers it. A fixed table: a full one refuses new
+ * flows and never searches; old flows leave by a sweep of a few entries per poll. */
+#pragma once
+
+#include "lode_lane.h"
+#include "parse.h"
+
+struct rte_hash;
+
+/* Who said the class, strongest first: a weaker source never overrules a stronger one. */
+enum class_source {
+	CLASS_BY_RULE,
+	CLASS_BY_DSCP,
+	CLASS_BY_PORT,
+	CLASS_BY_BEHAVIOUR,
+	CLASS_BY_DEFAULT,
+};
+
+struct flow {
+	struct lode_lane_flow lane; /* the lane's own */
+	uint64_t last_ns;	    /* newest packet; 0: entry is free */
+	uint64_t mark_ns;	    /* start of the running window of behaviour */
+	uint32_t n_pkts;
+	uint32_t mark_bytes;	       /* in the running window */
+	uint16_t mark_pkts;	       /* in it */
+	uint16_t min_bytes, max_bytes; /* packet sizes in it */
+	uint16_t rules_serial;	       /* of the rules that classified it */
+	uint8_t cls;		       /* enum lode_class */
+	uint8_t source;		       /* enum class_source */
+	uint8_t dscp;
+	uint8_t protocol : 7; /* as far as timeouts and behaviour care: 0, PROTO_TCP, PROTO_UDP */
+	uint8_t closing : 1;  /* FIN or RST was seen */
+};
+static_assert(sizeof(struct flow) == LODE_CACHE_LINE, "one cache line per packet and flow");
+
+struct flow_table {
+	struct rte_hash *hash;
+	struct flow *flows; /* by position in hash */
+	uint32_t size, n_used, sweep_idx;
+};
+
+/* name: unique in the process. 0 or -ENOMEM. */
+int flow_table_init(
+	struct flow_table *t, const char *name, uint32_t size, uint32_t seed, int socket_id);
+void flow_table_fini(struct flow_table *t);
+/* idx[i]: entry of tuples[i] or LODE_NO_FLOW. n <= 64. */
+void flow_lookup_burst(const struct flow_table *t, const struct five_tuple *const *tuples,
+	unsigned n, uint32_t *idx);
+/* A cleared entry, or LODE_NO_FLOW when the table is full. */
+uint32_t flow_insert(struct flow_table *t, const struct five_tuple *tuple, uint64_t now_ns);
+/* Looks at the next n entries; returns how many expired. */
+unsigned flow_sweep(struct flow_table *t, unsigned n, uint64_t now_ns);
+/* Same for both directions of a flow; chooses its lane. */
+uint32_t flow_symmetric_hash(const struct five_tuple *tuple);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Frames become packets. Whatever is not a packet to forward or a datagram of a session ends here. */
+#include "worker.h"
+
+/* One segment, metadata cleared. NULL: gone. */
+static struct rte_mbuf *take_frame(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+{
+	memset(lode_pkt(m), 0, sizeof(struct lode_pkt));
+	lode_pkt(m)->rx_port = (uint8_t)port_idx;
+	if (!w->snapshot) {
+		DROP(w, m, port_down);
+		return NULL;
+	}
+	if (lode_likely(m->nb_segs == 1))
+		return m;
+	if (rte_pktmbuf_linearize(m) != 0) {
+		DROP(w, m, too_long);
+		return NULL;
+	}
+	lode_counter_add(&w->counters.linearised, 1);
+	return m;
+}
+
+/* Strips the Ethernet header of an IP frame for us. NULL: not that, and gone. */
+static struct rte_mbuf *take_ether(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+{
+	static const uint8_t any_mac[6];
+	const struct lode_port_view *port = &w->snapshot->ports[port_idx];
+	struct ether_info ether;
+	const uint8_t *frame = packet_data(m);
+	if (!parse_ether(frame, rte_pktmbuf_data_len(m), &ether)) {
+		DROP(w, m, malformed);
+		return NULL;
+	}
+	if (ether.vlan != port->vlan) {
+		DROP(w, m, vlan);
+		return NULL;
+	}
+	bool multicast = frame[0] & 1;
+	if (!multicast && memcmp(frame, port->mac, 6) && memcmp(port->mac, any_mac, 6)) {
+		DROP(w, m, not_ours);
+		return NULL;
+	}
+	if (multicast || (ether.ethertype != ETHERTYPE_IPV4 && ether.ethertype != ETHERTYPE_IPV6)) {
+		to_mirror(w, m);
+		return NULL;
+	}
+	area(m)->l2_bytes = (uint8_t)ether.l3_offset;
+	rte_pktmbuf_adj(m, ether.l3_offset);
+	return m;
+}
+
+/* Multicast, limited broadcast, link-local: never leaves the link. */
+static bool is_link_scope(const struct lode_ip *ip)
+{
+	if (lode_ip_is_v4(ip))
+		return ip->b[12] >= 224 || (ip->b[12] == 169 && ip->b[13] == 254);
+	return ip->b[0] == 0xff || (ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80);
+}
+
+/* Addresses that no sender has. */
+static bool is_bad_source(const struct lode_ip *ip)
+{
+	static const struct lode_ip loopback6 = {.b = {[15] = 1}};
+	if (lode_ip_is_v4(ip))
+		return ip->b[12] >= 224 || ip->b[12] == 127 || ip->b[12] == 0;
+	return ip->b[0] == 0xff || lode_ip_is_none(ip) || !memcmp(ip, &loopback6, sizeof(*ip));
+}
+
+/* Reads the IP header and cuts Ethernet's padding off. */
+static bool take_ip(struct lode_worker *w, struct rte_mbuf *m, struct ip_info *ip)
+{
+	bool checked = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+	if (!parse_ip(packet_data(m), rte_pktmbuf_data_len(m), !checked, ip)) {
+		DROP(w, m, malformed);
+		return false;
+	}
+	rte_pktmbuf_trim(m, (uint16_t)(rte_pktmbuf_data_len(m) - ip->total_bytes));
+	return true;
+}
+
+struct rte_mbuf *take_lan_frame(
+	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, struct ip_info *ip)
+{
+	bool from_host = port_idx == LODE_HOST_PORT;
+	lode_counter_add(&w->counters.lan_rx_bytes, rte_pktmbuf_pkt_len(m));
+	m = take_frame(w, port_idx, m);
+	if (m && !from_host)
+		m = take_ether(w, port_idx, m);
+	if (!m || !take_ip(w, m, ip))
+		return NULL;
+	if (is_link_scope(&ip->tuple.dst)) {
+		if (from_host)
+			DROP(w, m, no_route);
+		else
+			to_mirror(w, m);
+		return NULL;
+	}
+	if (is_bad_source(&ip->tuple.src)) {
+		DROP(w, m, spoofed);
+		return NULL;
+	}
+	lode_pkt(m)->hop_limit = HOP_LIMIT;
+	lode_pkt(m)->l4_off = ip->has_l4 && ip->l4_offset <= UINT8_MAX ? (uint8_t)ip->l4_offset : 0;
+	return m;
+}
+
+/* ---- WAN ---- */
+
+static void to_control(
+	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns)
+{
+	struct lode_datagram d;
+	d.rx_ns = now_ns;
+	d.local = ip->tuple.dst;
+	d.remote = ip->tuple.src;
+	d.next_hop = (struct lode_ip){0};
+	d.local_port = __builtin_bswap16(ip->tuple.dport_be);
+	d.remote_port = __builtin_bswap16(ip->tuple.sport_be);
+	d.port_idx = lode_pkt(m)->rx_port;
+	d.len = rte_pktmbuf_data_len(m);
+	if (d.len > sizeof(d.data)) {
+		DROP(w, m, outer_malformed);
+		return;
+	}
+	memcpy(d.data, packet_data(m), d.len);
+	if (!lode_ring_push(w->rings.to_control, &d)) {
+		DROP(w, m, control_full);
+		return;
+	}
+	lode_counter_add(&w->counters.control_rx, 1);
+	rte_pktmbuf_free(m);
+}
+
+static bool is_handshake(unsigned type)
+{
+	return type == LODE_WIRE_HANDSHAKE_INIT || type == LODE_WIRE_HANDSHAKE_RESPONSE ||
+	       type == LODE_WIRE_COOKIE;
+}
+
+/* Finds peer, epoch, path and lane of a datagram; data at the clear header. */
+static struct rte_mbuf *take_session(
+	struct lode_worker *w, struct rte_mbuf *m, const struct lode_wire_clear *clear)
+{
+	const struct lode_session_slot *slot = lode_snapshot_session(w->snapshot, clear->session);
+	if (clear->session == 0 || !slot) {
+		DROP(w, m, unknown_session);
+		return NULL;
+	}
+	const struct lode_peer_view *view = w->snapshot->peers[slot->peer_idx];
+	if (!view->paths[clear->path].valid || clear->lane >= view->n_rx_lanes) {
+		DROP(w, m, unknown_path);
+		return NULL;
+	}
+	struct lode_pkt *pkt = lode_pkt(m);
+	pkt->epoch = slot->epoch;
+	pkt->path = clear->path;
+	pkt->lane_id = clear->lane;
+	area(m)->peer_idx = slot->peer_idx;
+	return m;
+}
+
+static bool is_our_port(const struct lode_worker *w, const struct ip_info *ip)
+{
+	uint16_t dport = __builtin_bswap16(ip->tuple.dport_be);
+	uint16_t first = w->snapshot->config->udp_port;
+	return ip->tuple.protocol == PROTO_UDP && ip->has_l4 &&
+	       (uint16_t)(dport - first) < w->params.n_workers;
+}
+
+/* The outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the
+ * handshake's MAC refuses. */
+struct rte_mbuf *take_wan_frame(
+	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, uint64_t now_ns)
+{
+	struct ip_info ip;
+	lode_counter_add(&w->counters.wan_rx_bytes, rte_pktmbuf_pkt_len(m));
+	m = take_frame(w, port_idx, m);
+	if (m)
+		m = take_ether(w, port_idx, m);
+	if (!m || !take_ip(w, m, &ip))
+		return NULL;
+	if (!is_our_port(w, &ip)) {
+		to_mirror(w, m);
+		return NULL;
+	}
+	uint16_t udp_bytes = lode_load_be16(packet_data(m) + ip.l4_offset + 4);
+	if (udp_bytes < UDP_BYTES + LODE_WIRE_CLEAR_BYTES ||
+		ip.l4_offset + udp_bytes > ip.total_bytes) {
+		DROP(w, m, outer_malformed);
+		return NULL;
+	}
+	lode_pkt(m)->outer_off = (uint16_t)(m->data_off);
+	lode_pkt(m)->outer_ecn = ip.ecn;
+	rte_pktmbuf_trim(m, (uint16_t)(ip.total_bytes - ip.l4_offset - udp_bytes));
+	rte_pktmbuf_adj(m, (uint16_t)(ip.l4_offset + UDP_BYTES));
+	struct lode_wire_clear clear;
+	lode_wire_get_clear(packet_data(m), &clear);
+	if (is_handshake(clear.type)) {
+		to_control(w, m, &ip, now_ns);
+		return NULL;
+	}
+	return take_session(w, m, &clear);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's own memory and the steps that its files offer each other. worker.c is the order of steps. */
+#pragma once
+
+#include "classify.h"
+#include "flow.h"
+#include "heap.h"
+#include "lode_wire.h"
+#include "lode_worker.h"
+#include "parse.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#define PENDING_MAX	 64 /* neighbours waited for at once */
+#define PENDING_PKTS	 4  /* packets held for each */
+#define PENDING_NS	 LODE_NS_PER_S
+#define PENDING_ASK_NS	 (250 * LODE_NS_PER_MS)
+#define OWN_MAX		 32 /* packets of our own making per poll */
+#define HOP_LIMIT	 3  /* peers that may pass a packet on */
+#define SWEEP_PER_POLL	 8
+#define SWEEP_IDLE_NS	 (20 * LODE_NS_PER_MS)
+#define CONTROL_PER_POLL 16 /* datagrams sent for control */
+
+/* lode_pkt.worker_area */
+enum handoff_kind { HANDOFF_LAN, HANDOFF_WAN };
+struct worker_area {
+	uint8_t peer_idx;
+	uint8_t l2_bytes; /* in front of data, still in the buffer */
+	uint8_t handoff;  /* enum handoff_kind */
+	bool from_wan;	  /* cls was set by the sending peer */
+};
+static_assert(sizeof(struct worker_area) <= sizeof(((struct lode_pkt *)0)->worker_area), "fits");
+static inline struct worker_area *area(struct rte_mbuf *m)
+{
+	return (struct worker_area *)lode_pkt(m)->worker_area;
+}
+
+/* Frames for a neighbour whose MAC address is not known yet. */
+struct pending {
+	struct lode_ip ip;
+	uint64_t deadline_ns, ask_ns; /* deadline 0: free */
+	uint8_t port_idx, n;
+	struct rte_mbuf *pkts[PENDING_PKTS];
+};
+
+struct trace_request {
+	struct lode_trace_filter filter;
+	uint32_t n_packets;
+};
+
+struct lode_worker {
+	struct lode_worker_params params;
+	_Atomic uint64_t serial;  /* written here, read by control */
+	_Atomic uint32_t n_flows; /* written here, read by telemetry */
+	struct lode_worker_counters counters;
+	const struct lode_snapshot *snapshot; /* NULL before the first */
+	const void *rules;
+	uint16_t rules_serial; /* counts changes of rules */
+
+	struct flow_table flows;
+	uint64_t sweep_ns; /* next sweep when idle */
+
+	struct lode_lane_env env;
+	void *lane_memory;				   /* LODE_PEERS_MAX lanes */
+	_Atomic(struct lode_lane *) lanes[LODE_PEERS_MAX]; /* by peer, NULL: not served here */
+	uint8_t lane_ids[LODE_PEERS_MAX];
+	uint8_t lane_keys[LODE_PEERS_MAX][LODE_KEY_BYTES]; /* whose lane it is */
+	struct heap due;
+	uint64_t touched; /* peers whose lane got packets since its last poll */
+
+	struct pending pending[PENDING_MAX];
+	unsigned n_pending;
+	struct rte_mbuf *own[OWN_MAX];
+	unsigned n_own;
+	uint64_t icmp_ns; /* a token bucket in time: when the bucket is full again */
+
+	struct lode_worker_rings rings;
+	struct lode_ring *trace_requests; /* struct trace_request */
+	struct trace_request trace;
+	uint8_t trace_id;
+
+	struct lode_txq txqs[LODE_ALL_PORTS], mirrors[LODE_ALL_PORTS];
+};
+
+/* Packets on their way, data at the IP header, with what parse_ip said. */
+struct packets {
+	uint64_t now_ns;
+	unsigned n;
+	struct rte_mbuf *pkts[LODE_BURST_MAX];
+	struct ip_info ip[LODE_BURST_MAX];
+};
+
+/* ---- drop.c: the ends of a packet's way ---- */
+
+/* Frees a packet and counts why: DROP(w, m, ttl) adds to drop_ttl. */
+#define DROP(w, m, reason) drop_packet((w), (m), &(w)->counters.drop_##reason, #reason)
+void drop_packet(struct lode_worker *w, struct rte_mbuf *m, uint64_t *counter, const char *reason);
+/* Gives the frame to the kernel's mirror of the port it came in on, L2 header included. */
+void to_mirror(struct lode_worker *w, struct rte_mbuf *m);
+void trace_packet(struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail,
+	uint64_t now_ns);
+void trace_start(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
+void trace_take_request(struct lode_worker *w);
+
+/* ---- ingress.c: frames become packets ---- */
+
+/* NULL: the frame was not a packet to forward, and is gone. data at the IP header otherwise. */
+struct rte_mbuf *take_lan_frame(
+	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, struct ip_info *ip);
+/* NULL: not a datagram of a session, and gone. Otherwise data at the clear header, lode_pkt filled in. */
+struct rte_mbuf *take_wan_frame(
+	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, uint64_t now_ns);
+
+/* ---- egress.c: packets become frames ---- */
+
+/* Out on a port of the configuration to that next hop; waits for its MAC address when it must. */
+void to_port(struct lode_worker *w, unsigned port_idx, const struct lode_ip *next_hop,
+	struct rte_mbuf *m, uint64_t now_ns);
+void to_host(struct lode_worker *w, struct rte_mbuf *m);
+/* A new snapshot may know neighbours that packets wait for. */
+void pending_retry(struct lode_worker *w, uint64_t now_ns);
+/* Asks again, gives up. Returns when it is due next. */
+uint64_t pending_poll(struct lode_worker *w, uint64_t now_ns);
+void pending_free(struct lode_worker *w);
+void send_for_control(struct lode_worker *w, uint64_t now_ns);
+
+/* ---- errors.c: ICMP and MSS ---- */
+
+/* Answers the sender of m, if rate and standards allow; m stays the caller's. The answer is sent by the next
+ * poll. */
+void answer_icmp(struct lode_worker *w, enum lode_wire_icmp kind, uint16_t mtu_bytes,
+	struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns);
+void decrement_ttl(struct rte_mbuf *m, const struct ip_info *ip);
+/* Lowers the MSS of a TCP handshake to what goes in one segment to or from that peer. */
+void clamp_mss(
+	struct lode_worker *w, unsigned peer_idx, struct rte_mbuf *m, const struct ip_info *ip);
+
+/* ---- lanes.c: which peers this worker serves, and when ---- */
+
+/* Takes the newest snapshot; nothing happens when it is the old one. */
+void adopt_snapshot(struct lode_worker *w, uint64_t now_ns);
+/* Polls touched and due lanes; returns when one is due next. */
+uint64_t poll_lanes(struct lode_worker *w, uint64_t now_ns);
+static inline struct lode_lane *lane_of(const struct lode_worker *w, unsigned peer_idx)
+{
+	return atomic_load_explicit(&w->lanes[peer_idx], memory_order_relaxed);
+}
+
+/* ---- worker.c ---- */
+
+/* lode_lane_env.deliver */
+void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns);
+
+static inline const struct lode_route *route_of(
+	const struct lode_worker *w, const struct lode_ip *ip)
+{
+	return lode_ip_is_v4(ip) ? lode_routes_lookup4(w->snapshot->routes, lode_ip_v4_be(ip))
+				 : lode_routes_lookup6(w->snapshot->routes, ip->b);
+}
+static inline uint8_t *packet_data(struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod(m, uint8_t *);
+}
