@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it: which Debian 12 packages are needed for what, and how they are installed.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 build_packages=(
 	build-essential meson ninja-build pkg-config
