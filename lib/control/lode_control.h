@@ -11,29 +11,32 @@
 #include "lode_worker.h"
 
 struct lode_control;
-struct lode_prepared; /* a checked configuration with its routes and rules built */
+struct lode_prepared; /* a checked configuration with its class rules built */
 
 struct lode_control_params {
-	struct lode_shared *shared; /* outlives the control object */
+	struct lode_shared *shared;   /* outlives the control object */
+	const struct lode_aead *aead; /* outlives it too */
 	uint8_t private_key[LODE_KEY_BYTES];
-	uint64_t seed; /* of timers' jitter */
+	uint64_t seed; /* of hash keys */
 	unsigned n_workers;
 	const struct lode_worker_rings *rings[LODE_WORKERS_MAX];
 	void *ctx; /* for the callbacks */
 	/* Secure random bytes (the simulator gives seeded ones). */
 	void (*random)(void *ctx, void *buf, size_t len);
-	/* Handshake counter that must never be used again, also after a restart: keep it before returning.
-	 * Called with a block reserved ahead, so seldom. 0 or -errno (then no handshake is started). */
+	/* Handshake counters up to this one may be used from now on: keep it before returning, also over a
+	 * restart. Called with a block reserved ahead, so seldom. 0 or -errno (no handshake is started). */
 	int (*save_counter)(void *ctx, uint64_t counter);
 	uint64_t counter; /* the last one saved; 0 at the very first start */
-	/* One line for the log, rate-limited by the receiver. */
+	/* Somebody should find out this neighbour's MAC address (as from the workers' resolve rings). */
+	void (*resolve)(void *ctx, const struct lode_resolve *want);
+	/* One line for the log. */
 	void (*log)(void *ctx, enum lode_log_level level, const char *text);
 };
 
 /* ---- configuration ---- */
 
-/* Checks, and builds routes and rules (this takes ms: not on the control lcore when it has peers to serve).
- * Takes the configuration; on error it is freed and *out NULL. */
+/* Builds the class rules (this may take 20 ms: not on the control lcore while it has peers to serve). Takes
+ * the configuration; on error it is freed and *out NULL. */
 int lode_control_prepare(
 	struct lode_config *config, struct lode_prepared **out, struct lode_err *err);
 void lode_control_prepared_free(struct lode_prepared *p);
@@ -58,19 +61,22 @@ void lode_control_set_port(struct lode_control *c, unsigned port_idx, const uint
 void lode_control_set_addrs(struct lode_control *c, unsigned port_idx,
 	const struct lode_prefix *addrs, unsigned n, const struct lode_ip *gateway4,
 	const struct lode_ip *gateway6);
-/* valid = 0: the neighbour failed. */
-void lode_control_set_neighbour(struct lode_control *c, const struct lode_neighbour *neighbour);
+/* Known, or known to be gone. At most LODE_CONTROL_NEIGHBOURS are remembered: -ENOSPC. */
+#define LODE_CONTROL_NEIGHBOURS 4096
+int lode_control_set_neighbour(struct lode_control *c, const struct lode_neighbour *neighbour);
+void lode_control_forget_neighbour(
+	struct lode_control *c, unsigned port_idx, const struct lode_ip *ip);
 
 /* ---- the loop ---- */
 
 /* Reads the workers' rings and the lanes' summaries, drives the peers, publishes a snapshot when something
- * changed. Returns when it wants to be called next; handshakes wait in rings until then, so call it at
- * least every 10 ms. */
+ * changed. Returns when it wants to be called next, at the latest in 10 ms. */
 uint64_t lode_control_poll(struct lode_control *c, uint64_t now_ns);
 /* Serial of the newest published snapshot. */
 uint64_t lode_control_serial(const struct lode_control *c);
-/* Every worker has seen `serial` or a newer one (RCU grace period): frees what is older. */
-void lode_control_reclaim(struct lode_control *c, uint64_t serial);
+/* Every worker works with `serial` or a newer snapshot (the smallest lode_worker_serial): frees what is
+ * older, and lets peers use keys that all workers know by now. Call it once per loop. */
+void lode_control_reclaim(struct lode_control *c, uint64_t serial, uint64_t now_ns);
 
 /* ---- status, as plain structs for telemetry and lodectl ---- */
 
