@@ -3,7 +3,7 @@
  * revision 34), the keys derived from it, and the MACs and cookies that keep floods away (after WireGuard,
  * Donenfeld 2017, section 5.4). No I/O, no clock, no random numbers: the caller brings ephemeral keys and
  * nonces from a secure source. An object belongs to one thread. -EBADMSG: not authentic or malformed, with
- * nothing said about why. */
+ * nothing said about why; -ENOMEM: libcrypto could not work. */
 #pragma once
 
 #include "lode_base.h"
@@ -23,7 +23,7 @@ enum lode_noise_pattern { LODE_NOISE_IK, LODE_NOISE_IKPSK2 };
 /* One handshake; the caller's memory, wiped by lode_noise_wipe. Fields are private. */
 struct lode_noise {
 	enum lode_noise_pattern pattern;
-	bool has_key;
+	bool failed; /* sticky: libcrypto refused or had no memory */
 	uint8_t hash[32], chain[32], key[32];
 	uint64_t nonce;
 	uint8_t s_priv[32], s_pub[32]; /* own static key */
@@ -60,7 +60,7 @@ struct lode_noise_lane_key {
 	uint8_t key[32];
 	uint32_t salt;
 };
-void lode_noise_lane_key(
+int lode_noise_lane_key(
 	const uint8_t transport_key[32], unsigned lane, struct lode_noise_lane_key *out);
 
 /* ---- MACs: mac1 shows that the sender knows whom it talks to, mac2 that it owns its address ---- */
@@ -69,16 +69,16 @@ void lode_noise_lane_key(
 struct lode_noise_mac_keys {
 	uint8_t mac1[32], cookie[32];
 };
-void lode_noise_mac_keys(const uint8_t receiver_pub[32], struct lode_noise_mac_keys *out);
+int lode_noise_mac_keys(const uint8_t receiver_pub[32], struct lode_noise_mac_keys *out);
 /* HMAC-SHA-256 cut to 16 bytes; also mac2 (keyed with the cookie) and the cookie itself. */
-void lode_noise_mac(const uint8_t *key, size_t key_bytes, const void *data, size_t len,
+int lode_noise_mac(const uint8_t *key, size_t key_bytes, const void *data, size_t len,
 	uint8_t mac[LODE_NOISE_MAC_BYTES]);
 /* In constant time. */
 bool lode_noise_equal(const void *a, const void *b, size_t len);
 
 /* A cookie travels encrypted to who sent mac1: 16 bytes nonce, 16 cookie, 16 tag. */
 #define LODE_NOISE_COOKIE_BYTES 48
-void lode_noise_seal_cookie(const struct lode_noise_mac_keys *keys, const uint8_t nonce[16],
+int lode_noise_seal_cookie(const struct lode_noise_mac_keys *keys, const uint8_t nonce[16],
 	const uint8_t mac1[16], const uint8_t cookie[16], uint8_t out[LODE_NOISE_COOKIE_BYTES]);
 int lode_noise_open_cookie(const struct lode_noise_mac_keys *keys, const uint8_t mac1[16],
 	const uint8_t in[LODE_NOISE_COOKIE_BYTES], uint8_t cookie[16]);
