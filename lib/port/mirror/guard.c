@@ -116,6 +116,8 @@ static int strip(const struct save *s, struct lode_err *err)
 	rc = replay(s, true);
 	if (!rc && s->disable_ipv6 >= 0)
 		rc = sysctl_write("ipv6", s->ifname, "disable_ipv6", 1);
+	if (!rc)
+		rc = interface_set_up(s->ifname, true);
 	return rc ? lode_err_set(err, rc, "interface %s: removing the kernel's addresses: %s",
 			    s->ifname, strerror(-rc))
 		  : 0;
@@ -149,6 +151,8 @@ int lode_guard_release(const char *state_dir, const char *ifname, struct lode_er
 		rc = replay(&s, false);
 		if (s.gro >= 0)
 			set_gro(ifname, s.gro);
+		if (s.up == 0)
+			interface_set_up(ifname, false);
 		undrop_ingress(ifname);
 	}
 	save_free(&s);

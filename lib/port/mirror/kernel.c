@@ -53,3 +53,13 @@ int interface_ioctl(const char *ifname, unsigned long request, struct ifreq *ifr
 	close(sock);
 	return rc;
 }
+
+int interface_set_up(const char *ifname, bool up)
+{
+	struct ifreq ifr = {0};
+	int rc = interface_ioctl(ifname, SIOCGIFFLAGS, &ifr);
+	if (rc)
+		return rc;
+	ifr.ifr_flags = (short)(up ? ifr.ifr_flags | IFF_UP : ifr.ifr_flags & ~IFF_UP);
+	return interface_ioctl(ifname, SIOCSIFFLAGS, &ifr);
+}

@@ -12,3 +12,6 @@ int sysctl_write(const char *family, const char *ifname, const char *key, int va
 
 /* One interface ioctl; ifr_name is filled in. */
 int interface_ioctl(const char *ifname, unsigned long request, struct ifreq *ifr);
+
+/* Administratively up or down. */
+int interface_set_up(const char *ifname, bool up);

@@ -117,8 +117,8 @@ uint64_t lode_resolver_poll(struct lode_resolver *r, uint64_t now_ns);
 /* ---- guard: ports that the kernel sees too ---- */
 
 /* Saves addresses, routes, IPv6 and GRO settings of the interface in state_dir, on disk before anything is
- * changed; then drops at ingress (behind the packet tap), disables IPv6, removes the addresses and turns
- * GRO off. A save that was left by a killed process is restored first. */
+ * changed; then drops at ingress (behind the packet tap), disables IPv6, removes the addresses, turns
+ * GRO off and the interface on. A save that was left by a killed process is restored first. */
 int lode_guard_take(const char *state_dir, const char *ifname, struct lode_err *err);
 /* Puts everything back and removes the save. 0 also when there is none. */
 int lode_guard_release(const char *state_dir, const char *ifname, struct lode_err *err);

@@ -17,7 +17,7 @@
 struct file_header {
 	uint32_t magic, version;
 	char ifname[IFNAMSIZ];
-	int32_t disable_ipv6, gro;
+	int32_t disable_ipv6, gro, up;
 	uint32_t len;
 };
 
@@ -69,6 +69,12 @@ static int read_gro(const char *ifname)
 	return interface_ioctl(ifname, SIOCETHTOOL, &ifr) ? -1 : (int)value.data;
 }
 
+static int read_up(const char *ifname)
+{
+	struct ifreq ifr = {0};
+	return interface_ioctl(ifname, SIOCGIFFLAGS, &ifr) ? -1 : !!(ifr.ifr_flags & IFF_UP);
+}
+
 static int collect_messages(struct save *s, int ifindex)
 {
 	struct mnl_socket *sock = netlink_open(0);
@@ -84,13 +90,14 @@ static int collect_messages(struct save *s, int ifindex)
 
 int save_collect(const char *ifname, struct save *s, struct lode_err *err)
 {
-	*s = (struct save){.disable_ipv6 = -1, .gro = -1};
+	*s = (struct save){.disable_ipv6 = -1, .gro = -1, .up = -1};
 	unsigned ifindex = if_nametoindex(ifname);
 	if (!ifindex || strlen(ifname) >= IFNAMSIZ)
 		return lode_err_set(err, -ENODEV, "interface %s: no such interface here", ifname);
 	strcpy(s->ifname, ifname);
 	sysctl_read("ipv6", ifname, "disable_ipv6", &s->disable_ipv6);
 	s->gro = read_gro(ifname);
+	s->up = read_up(ifname);
 	s->messages = calloc(1, SAVE_MESSAGES_BYTES);
 	int rc = s->messages ? collect_messages(s, (int)ifindex) : -ENOMEM;
 	if (!rc)
@@ -130,6 +137,7 @@ static int write_file(const char *path, const struct save *s)
 		.version = VERSION,
 		.disable_ipv6 = s->disable_ipv6,
 		.gro = s->gro,
+		.up = s->up,
 		.len = s->len};
 	memcpy(h.ifname, s->ifname, sizeof(h.ifname));
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -177,7 +185,7 @@ static int read_file(int fd, const char *ifname, struct save *s)
 	struct file_header h;
 	if (read(fd, &h, sizeof(h)) != sizeof(h) || h.len > SAVE_MESSAGES_BYTES)
 		return -EBADMSG;
-	*s = (struct save){.disable_ipv6 = h.disable_ipv6, .gro = h.gro, .len = h.len};
+	*s = (struct save){.disable_ipv6 = h.disable_ipv6, .gro = h.gro, .up = h.up, .len = h.len};
 	snprintf(s->ifname, sizeof(s->ifname), "%s", ifname);
 	s->messages = calloc(1, h.len + 1u);
 	if (!s->messages)

@@ -9,8 +9,8 @@
 
 struct save {
 	char ifname[IFNAMSIZ];
-	int32_t disable_ipv6, gro; /* -1: not known, not restored */
-	uint32_t len;		   /* of messages */
+	int32_t disable_ipv6, gro, up; /* -1: not known, not restored */
+	uint32_t len;		       /* of messages */
 	uint8_t *messages;
 };
 

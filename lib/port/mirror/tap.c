@@ -50,16 +50,6 @@ static int set_mtu(const struct lode_tap_spec *spec)
 	return interface_ioctl(spec->name, SIOCSIFMTU, &ifr);
 }
 
-static int bring_up(const struct lode_tap_spec *spec)
-{
-	struct ifreq ifr = {0};
-	int rc = interface_ioctl(spec->name, SIOCGIFFLAGS, &ifr);
-	if (rc)
-		return rc;
-	ifr.ifr_flags |= IFF_UP;
-	return interface_ioctl(spec->name, SIOCSIFFLAGS, &ifr);
-}
-
 static int create(const struct lode_tap_spec *spec, struct lode_tap *tap, struct lode_err *err)
 {
 	if (!spec->name[0] || strlen(spec->name) >= IFNAMSIZ)
@@ -95,7 +85,7 @@ int lode_tap_open(const struct lode_tap_spec *spec, struct lode_tap *tap, struct
 	if (!rc && (rc = set_mtu(spec)))
 		lode_err_set(err, rc, "mirror %s: setting MTU %u: %s", spec->name, spec->mtu_bytes,
 			strerror(-rc));
-	if (!rc && (rc = bring_up(spec)))
+	if (!rc && (rc = interface_set_up(spec->name, true)))
 		lode_err_set(err, rc, "mirror %s: bringing it up: %s", spec->name, strerror(-rc));
 	if (rc)
 		lode_tap_close(tap);
