@@ -12,7 +12,8 @@
 #include "lode_base.h"
 
 /* Element types by their safetensors names. LODE_BYTES is everything without fixed-size elements:
- * headers, gaps, files of other formats, strings, varint-coded and 4-bit tensors. */
+ * headers, gaps, files of other formats, strings, varint-coded and 4-bit tensors. The numbers are part
+ * of the manifest's hashes: append only. */
 enum lode_dtype {
 	LODE_BYTES,
 	LODE_BOOL,
