@@ -84,6 +84,11 @@ void adaptive_reset(struct adaptive_model *m)
 		m->rate[n] = (uint16_t)(2 * 65536 / (2 * n + 3));
 }
 
+void adaptive_copy(struct adaptive_model *to, const struct adaptive_model *from)
+{
+	memcpy(to, from, offsetof(struct adaptive_model, size));
+}
+
 /* Moves towards the bit by 1/(n + 1.5) until n reaches the limit. */
 static inline void model_update(const uint16_t *rate, bit_model *m, unsigned bit, unsigned limit)
 {

@@ -21,7 +21,6 @@ struct apply {
 	uint64_t done;	/* in the space of all target files */
 	unsigned file;
 	uint64_t file_done;
-	uint64_t next_base; /* base offset expected if nothing moved */
 	bool may_resume;
 };
 
@@ -120,7 +119,7 @@ static int sha_finish(struct apply *a, const uint8_t *expected, bool *same)
 static int check_base_file(struct apply *a, unsigned f)
 {
 	const struct lode_delta_file *file = &a->info->base[f];
-	bool same;
+	bool same = false;
 	for (uint64_t at = 0; at < file->size;) {
 		size_t n = (size_t)LODE_MIN(file->size - at, (uint64_t)BLOCK_MAX);
 		int rc = a->io->read_base(a->io->ctx, f, at, a->decoder.window, n);
@@ -152,7 +151,6 @@ static int emit(struct apply *a, const uint8_t *data, size_t len, bool in_place)
 	EVP_DigestUpdate(a->sha, data, len);
 	a->file_done += len;
 	a->done += len;
-	a->next_base += len;
 	a->stats->target_bytes += len;
 	if (in_place)
 		a->stats->resumed_bytes += len;
@@ -195,7 +193,7 @@ static int take_block(struct apply *a, uint64_t file_left)
 	if (!in_place) {
 		memset(a->body + body_len, 0, READ_PAD);
 		struct view body = {a->body, a->body + body_len};
-		rc = block_decode(&a->decoder, body, a->next_base, (uint32_t)len);
+		rc = block_decode(&a->decoder, body, a->done, (uint32_t)len);
 		if (rc == -EBADMSG)
 			return damaged(a, "a block's operations are malformed");
 		if (rc)
@@ -226,7 +224,7 @@ static int take_copy_run(struct apply *a, uint64_t file_left)
 		rc = read_exact(a, &crc, sizeof(crc));
 	if (rc)
 		return rc;
-	uint64_t base = a->next_base + (uint64_t)unzigzag64(z);
+	uint64_t base = a->done + (uint64_t)unzigzag64(z);
 	if (!len || base > a->decoder.base_size || len > a->decoder.base_size - base)
 		return damaged(a, "a copied range is past the end of the base");
 	bool in_place = found_in_place(a, len, crc);
@@ -309,7 +307,7 @@ static int take_record(struct apply *a, uint64_t file_left)
 static int make_file(struct apply *a, unsigned f)
 {
 	const struct lode_delta_file *file = &a->info->target[f];
-	bool same;
+	bool same = false;
 	int rc = 0;
 	a->file = f;
 	a->file_done = 0;

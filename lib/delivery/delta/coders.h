@@ -78,6 +78,8 @@ void tokens_encode(const struct element *el, const uint8_t *pred, const uint8_t 
 struct adaptive_model;
 size_t adaptive_model_bytes(void);
 void adaptive_reset(struct adaptive_model *m);
+/* What an op leaves to the next one. */
+void adaptive_copy(struct adaptive_model *to, const struct adaptive_model *from);
 bool adaptive_decode(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
 	size_t n, struct adaptive_model *m);
 /* row: elements per row of the tensor, 0 if unknown. */

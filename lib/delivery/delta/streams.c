@@ -13,7 +13,6 @@ bool zstd_encode(ZSTD_CCtx *cctx, int level, const uint8_t *prefix, size_t prefi
 	ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
 	ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
 	ZSTD_CCtx_setParameter(cctx, ZSTD_c_contentSizeFlag, 0);
-	ZSTD_CCtx_setParameter(cctx, ZSTD_c_format, ZSTD_f_zstd1);
 	if (prefix_len) {
 		/* the prefix counts against the window */
 		ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, BLOCK_LOG2_MAX + 2);

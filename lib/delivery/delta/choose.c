@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "choose.h"
+
+#include "lowrank.h"
+#include "predict.h"
+#include "rowscale.h"
+#include "words.h"
+
+#define ZSTD_LEVEL	 3
+#define ZSTD_LEVEL_SMALL 19 /* ranges up to SMALL_BYTES */
+#define SMALL_BYTES	 (64 * 1024)
+#define FULL_TRIAL_EVERY 64		 /* ops of one tensor between trials of everything */
+#define WINDOW_SIDE	 (BLOCK_MAX / 2) /* base bytes a zstd op sees before and behind its place */
+
+int op_encoder_init(struct op_encoder *e, enum lode_delta_mode mode, struct space *base)
+{
+	*e = (struct op_encoder){.mode = mode, .base = base, .choice_tensor = UINT32_MAX};
+	e->cctx = ZSTD_createCCtx();
+	e->model = malloc(adaptive_model_bytes());
+	e->trial_model = malloc(adaptive_model_bytes());
+	e->won_model = malloc(adaptive_model_bytes());
+	e->window = malloc(WINDOW_MAX);
+	e->pred = malloc(2 * BLOCK_MAX);
+	e->zeros = calloc(1, BLOCK_MAX);
+	if (e->cctx && e->model && e->trial_model && e->won_model && e->window && e->pred &&
+		e->zeros)
+		return 0;
+	op_encoder_clear(e);
+	return -ENOMEM;
+}
+
+void op_encoder_clear(struct op_encoder *e)
+{
+	ZSTD_freeCCtx(e->cctx);
+	free(e->model);
+	free(e->trial_model);
+	free(e->won_model);
+	free(e->window);
+	free(e->pred);
+	free(e->zeros);
+	*e = (struct op_encoder){0};
+}
+
+void op_encoder_start_block(struct op_encoder *e)
+{
+	e->tokens.valid = false;
+	e->model_ready = false;
+}
+
+void op_result_clear(struct op_result *r)
+{
+	buf_free(&r->payload);
+	buf_free(&r->params);
+}
+
+/* ---- keeping the smallest ---- */
+
+/* One range on trial: what is known of it and the best form so far. */
+struct trial {
+	struct op_encoder *e;
+	const struct segment *s;
+	const uint8_t *target;
+	struct op op; /* length, base range and element type filled in */
+	struct op_result *best;
+	size_t best_size;
+	size_t n;			/* elements */
+	size_t n_changed;		/* against the base */
+	uint64_t cols, first;		/* of the tensor */
+	struct token_model token_model; /* after the best, if it set tables */
+};
+
+static size_t params_size(const struct op *op)
+{
+	if (op->coder == LODE_DELTA_ZSTD_BASE)
+		return 6; /* the window's numbers */
+	return op->predictor == LODE_DELTA_PREDICT_ROW_SCALE ? 4ul * op->n_scales + 3 : 0;
+}
+
+/* Takes the form when it is smaller; the payload changes owner. */
+static bool offer(struct trial *t, const struct op *op, struct buf *payload)
+{
+	size_t size = payload->len + params_size(op);
+	bool wins = !payload->failed && size < t->best_size;
+	if (wins) {
+		t->best_size = size;
+		t->best->op = *op;
+		buf_free(&t->best->payload);
+		t->best->payload = *payload;
+		*payload = (struct buf){0};
+	}
+	buf_free(payload);
+	return wins;
+}
+
+static int zstd_effort(const struct trial *t)
+{
+	if (t->e->mode == LODE_DELTA_MODE_FAST)
+		return 1;
+	return t->op.len <= SMALL_BYTES ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
+}
+
+static void start_trial(struct trial *t)
+{
+	struct buf raw = {0};
+	t->best_size = SIZE_MAX;
+	t->op.coder = LODE_DELTA_RAW;
+	put_bytes(&raw, t->target, t->op.len);
+	offer(t, &t->op, &raw);
+}
+
+/* ---- coders on bytes ---- */
+
+static void try_zstd(struct trial *t)
+{
+	struct buf payload = {0};
+	struct op op = t->op;
+	op.coder = LODE_DELTA_ZSTD;
+	op.predictor = LODE_DELTA_PREDICT_NONE;
+	zstd_encode(t->e->cctx, zstd_effort(t), NULL, 0, t->target, op.len, &payload);
+	offer(t, &op, &payload);
+}
+
+static void try_zstd_base(struct trial *t)
+{
+	struct buf payload = {0};
+	struct op op = t->op;
+	uint64_t size = t->e->base->size;
+	if (!size || op.base_offset > size)
+		return;
+	op.coder = LODE_DELTA_ZSTD_BASE;
+	op.predictor = LODE_DELTA_PREDICT_NONE;
+	uint64_t side = WINDOW_SIDE + (BLOCK_MAX - op.len) / 2;
+	op.window_before = (uint32_t)LODE_MIN(op.base_offset, side);
+	uint64_t start = op.base_offset - op.window_before;
+	op.base_len = (uint32_t)LODE_MIN(size - start, op.window_before + op.len + side);
+	if (space_read(t->e->base, start, t->e->window, op.base_len))
+		return;
+	zstd_encode(
+		t->e->cctx, zstd_effort(t), t->e->window, op.base_len, t->target, op.len, &payload);
+	offer(t, &op, &payload);
+}
+
+static void try_fill(struct trial *t)
+{
+	struct buf payload = {0};
+	struct op op = t->op;
+	if (op.len > 1 && memcmp(t->target, t->target + 1, op.len - 1))
+		return;
+	op.coder = LODE_DELTA_FILL;
+	put_bytes(&payload, t->target, 1);
+	offer(t, &op, &payload);
+}
+
+/* ---- coders on elements ---- */
+
+static const uint8_t *pred_of(const struct trial *t, enum lode_delta_predictor p)
+{
+	return p == LODE_DELTA_PREDICT_NONE ? t->e->zeros : t->e->pred;
+}
+
+static void try_tokens(struct trial *t, struct op op)
+{
+	struct buf payload = {0};
+	struct token_model model = t->e->tokens;
+	if (type_bytes(op.el.type) == 8)
+		return;
+	op.coder = LODE_DELTA_TOKENS;
+	op.el.combine = COMBINE_DIFF;
+	tokens_encode(&op.el, pred_of(t, op.predictor), t->target, t->n, &model, &payload);
+	if (offer(t, &op, &payload))
+		t->token_model = model;
+}
+
+static void try_adaptive(struct trial *t, struct op op)
+{
+	struct op_encoder *e = t->e;
+	struct buf payload = {0};
+	if (!e->adaptive || type_bytes(op.el.type) == 8)
+		return;
+	if (!e->model_ready)
+		adaptive_reset(e->model);
+	e->model_ready = true;
+	adaptive_copy(e->trial_model, e->model);
+	op.coder = LODE_DELTA_ADAPTIVE;
+	op.el.combine = COMBINE_DIFF;
+	adaptive_encode(&op.el, pred_of(t, op.predictor), t->target, t->n, t->cols, e->trial_model,
+		&payload);
+	if (offer(t, &op, &payload)) {
+		struct adaptive_model *won = e->trial_model;
+		e->trial_model = e->won_model;
+		e->won_model = won;
+	}
+}
+
+static void try_planes(struct trial *t, struct op op, enum combine combine)
+{
+	struct buf payload = {0};
+	op.coder = LODE_DELTA_PLANES;
+	op.el.combine = combine;
+	planes_encode(&op.el, pred_of(t, op.predictor), t->target, t->n, t->e->cctx, zstd_effort(t),
+		&payload);
+	offer(t, &op, &payload);
+}
+
+static void try_sparse(struct trial *t, struct op op)
+{
+	struct buf payload = {0};
+	op.coder = LODE_DELTA_SPARSE;
+	op.el.combine = COMBINE_DIFF;
+	sparse_encode(&op.el, pred_of(t, op.predictor), t->target, t->n, t->e->cctx, zstd_effort(t),
+		&payload);
+	if (payload.len)
+		offer(t, &op, &payload);
+	else
+		buf_free(&payload);
+}
+
+/* The low bits that no target element uses. */
+static uint8_t common_shift(const struct trial *t)
+{
+	unsigned w = type_bytes(t->op.el.type);
+	uint64_t any = 0;
+	if (w == 8 || w == 1)
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		any |= word_load(t->target + i * w, w);
+	if (!any)
+		return 0;
+	unsigned room =
+		type_is_float(t->op.el.type) ? type_mantissa_bits(t->op.el.type) : 8 * w - 1;
+	return (uint8_t)LODE_MIN((unsigned)__builtin_ctzll(any), room);
+}
+
+static size_t count_changed(const struct trial *t, const uint8_t *base)
+{
+	unsigned w = type_bytes(t->op.el.type);
+	size_t n = 0;
+	for (size_t i = 0; i < t->n; i++)
+		n += word_load(t->target + i * w, w) != word_load(base + i * w, w);
+	return n;
+}
+
+/* Loads the base range into the window and decides the predictor; pred holds the prediction. */
+static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor)
+{
+	struct op_encoder *e = t->e;
+	struct op *op = &t->op;
+	op->predictor = LODE_DELTA_PREDICT_BASE;
+	if (t->s->type != t->s->base_type)
+		op->predictor = LODE_DELTA_PREDICT_CAST;
+	else if (tensor->factors && predict_allowed(op))
+		op->predictor = LODE_DELTA_PREDICT_LOW_RANK;
+	op->base_len = predict_base_bytes(op);
+	uint8_t *at = e->pred + predict_base_at(op);
+	if (space_read(e->base, op->base_offset, at, op->base_len))
+		return false;
+	t->n_changed = t->n;
+	if (op->predictor == LODE_DELTA_PREDICT_BASE) {
+		t->n_changed = count_changed(t, at);
+		if (type_is_float(op->el.type) && t->n_changed > t->n / 2 && !op->el.shift &&
+			row_scale_fit(op, at, t->target, t->cols, t->first, &t->best->params))
+			op->predictor = LODE_DELTA_PREDICT_ROW_SCALE;
+	}
+	predict(op, tensor->factors ? &tensor->factors->lr : NULL, e->pred);
+	return true;
+}
+
+static struct op without_base(const struct op *op)
+{
+	struct op alone = *op;
+	alone.predictor = LODE_DELTA_PREDICT_NONE;
+	alone.base_len = 0;
+	return alone;
+}
+
+static void try_one(struct trial *t, const struct choice *c)
+{
+	struct op op = c->predictor == LODE_DELTA_PREDICT_NONE ? without_base(&t->op) : t->op;
+	switch (c->coder) {
+	case LODE_DELTA_SPARSE:
+		try_sparse(t, op);
+		break;
+	case LODE_DELTA_PLANES:
+		try_planes(t, op, c->combine);
+		break;
+	case LODE_DELTA_TOKENS:
+		try_tokens(t, op);
+		break;
+	case LODE_DELTA_ADAPTIVE:
+		try_adaptive(t, op);
+		break;
+	case LODE_DELTA_ZSTD:
+		try_zstd(t);
+		break;
+	case LODE_DELTA_ZSTD_BASE:
+		try_zstd_base(t);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Everything that may win; what cannot is left out by the share of changed elements. */
+static void try_all(struct trial *t, bool predicted)
+{
+	bool small = t->op.len <= SMALL_BYTES, few = t->n_changed < t->n / 2;
+	struct op alone = without_base(&t->op);
+	if (predicted) {
+		try_tokens(t, t->op);
+		if (t->n_changed < t->n / 4)
+			try_sparse(t, t->op);
+		try_planes(t, t->op, COMBINE_XOR);
+		if (t->op.el.type == LODE_DELTA_U8 || small)
+			try_planes(t, t->op, COMBINE_DIFF);
+		try_adaptive(t, t->op);
+		if (few || small)
+			try_zstd_base(t);
+	}
+	if (t->best_size > t->op.len / 16 * 9) {
+		try_planes(t, alone, COMBINE_XOR);
+		try_tokens(t, alone);
+		try_adaptive(t, alone);
+		try_zstd(t);
+		if (!predicted)
+			try_zstd_base(t);
+	} else if (small) {
+		try_zstd(t);
+	}
+}
+
+/* ---- decision ---- */
+
+static void remember_choice(struct op_encoder *e, const struct op *op)
+{
+	e->choice = (struct choice){
+		true, op->coder, op->predictor, op->el.combine, e->choice.n_ops + 1};
+}
+
+/* Fast mode: lets the first elements decide for the tensor. */
+static bool choose_by_sample(struct trial *t, bool predicted)
+{
+	struct op_result result = {0};
+	struct trial sample = *t;
+	sample.best = &result;
+	sample.op.len = SMALL_BYTES;
+	sample.n = SMALL_BYTES / type_bytes(t->op.el.type);
+	sample.op.scales = NULL;
+	sample.op.n_scales = 0;
+	start_trial(&sample);
+	try_all(&sample, predicted);
+	remember_choice(t->e, &result.op);
+	bool raw = result.op.coder == LODE_DELTA_RAW;
+	op_result_clear(&result);
+	return !raw;
+}
+
+static void encode_elements(struct trial *t, const struct plan_tensor *tensor)
+{
+	struct op_encoder *e = t->e;
+	t->op.el = (struct element){.type = t->s->type};
+	t->n = t->op.len / type_bytes(t->op.el.type);
+	t->op.el.shift = common_shift(t);
+	t->n_changed = t->n;
+	bool predicted = t->s->matched && prepare_prediction(t, tensor);
+	if (e->choice_tensor != t->s->tensor)
+		e->choice = (struct choice){0};
+	e->choice_tensor = t->s->tensor;
+	bool again = e->choice.known && t->op.len > SMALL_BYTES &&
+		     (e->mode == LODE_DELTA_MODE_FAST || e->choice.n_ops % FULL_TRIAL_EVERY);
+	if (e->mode == LODE_DELTA_MODE_FAST && t->op.len > SMALL_BYTES && !again)
+		again = choose_by_sample(t, predicted);
+	if (again && (predicted || e->choice.predictor == LODE_DELTA_PREDICT_NONE))
+		try_one(t, &e->choice);
+	else
+		try_all(t, predicted);
+	remember_choice(e, &t->best->op);
+}
+
+int op_encode(struct op_encoder *e, const struct plan *plan, const struct segment *s, uint64_t skip,
+	const uint8_t *target, uint32_t len, struct op_result *out)
+{
+	const struct plan_tensor *tensor = &plan->tensors[s->tensor];
+	struct trial t = {.e = e, .s = s, .target = target, .best = out};
+	*out = (struct op_result){0};
+	t.op.len = len;
+	t.op.base_offset = s->base + skip;
+	if (s->elements) {
+		unsigned w = type_bytes(s->type);
+		t.op.base_offset = s->base + skip / w * type_bytes(s->base_type);
+		t.op.first_element = s->first_element + skip / w;
+		t.first = t.op.first_element;
+		t.cols = tensor->cols;
+	}
+	t.token_model = e->tokens;
+	start_trial(&t);
+	try_fill(&t);
+	if (t.best->op.coder != LODE_DELTA_FILL) {
+		if (s->elements) {
+			encode_elements(&t, tensor);
+		} else {
+			try_zstd_base(&t);
+			try_zstd(&t);
+		}
+	}
+	if (t.best->op.coder == LODE_DELTA_TOKENS)
+		e->tokens = t.token_model;
+	if (t.best->op.coder == LODE_DELTA_ADAPTIVE) {
+		struct adaptive_model *before = e->model;
+		e->model = e->won_model;
+		e->won_model = before;
+	}
+	return out->payload.failed || !out->payload.data ? -ENOMEM : 0;
+}
