@@ -78,7 +78,8 @@ struct lode_peer {
 	struct attempt attempt;
 	struct answer answer;
 	uint64_t retry_ns, backoff_ns; /* no new attempt before retry_ns */
-	bool changed;		       /* links or lanes changed: the other end must hear of it */
+	bool changed;		       /* links or lanes: the other end must hear of it */
+	uint64_t changed_serial;       /* sessions up to this one do not know */
 
 	struct lode_peer_report report;
 	struct lode_peer_state state;
