@@ -1,0 +1,105 @@
+# Sourced by the end-to-end tests: two sites with real gateways on emulated links (deploy/sites.sh).
+# A test is called with the build folder. Exit code 77: skipped, the last line says why.
+# shellcheck shell=bash
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+sites_build=$(realpath "${1:-build}")
+sites_prefix=le$$
+# shellcheck source=deploy/sites.sh
+source deploy/sites.sh
+
+skip() {
+	echo "$*"
+	exit 77
+}
+
+fail() {
+	echo "FAILED: $*" >&2
+	local log
+	for log in a b wanem; do
+		[ -s "$sites_dir/$log.log" ] && { echo "--- $log.log"; tail -n 25 "$sites_dir/$log.log"; } >&2
+	done
+	for site in a b; do
+		ctl $site drop show 2>/dev/null | sed "s/^/$site: /" >&2
+	done
+	exit 1
+}
+
+check() { # description command...
+	local what=$1
+	shift
+	"$@" >"$sites_dir/check.out" 2>&1 || { cat "$sites_dir/check.out" >&2; fail "$what"; }
+	echo "ok: $what"
+}
+
+cleanup() {
+	trap - EXIT
+	kill "${background[@]}" 2>/dev/null
+	sites_down
+}
+background=()
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# Starts a command in a host's namespace and remembers it.
+start_in() { # site-part command...
+	in_ns "$@" >/dev/null 2>&1 &
+	background+=($!)
+}
+
+clean_links=("rate=100M delay=5ms queue=400" "rate=50M delay=10ms queue=400"
+	"rate=30M delay=20ms queue=400" "rate=30M delay=30ms queue=400")
+
+# Both gateways up and talking. YAML for both: $yaml; links: $links or clean ones.
+two_sites() {
+	[ "$(id -u)" -eq 0 ] || skip "needs root for network namespaces"
+	sites_up
+	sites_wanem_start "${links[@]:-${clean_links[@]}}" || fail "lodestone-wanem does not start"
+	local site
+	for site in a b; do
+		sites_config $site "${yaml:-}"
+		sites_gateway_start $site
+	done
+	sites_wait 20 sites_ping ha 10.102.0.2 || fail "no ping through the tunnel within 20 s"
+	sites_wait 20 all_up a "$sites_links" || fail "not all $sites_links paths are up"
+}
+
+paths_json() {
+	ctl "$1" -j path show
+}
+
+all_up() { # site number
+	[ "$(paths_json "$1" | jq '[.. | objects | select(.state? == "up")] | length')" = "$2" ]
+}
+
+path_state_is() { # site link state
+	paths_json "$1" | jq -e --arg l "$2" --arg s "$3" \
+		'[.. | objects | select(.name? == $l and .state? == $s)] | length == 1' >/dev/null
+}
+
+# Sum of a drop reason over everything the gateway reports.
+drop_count() { # site reason
+	ctl "$1" -j drop show | jq --arg r "$2" '[.. | objects | .[$r]? // empty | numbers] | add // 0'
+}
+
+iperf_server() {
+	start_in hb iperf3 -s "$@"
+	sites_wait 5 in_ns hb sh -c 'ss -ltn | grep -q :5201' || fail "iperf3 server"
+}
+
+# Lost packets of a UDP run from site a to site b.
+udp_lost() { # iperf3 arguments...
+	in_ns ha iperf3 -J -u -c 10.102.0.2 "$@" >"$sites_dir/udp.json" || fail "iperf3 UDP"
+	jq '.end.sum.lost_packets' "$sites_dir/udp.json"
+}
+
+# Stops both gateways: exit code 0, all packet buffers back in their pool.
+stop_cleanly() {
+	local site
+	for site in a b; do
+		sites_gateway_stop $site || fail "gateway $site ends with exit code $?"
+		grep -q 'packet pool whole' "$sites_dir/$site.log" || fail "gateway $site kept packet buffers"
+		grep -iE '\b(error|panic|segfault)\b' "$sites_dir/$site.log" && fail "gateway $site logged an error"
+	done
+	echo "ok: both gateways stop cleanly, pools whole"
+}
