@@ -101,7 +101,8 @@ sites_config() { # a|b [more-yaml]
 
 sites_gateway_start() { # a|b
 	local site=$1
-	in_ns "g$site" "$sites_build/lodestone-gateway" -c "$sites_dir/$site.yaml" \
+	# Not in_ns: the pid of a function in the background is its subshell's.
+	ip netns exec "$sites_prefix-g$site" "$sites_build/lodestone-gateway" -c "$sites_dir/$site.yaml" \
 		>>"$sites_dir/$site.log" 2>&1 &
 	echo $! >"$sites_dir/$site.pid"
 }
@@ -129,7 +130,7 @@ sites_wanem_start() { # settings-of-link-0 settings-of-link-1 ...
 		words+=(link name="${link_names[i]}" a="a$i" b="b$i" $settings)
 		i=$((i + 1))
 	done
-	in_ns wan "$sites_build/lodestone-wanem" --ctl "$sites_dir/wanem.sock" "${words[@]}" \
+	ip netns exec "$sites_prefix-wan" "$sites_build/lodestone-wanem" --ctl "$sites_dir/wanem.sock" "${words[@]}" \
 		>>"$sites_dir/wanem.log" 2>&1 &
 	echo $! >"$sites_dir/wanem.pid"
 	sites_wait 5 test -S "$sites_dir/wanem.sock"

@@ -43,7 +43,9 @@ trap 'exit 130' INT TERM
 
 # Starts a command in a host's namespace and remembers it.
 start_in() { # site-part command...
-	in_ns "$@" >/dev/null 2>&1 &
+	local ns=$sites_prefix-$1
+	shift
+	ip netns exec "$ns" "$@" >/dev/null 2>&1 &
 	background+=($!)
 }
 
