@@ -85,6 +85,7 @@ wireguard() {
 	done
 	measure wireguard-go "${pids[@]}"
 	kill "${pids[@]}"
+	wait "${pids[@]}" 2>/dev/null
 	sites_down
 }
 
@@ -109,6 +110,7 @@ openvpn_pair() {
 	done
 	measure openvpn "${pids[@]}" || cat "$sites_dir"/ov?.log >&2
 	kill "${pids[@]}"
+	wait "${pids[@]}" 2>/dev/null
 	sites_down
 }
 
