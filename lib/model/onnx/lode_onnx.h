@@ -82,3 +82,61 @@ bool lode_onnx_sniff(const uint8_t *data, uint64_t n_bytes);
  * functions, training graphs. */
 int lode_onnx_walk(const uint8_t *data, uint64_t n_bytes, const struct lode_onnx_limits *limits,
 	lode_onnx_visit *visit, void *ctx, struct lode_err *err);
+
+/* ---- running a graph: a small FP32 interpreter, strict about what it accepts ---- */
+
+struct lode_onnx_graph;
+
+/* Checks the whole file: known operators of the default domain only (lode_onnx_operator), opset 7 to
+ * 21, every value defined once and before it is used (so no cycles), no sub-graphs, sparse, external,
+ * odd or empty tensors, at most 10000 nodes. data must outlive the graph. */
+int lode_onnx_graph_open(
+	struct lode_onnx_graph **graph, const void *data, uint64_t n_bytes, struct lode_err *err);
+void lode_onnx_graph_free(struct lode_onnx_graph *graph);
+
+/* Names of the known operators by index, NULL past the last. */
+const char *lode_onnx_operator(unsigned i);
+
+/* A value of single precision. Dimensions with a name instead of a number count as 1. */
+struct lode_onnx_array {
+	const char *name;
+	uint32_t rank;
+	uint64_t dims[LODE_ONNX_MAX_RANK];
+	uint64_t n_elements;
+	float *data; /* NULL in descriptions */
+};
+
+/* Inputs without initializer, and outputs, by index; NULL past the last. */
+const struct lode_onnx_array *lode_onnx_graph_input(const struct lode_onnx_graph *g, unsigned i);
+const struct lode_onnx_array *lode_onnx_graph_output(const struct lode_onnx_graph *g, unsigned i);
+unsigned lode_onnx_graph_n_nodes(const struct lode_onnx_graph *g);
+uint64_t lode_onnx_graph_n_params(const struct lode_onnx_graph *g);
+
+/* Runs the graph: in[i] has the elements of input i. *out becomes an array of one value per output,
+ * freed by lode_onnx_results_free. Allocates; at most 256 MiB of values and 10^10 multiplications, else
+ * -E2BIG. -EINVAL: shapes that do not fit, -ENOTSUP: a variant of an operator. */
+int lode_onnx_graph_run(const struct lode_onnx_graph *g, const float *const *in,
+	struct lode_onnx_array **out, unsigned *n_out, struct lode_err *err);
+void lode_onnx_results_free(struct lode_onnx_array *out, unsigned n_out);
+
+/* ---- looking into a graph, for import ---- */
+
+#define LODE_ONNX_MAX_ARITY 8
+
+struct lode_onnx_node_view {
+	const char *op;
+	unsigned n_in, n_out;
+	const char *in[LODE_ONNX_MAX_ARITY], *out[LODE_ONNX_MAX_ARITY]; /* "" if absent */
+};
+
+/* False past the last node. */
+bool lode_onnx_graph_node(
+	const struct lode_onnx_graph *g, unsigned i, struct lode_onnx_node_view *view);
+/* Integer attribute, or `missing` without it. */
+int64_t lode_onnx_node_int(
+	const struct lode_onnx_graph *g, unsigned i, const char *attribute, int64_t missing);
+float lode_onnx_node_float(
+	const struct lode_onnx_graph *g, unsigned i, const char *attribute, float missing);
+/* The value of an initializer or Constant in single precision; NULL if the name is not one. */
+const struct lode_onnx_array *lode_onnx_graph_constant(
+	const struct lode_onnx_graph *g, const char *name);
