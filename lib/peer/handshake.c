@@ -147,6 +147,7 @@ int handshake_on_response(
 	struct session *s = session_new(p, &a->noise, true, &a->ours, &theirs, now_ns);
 	if (!s)
 		return -ENOMEM;
+	s->via = d->remote;
 	handshake_abandon(p);
 	peer_set_next(p, s);
 	return 0;

@@ -25,6 +25,7 @@ struct session {
 	struct hello peer;	      /* how the other end introduced itself */
 	struct lode_wire_links names; /* path id -> link, as the initiator wrote it */
 	uint8_t accepted;	      /* path ids that both ends have */
+	struct lode_endpoint via;     /* initiator: where the response came from */
 };
 
 /* Our initiation under way. The same message goes out over every link and again until answered. */
@@ -154,6 +155,9 @@ uint8_t paths_accept(const struct lode_peer *p, const struct lode_wire_links *na
 bool paths_moved(const struct lode_peer *p, const struct session *to);
 /* Fills state.paths from the sessions and the configured links; keeps what was learned. */
 void paths_rebuild(struct lode_peer *p);
+/* A silent or forgetful peer may have moved: configured addresses count again, but not where the response to
+ * our initiation came from the learned one. */
+void paths_forget(struct lode_peer *p, const struct lode_endpoint *via);
 /* Address to send an initiation to over that link; false: none known. */
 bool paths_target(
 	const struct lode_peer *p, unsigned link, unsigned round, struct lode_endpoint *to);

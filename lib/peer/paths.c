@@ -84,6 +84,16 @@ static void rebuild_path(struct lode_peer *p, unsigned id, const struct session 
 		fill_lanes(s, &l->remote, s->peer.udp_port, path->remote);
 }
 
+void paths_forget(struct lode_peer *p, const struct lode_endpoint *via)
+{
+	for (unsigned id = 0; id < LODE_WIRE_PATHS; id++) {
+		struct lode_peer_path *path = &p->state.paths[id];
+		if (path->valid && p->params.links[path->link_idx].remote.port &&
+			!lode_endpoint_equal(&path->remote[0], via))
+			path->valid = false;
+	}
+}
+
 /* An id that only the next session has is shown too: its first packet must get in to confirm the session. */
 void paths_rebuild(struct lode_peer *p)
 {

@@ -129,6 +129,9 @@ static void promote(struct lode_peer *p, uint64_t now_ns)
 {
 	struct session *s = p->next;
 	bool same_memory = p->known.valid && p->known.instance == s->peer.instance;
+	bool silent = now_ns - p->report.last_rx_ns >= LODE_PEER_SILENCE_NS;
+	if (s->initiator && (silent || !same_memory))
+		paths_forget(p, &s->via);
 	p->next = NULL;
 	p->wait_generation = UINT64_MAX;
 	session_drop(&p->prev);
