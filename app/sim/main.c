@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lodestone-sim: whole gateways in virtual time. */
+#include "run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage_text[] =
+	"usage: lodestone-sim run [option...]\n"
+	"  --seed S         of everything random (1)\n"
+	"  --seconds T      virtual time (10)\n"
+	"  --sites N        2..65 (2)\n"
+	"  --hub            sites know site 0 only, and reach each other through it\n"
+	"  --workers N      per site, 1..16 (1)\n"
+	"  --wan LINK       a WAN port of every site; up to 4 times. LINK is key=value,... as of\n"
+	"                   lodestone-wanem (rate delay jitter loss burst queue ...), and up=RATE "
+	"for\n"
+	"                   what the configuration says; default: one of rate=100M,delay=10ms\n"
+	"  --aead NAME      null, auto, ipsec-mb, openssl (null)\n"
+	"  --yaml FILE      more configuration for every site (classes, rules)\n"
+	"  --voip N         flows of 100 packets/s from site 0 to each other site, and back (1)\n"
+	"  --tcp N          transfers from site 0 to each other site (1)\n"
+	"  --cut K@FROM-TO  WAN port K of site 0 is cut between these seconds\n"
+	"  --check          run twice and compare the digests\n"
+	"  -j, --json       results as JSON\n";
+
+int main(int argc, char **argv)
+{
+	if (argc >= 2 && !strcmp(argv[1], "run"))
+		return run_command(argc - 1, argv + 1);
+	bool asked = argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
+	fputs(usage_text, asked ? stdout : stderr);
+	return asked ? 0 : 1;
+}

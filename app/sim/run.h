@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "lode_sim.h"
+
+int run_command(int argc, char **argv);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What control remembers, and the parts of its loop. Everything here belongs to the control lcore. */
+#pragma once
+
+#include "lode_aead.h"
+#include "lode_control.h"
+#include "lode_path.h"
+#include "lode_peer.h"
+#include "lode_wire.h"
+
+#define TICK_NS	       (10 * LODE_NS_PER_MS)
+#define RESOLVE_GAP_NS (250 * LODE_NS_PER_MS) /* between two requests for one next hop */
+
+/* A configuration in use; shared by snapshots. */
+struct lode_prepared {
+	uint32_t refs;
+	struct lode_config *config;
+	struct lode_rules *rules;
+};
+
+/* A published snapshot until every worker has left it. */
+struct published {
+	struct published *next; /* older */
+	struct lode_snapshot *snapshot;
+	struct lode_prepared *prepared;
+};
+
+/* The kernel's view of a port. */
+struct port_state {
+	uint8_t mac[6];
+	uint16_t mtu_bytes;
+	bool up;
+	struct lode_prefix addrs[LODE_ADDRS_MAX];
+	uint8_t n_addrs;
+	struct lode_ip gateway4, gateway6;
+	bool learned; /* addrs come from the kernel, not from the configuration */
+};
+
+/* What the policy knows of one path. */
+struct path_health {
+	uint8_t state;	     /* enum lode_path_state, as last reported */
+	uint64_t healthy_ns; /* up without a break since; 0: not up */
+	uint64_t tx_bytes;   /* at the last budget */
+	uint32_t tx_kbps;    /* moving average */
+};
+
+struct class_policy {
+	uint64_t moved_ns; /* when preferred changed last */
+	union lode_choice choice;
+};
+
+struct peer_slot {
+	struct lode_peer *peer; /* NULL: no such peer */
+	struct lode_peer_view *view;
+	uint64_t view_generation; /* of the peer's state that view shows */
+	uint64_t view_serial;	  /* of the first snapshot with it */
+	bool installed_told;
+	bool established; /* when last looked at, for the log */
+	uint64_t resolve_ns[LODE_LINKS_MAX];
+	uint8_t next_hop_mac[LODE_LINKS_MAX][6]; /* the last good one */
+	bool have_summary;
+	struct lode_lane_summary summary; /* of the home lane */
+	struct lode_lane_summary *slot;	  /* what the lane publishes; lives as long as control */
+	struct path_health health[LODE_LINKS_MAX];
+	struct class_policy policy[LODE_N_CLASSES];
+};
+
+struct lode_control {
+	struct lode_control_params params;
+	struct lode_control_counters counters;
+	struct lode_prepared *prepared;
+	struct lode_peer_host *host;
+	struct peer_slot peers[LODE_PEERS_MAX];
+	struct port_state ports[LODE_ALL_PORTS];
+	struct lode_neighbour neighbours[LODE_CONTROL_NEIGHBOURS];
+	uint32_t n_neighbours;
+	struct lode_routes *routes;
+	struct lode_neighbours *neighbour_table;
+	bool routes_stale, neighbours_stale, views_stale, snapshot_stale;
+	struct published *newest;
+	uint64_t serial, tick_ns, now_ns;
+};
+
+/* ---- peers.c ---- */
+
+int make_host(struct lode_control *c, struct lode_err *err);
+/* Peers as in the configuration; sessions of unchanged peers go on. */
+int sync_peers(struct lode_control *c, const struct lode_config *from, uint64_t now_ns,
+	struct lode_err *err);
+void free_peers(struct lode_control *c);
+void take_rings(struct lode_control *c, uint64_t now_ns);
+/* Summaries of lanes to peers: reports, roaming. */
+void read_summaries(struct lode_control *c, uint64_t now_ns);
+
+/* ---- views.c ---- */
+
+/* New views where a peer's state, an address or a next hop changed; true: a snapshot is needed. */
+bool refresh_views(struct lode_control *c, uint64_t now_ns);
+
+/* ---- ports.c: addresses, neighbours, next hops ---- */
+
+const struct lode_ip *port_address(const struct lode_control *c, unsigned port_idx, bool v4);
+/* Who gets a packet for remote on that port: remote itself, or a router. */
+struct lode_ip next_hop(
+	const struct lode_control *c, unsigned port_idx, const struct lode_ip *remote);
+const struct lode_neighbour *find_neighbour(
+	const struct lode_control *c, unsigned port_idx, const struct lode_ip *ip);
+void ports_from_config(struct lode_control *c);
+int build_routes(struct lode_control *c, struct lode_err *err);
+int build_neighbours(struct lode_control *c, struct lode_err *err);
+
+/* ---- publish.c ---- */
+
+int publish(struct lode_control *c, struct lode_err *err);
+void free_published(struct lode_control *c, uint64_t older_than);
+void prepared_unref(struct lode_prepared *p);
+
+/* ---- policy.c, budget.c ---- */
+
+void update_policies(struct lode_control *c, uint64_t now_ns);
+void update_budgets(struct lode_control *c);
+/* Max-min fair division: share[i] <= demand[i] first, then what is left evenly to all. */
+void divide_rate(uint32_t rate_kbps, const uint32_t *demand_kbps, unsigned n, uint32_t *share_kbps);
+
+void control_log(struct lode_control *c, enum lode_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The peers of the configuration: made, changed, fed with what workers heard. */
+#include "control.h"
+
+#include <stdlib.h>
+
+/* lode_peer_host_params.send: to worker 0, which has a queue on every port. */
+static void send_datagram(void *ctx, const struct lode_peer_datagram *from)
+{
+	struct lode_control *c = ctx;
+	const struct lode_ip *local =
+		port_address(c, from->port_idx, lode_ip_is_v4(&from->remote.ip));
+	if (!c->ports[from->port_idx].up || from->len > LODE_DATAGRAM_MAX ||
+		(lode_ip_is_none(&from->local.ip) && !local))
+		return; /* as if lost: it is sent again */
+	struct lode_datagram d;
+	memset(&d, 0, offsetof(struct lode_datagram, data));
+	d.local = lode_ip_is_none(&from->local.ip) ? *local : from->local.ip;
+	d.local_port = from->local.port ? from->local.port : c->prepared->config->udp_port;
+	d.remote = from->remote.ip;
+	d.remote_port = from->remote.port;
+	d.next_hop = next_hop(c, from->port_idx, &from->remote.ip);
+	d.port_idx = from->port_idx;
+	d.len = from->len;
+	memcpy(d.data, from->data, from->len);
+	lode_ring_push(c->params.rings[0]->from_control, &d);
+}
+
+static void host_random(void *ctx, void *buf, size_t len)
+{
+	struct lode_control *c = ctx;
+	c->params.random(c->params.ctx, buf, len);
+}
+
+static int host_save_counter(void *ctx, uint64_t counter)
+{
+	struct lode_control *c = ctx;
+	return c->params.save_counter(c->params.ctx, counter);
+}
+
+int make_host(struct lode_control *c, struct lode_err *err)
+{
+	struct lode_peer_host_params params = {.aead = c->params.aead,
+		.udp_port = c->prepared->config->udp_port,
+		.counter = c->params.counter,
+		.ctx = c,
+		.random = host_random,
+		.save_counter = host_save_counter,
+		.send = send_datagram};
+	memcpy(params.private_key, c->params.private_key, sizeof(params.private_key));
+	c->host = lode_peer_host_new(&params, err);
+	explicit_bzero(&params, sizeof(params));
+	return c->host ? 0 : (err && err->code ? err->code : -ENOMEM);
+}
+
+/* ---- configuration ---- */
+
+static unsigned fill_links(const struct lode_config_peer *from, struct lode_peer_link *links)
+{
+	for (unsigned i = 0; i < from->n_links; i++) {
+		links[i] = (struct lode_peer_link){
+			.port_idx = from->links[i].port_idx, .remote = from->links[i].remote};
+		memcpy(links[i].name, from->links[i].name, sizeof(links[i].name));
+	}
+	return from->n_links;
+}
+
+/* One lane so far: the home lane, on its worker's port. */
+static struct lode_wire_lanes announced_lanes(const struct lode_control *c, unsigned peer_idx)
+{
+	return (struct lode_wire_lanes){.n_lanes = 1,
+		.udp_port = {(
+			uint16_t)(c->prepared->config->udp_port + peer_idx % c->params.n_workers)}};
+}
+
+static int add_peer(struct lode_control *c, unsigned i, uint64_t now_ns, struct lode_err *err)
+{
+	const struct lode_config_peer *from = &c->prepared->config->peers[i];
+	struct peer_slot *slot = &c->peers[i];
+	if (!slot->slot) {
+		slot->slot =
+			aligned_alloc(LODE_CACHE_LINE, (sizeof(*slot->slot) + LODE_CACHE_LINE - 1) /
+							       LODE_CACHE_LINE * LODE_CACHE_LINE);
+		if (!slot->slot)
+			return lode_err_set(err, -ENOMEM, "peer %s: no memory", from->name);
+	}
+	memset(slot->slot, 0, sizeof(*slot->slot));
+	struct lode_peer_params params = {.has_psk = from->has_psk, .lanes = announced_lanes(c, i)};
+	memcpy(params.public_key, from->public_key, sizeof(params.public_key));
+	memcpy(params.psk, from->psk, sizeof(params.psk));
+	params.n_links = (uint8_t)fill_links(from, params.links);
+	slot->peer = lode_peer_new(c->host, &params, now_ns, err);
+	explicit_bzero(&params, sizeof(params));
+	if (!slot->peer)
+		return lode_err_prefix(err, "peer %s", from->name);
+	atomic_store_explicit(&c->params.shared->summary[i][0], slot->slot, memory_order_release);
+	return 0;
+}
+
+/* The summary slot stays: a lane may still write to it. */
+static void remove_peer(struct lode_control *c, unsigned i)
+{
+	struct peer_slot *slot = &c->peers[i];
+	if (slot->peer)
+		lode_peer_free(slot->peer);
+	lode_peer_view_unref(slot->view);
+	*slot = (struct peer_slot){.slot = slot->slot};
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		atomic_store_explicit(&c->params.shared->choice[i][cls], 0, memory_order_relaxed);
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		atomic_store_explicit(
+			&c->params.shared->rate_share_kbps[i][p], 0, memory_order_relaxed);
+}
+
+static bool same_peer(const struct lode_config *from, const struct lode_config *to, unsigned i)
+{
+	if (!from || i >= from->n_peers || i >= to->n_peers)
+		return false;
+	const struct lode_config_peer *a = &from->peers[i], *b = &to->peers[i];
+	return !memcmp(a->public_key, b->public_key, sizeof(a->public_key)) &&
+	       a->has_psk == b->has_psk && !memcmp(a->psk, b->psk, sizeof(a->psk));
+}
+
+static int update_peer(struct lode_control *c, unsigned i, uint64_t now_ns, struct lode_err *err)
+{
+	const struct lode_config_peer *to = &c->prepared->config->peers[i];
+	struct lode_peer_link links[LODE_LINKS_MAX];
+	struct lode_wire_lanes lanes = announced_lanes(c, i);
+	unsigned n = fill_links(to, links);
+	return lode_peer_set_links(c->peers[i].peer, links, n, &lanes, now_ns, err);
+}
+
+static bool same_links(const struct lode_config_peer *a, const struct lode_config_peer *b)
+{
+	if (a->n_links != b->n_links)
+		return false;
+	for (unsigned i = 0; i < a->n_links; i++) {
+		const struct lode_config_link *x = &a->links[i], *y = &b->links[i];
+		if (strcmp(x->name, y->name) || x->port_idx != y->port_idx ||
+			memcmp(&x->remote.ip, &y->remote.ip, sizeof(x->remote.ip)) ||
+			x->remote.port != y->remote.port)
+			return false;
+	}
+	return true;
+}
+
+int sync_peers(struct lode_control *c, const struct lode_config *from, uint64_t now_ns,
+	struct lode_err *err)
+{
+	const struct lode_config *to = c->prepared->config;
+	int rc = 0;
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++)
+		if (c->peers[i].peer && !same_peer(from, to, i))
+			remove_peer(c, i);
+	for (unsigned i = 0; i < to->n_peers && !rc; i++) {
+		if (!c->peers[i].peer)
+			rc = add_peer(c, i, now_ns, err);
+		else if (!same_links(&from->peers[i], &to->peers[i]))
+			rc = update_peer(c, i, now_ns, err);
+	}
+	return rc;
+}
+
+void free_peers(struct lode_control *c)
+{
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		remove_peer(c, i);
+		atomic_store_explicit(&c->params.shared->summary[i][0], NULL, memory_order_release);
+		free(c->peers[i].slot);
+	}
+	if (c->host)
+		lode_peer_host_free(c->host);
+}
+
+/* ---- what workers heard ---- */
+
+static void take_datagram(struct lode_control *c, const struct lode_datagram *d, uint64_t now_ns)
+{
+	const struct lode_peer_datagram in = {
+		.local = {.ip = d->local, .port = d->local_port},
+		.remote = {.ip = d->remote, .port = d->remote_port},
+		.data = d->data,
+		.len = d->len,
+		.port_idx = d->port_idx,
+	};
+	if (lode_peer_host_input(c->host, now_ns, &in) < 0)
+		lode_counter_add(&c->counters.handshakes_refused, 1);
+}
+
+void take_rings(struct lode_control *c, uint64_t now_ns)
+{
+	struct lode_datagram datagram;
+	struct lode_peer_message msg;
+	for (unsigned i = 0; i < c->params.n_workers; i++) {
+		while (lode_ring_pop(c->params.rings[i]->to_control, &datagram))
+			take_datagram(c, &datagram, now_ns);
+		while (lode_ring_pop(c->params.rings[i]->messages, &msg))
+			if (msg.type == LODE_WIRE_TLV_CLOSE && c->peers[msg.peer_idx].peer)
+				lode_peer_closed(c->peers[msg.peer_idx].peer, now_ns);
+	}
+}
+
+/* The peer's packets come from another address than we send to. */
+static void follow_roaming(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+{
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		const struct lode_path_view *v = slot->view ? &slot->view->paths[p] : NULL;
+		if (!v || !v->valid || !s->remote_port)
+			continue;
+		if (!memcmp(&s->remote, &v->remote, sizeof(s->remote)) &&
+			s->remote_port == v->remote_port[0])
+			continue;
+		const struct lode_endpoint remote = {.ip = s->remote, .port = s->remote_port};
+		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, now_ns) == 0)
+			lode_counter_add(&c->counters.roams, 1);
+	}
+}
+
+static void report(struct peer_slot *slot, uint64_t now_ns)
+{
+	const struct lode_lane_summary *s = &slot->summary;
+	struct lode_peer_report r = {.rx_epoch = s->rx_generation,
+		.last_rx_ns = s->last_rx_ns,
+		.tx_packets = s->tx_packets};
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		if (lode_path_usable(s->paths[p].state))
+			r.rtt_us = LODE_MAX(r.rtt_us, s->paths[p].srtt_us);
+	lode_peer_report(slot->peer, &r, now_ns);
+}
+
+/* For the log and the counters: sessions that began or ended. */
+static void watch_session(struct lode_control *c, unsigned i)
+{
+	struct peer_slot *slot = &c->peers[i];
+	struct lode_peer_info info;
+	lode_peer_info(slot->peer, &info);
+	if (info.established == slot->established)
+		return;
+	slot->established = info.established;
+	if (info.established)
+		lode_counter_add(&c->counters.handshakes, 1);
+	control_log(c, LODE_LOG_INFO, "peer %s: session %s", c->prepared->config->peers[i].name,
+		info.established ? "established" : "lost");
+}
+
+void read_summaries(struct lode_control *c, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		struct peer_slot *slot = &c->peers[i];
+		if (!slot->peer)
+			continue;
+		watch_session(c, i);
+		struct lode_lane_summary s;
+		if (!lode_lane_summary_read(slot->slot, &s) || s.now_ns == 0)
+			continue; /* no lane yet, or it writes just now: next time */
+		slot->summary = s;
+		slot->have_summary = true;
+		report(slot, now_ns);
+		follow_roaming(c, slot, now_ns);
+	}
+}

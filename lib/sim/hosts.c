@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The hosts of the LANs: they make frames of their flows and check whatever the gateway gives them. Host
+ * 16 + f of a site is an end of flow f. */
+#include "sim.h"
+
+#include "lode_wire.h"
+
+#define ETHER_BYTES 14
+#define IPV4_BYTES  20
+#define IPV6_BYTES  40
+#define PROTO_UDP   17
+#define PROTO_TCP   6
+
+static unsigned host_of(const struct flow *f)
+{
+	return 16 + f->idx;
+}
+
+static uint16_t ip_bytes(const struct flow *f)
+{
+	return f->params.v6 ? IPV6_BYTES : IPV4_BYTES;
+}
+
+/* ---- patterns ---- */
+
+static uint8_t pattern_byte(uint64_t *word, unsigned flow, uint64_t position)
+{
+	if (position % 8 == 0)
+		*word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
+	return (uint8_t)(*word >> position % 8 * 8);
+}
+
+void pattern_fill(unsigned flow, uint64_t position, uint8_t *out, size_t len)
+{
+	uint64_t word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
+	for (size_t i = 0; i < len; i++)
+		out[i] = pattern_byte(&word, flow, position + i);
+}
+
+bool pattern_holds(unsigned flow, uint64_t position, const uint8_t *data, size_t len)
+{
+	uint64_t word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
+	uint8_t wrong = 0;
+	for (size_t i = 0; i < len; i++)
+		wrong |= data[i] ^ pattern_byte(&word, flow, position + i);
+	return !wrong;
+}
+
+/* ---- out ---- */
+
+static void put_ip(
+	const struct flow *f, bool forward, uint8_t protocol, size_t l4_bytes, uint8_t *ip)
+{
+	unsigned from = forward ? f->params.src : f->params.dst;
+	unsigned to = forward ? f->params.dst : f->params.src;
+	struct lode_ip src = lan_address(from, host_of(f), f->params.v6);
+	struct lode_ip dst = lan_address(to, host_of(f), f->params.v6);
+	if (f->params.v6) {
+		lode_store_be32(ip, 6u << 28 | (uint32_t)f->params.dscp << 22);
+		lode_store_be16(ip + 4, (uint16_t)l4_bytes);
+		ip[6] = protocol;
+		ip[7] = 64;
+		memcpy(ip + 8, src.b, 16);
+		memcpy(ip + 24, dst.b, 16);
+		return;
+	}
+	memset(ip, 0, IPV4_BYTES);
+	ip[0] = 0x45;
+	ip[1] = (uint8_t)(f->params.dscp << 2);
+	lode_store_be16(ip + 2, (uint16_t)(IPV4_BYTES + l4_bytes));
+	ip[6] = 0x40;
+	ip[8] = 64;
+	ip[9] = protocol;
+	memcpy(ip + 12, src.b + 12, 4);
+	memcpy(ip + 16, dst.b + 12, 4);
+	uint16_t checksum_be = lode_wire_ipv4_checksum(ip, IPV4_BYTES);
+	memcpy(ip + 10, &checksum_be, 2);
+}
+
+struct rte_mbuf *packet_new(struct flow *f, struct lode_sim *s, bool forward, uint8_t protocol,
+	size_t l4_bytes, uint8_t **l4)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(s->pool);
+	if (!m)
+		return NULL;
+	uint8_t *frame =
+		(uint8_t *)rte_pktmbuf_append(m, (uint16_t)(ETHER_BYTES + ip_bytes(f) + l4_bytes));
+	if (!frame) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	unsigned site = forward ? f->params.src : f->params.dst;
+	port_mac(site, LAN_PORT, frame);
+	host_mac(site, host_of(f), frame + 6);
+	lode_store_be16(frame + 12, f->params.v6 ? 0x86dd : 0x0800);
+	put_ip(f, forward, protocol, l4_bytes, frame + ETHER_BYTES);
+	*l4 = frame + ETHER_BYTES + ip_bytes(f);
+	uint16_t ours = (uint16_t)(SRC_PORT + f->idx);
+	uint16_t theirs = f->params.dport ? f->params.dport : QUIET_PORT;
+	lode_store_be16(*l4, forward ? ours : theirs);
+	lode_store_be16(*l4 + 2, forward ? theirs : ours);
+	return m;
+}
+
+void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte_mbuf *m)
+{
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *) + ETHER_BYTES;
+	uint8_t *l4 = ip + ip_bytes(f);
+	size_t l4_bytes = rte_pktmbuf_data_len(m) - ETHER_BYTES - ip_bytes(f);
+	uint8_t protocol = f->params.v6 ? ip[6] : ip[9];
+	uint8_t *field = l4 + (protocol == PROTO_UDP ? 6 : 16);
+	lode_store_be16(field, 0);
+	uint16_t checksum_be = lode_wire_l4_checksum(ip, protocol, l4, l4_bytes);
+	memcpy(field, &checksum_be, 2);
+	s->stats.lan_pkts++;
+	struct site *site = &s->sites[forward ? f->params.src : f->params.dst];
+	site_receive(site, LAN_PORT, f->idx % s->params.n_workers, m);
+}
+
+/* ---- in ---- */
+
+/* Where a delivered packet belongs. */
+struct arrival {
+	struct flow *flow;
+	bool forward;
+	uint8_t protocol;
+	const uint8_t *l4;
+	size_t l4_bytes;
+};
+
+static bool flow_of(struct lode_sim *s, const uint8_t *l4, struct arrival *a)
+{
+	unsigned sport = lode_load_be16(l4), dport = lode_load_be16(l4 + 2);
+	bool forward = sport - SRC_PORT < s->n_flows;
+	unsigned idx = (forward ? sport : dport) - SRC_PORT;
+	if (idx >= s->n_flows)
+		return false;
+	a->flow = s->flows[idx];
+	a->forward = forward;
+	return true;
+}
+
+/* False: not a whole packet of a flow (errors from gateways end here too). */
+static bool read_arrival(struct lode_sim *s, const uint8_t *frame, size_t len, struct arrival *a)
+{
+	if (len < ETHER_BYTES + IPV4_BYTES)
+		return false;
+	const uint8_t *ip = frame + ETHER_BYTES;
+	bool v6 = ip[0] >> 4 == 6;
+	size_t header = v6 ? IPV6_BYTES : IPV4_BYTES;
+	if (len < ETHER_BYTES + header + 8)
+		return false;
+	size_t total = v6 ? header + lode_load_be16(ip + 4) : lode_load_be16(ip + 2);
+	a->protocol = v6 ? ip[6] : ip[9];
+	if (ETHER_BYTES + total != len || (a->protocol != PROTO_UDP && a->protocol != PROTO_TCP))
+		return false;
+	a->l4 = ip + header;
+	a->l4_bytes = total - header;
+	return flow_of(s, a->l4, a) &&
+	       lode_wire_l4_checksum(ip, a->protocol, a->l4, a->l4_bytes) == 0;
+}
+
+/* Frame and packet were for this host of this site. */
+static bool is_for(const struct site *site, const struct arrival *a, const uint8_t *frame)
+{
+	const struct flow *f = a->flow;
+	unsigned to = a->forward ? f->params.dst : f->params.src;
+	struct lode_ip want = lan_address(to, host_of(f), f->params.v6);
+	uint8_t mac[6];
+	host_mac(site->idx, host_of(f), mac);
+	const uint8_t *ip = frame + ETHER_BYTES;
+	bool same_ip =
+		f->params.v6 ? !memcmp(ip + 24, want.b, 16) : !memcmp(ip + 16, want.b + 12, 4);
+	return to == site->idx && same_ip && !memcmp(frame, mac, 6);
+}
+
+static void take(struct site *site, const struct arrival *a, const uint8_t *frame)
+{
+	struct lode_sim *s = site->sim;
+	if (!is_for(site, a, frame)) {
+		s->stats.misdelivered_pkts++;
+		return;
+	}
+	if (a->flow->params.kind == LODE_SIM_TCP && a->protocol == PROTO_TCP)
+		tcp_receive(s, a->flow, a->forward, a->l4, a->l4_bytes);
+	else if (a->flow->params.kind == LODE_SIM_CBR && a->protocol == PROTO_UDP && a->forward)
+		cbr_receive(s, a->flow, a->l4, a->l4_bytes);
+}
+
+void lan_deliver(struct site *site, struct rte_mbuf *m)
+{
+	struct lode_sim *s = site->sim;
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	size_t len = rte_pktmbuf_data_len(m);
+	struct arrival a = {0};
+	s->stats.lan_pkts++;
+	digest_add(s, site->idx * 8 + 7, frame, len);
+	if (read_arrival(s, frame, len, &a))
+		take(site, &a, frame);
+	rte_pktmbuf_free(m);
+}

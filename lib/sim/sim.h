@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The insides of a simulation. sim.c is the loop, site.c one gateway, network.c its cables, hosts.c and the
+ * flow_*.c files what lives on its LAN. */
+#pragma once
+
+#include "lode_aead.h"
+#include "lode_sim.h"
+#include "timeline.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#define LAN_PORT    0 /* index in the configuration; WAN port k is 1 + k */
+#define WAN_PORT(k) (1 + (k))
+#define SRC_PORT    20000 /* + flow: names the flow at both ends */
+#define QUIET_PORT  40000 /* says nothing to classifiers */
+#define RX_BURST    32
+#define LAN_MTU	    1500
+
+/* ---- one access link ---- */
+
+struct cable {
+	struct lode_link *link[2]; /* by enum lode_sim_direction */
+	bool cut;
+	struct lode_link_config config[2]; /* as asked for, without the cut */
+};
+
+struct rx_queue {
+	unsigned n;
+	struct rte_mbuf *pkts[RX_BURST];
+};
+
+struct site {
+	struct lode_sim *sim;
+	unsigned idx;
+	uint64_t clock_ns; /* its clock minus the simulation's */
+	uint8_t private_key[32], public_key[32];
+	struct lode_rng rng;
+	uint64_t saved_counter;
+	char name[LODE_NAME_MAX];
+	struct lode_shared *shared;
+	struct lode_control *control;
+	struct lode_worker *workers[LODE_WORKERS_MAX];
+	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* from, to */
+	struct rx_queue rx[LODE_WORKERS_MAX][LODE_ALL_PORTS];
+	struct cable cables[LODE_WAN_PORTS_MAX];
+	bool touched;	     /* packets wait in rx */
+	unsigned generation; /* of restarts: names DPDK objects */
+};
+
+/* ---- flows ---- */
+
+struct cbr_state {
+	uint64_t next_seq, next_ns;
+	uint64_t highest, last_ns; /* at the receiver */
+	uint64_t *seen;		   /* a bit per sequence */
+	uint64_t n_seen_words;
+};
+
+struct tcp_state; /* flow_tcp.c */
+
+struct flow {
+	struct lode_sim_flow params;
+	struct lode_sim_flow_stats stats;
+	unsigned idx;
+	struct cbr_state cbr;
+	struct tcp_state *tcp;
+};
+
+struct lode_sim {
+	struct lode_sim_params params;
+	uint64_t now_ns, digest;
+	struct lode_aead *aead;
+	struct rte_mempool *pool;
+	uint32_t pool_size;
+	struct timeline timeline;
+	struct lode_sim_stats stats;
+	unsigned n_flows;
+	struct flow *flows[LODE_SIM_FLOWS_MAX];
+	struct site sites[LODE_SIM_SITES_MAX];
+};
+
+/* ---- who is due: numbers of the timeline ---- */
+
+static inline uint32_t due_control(unsigned site)
+{
+	return site;
+}
+static inline uint32_t due_worker(unsigned site, unsigned worker)
+{
+	return LODE_SIM_SITES_MAX + site * LODE_WORKERS_MAX + worker;
+}
+static inline uint32_t due_link(unsigned site, unsigned wan_port, enum lode_sim_direction direction)
+{
+	return LODE_SIM_SITES_MAX * (1 + LODE_WORKERS_MAX) +
+	       (site * LODE_WAN_PORTS_MAX + wan_port) * 2 + direction;
+}
+static inline uint32_t due_flow(unsigned flow)
+{
+	return LODE_SIM_SITES_MAX * (1 + LODE_WORKERS_MAX + 2 * LODE_WAN_PORTS_MAX) + flow;
+}
+#define N_DUE \
+	(LODE_SIM_SITES_MAX * (1 + LODE_WORKERS_MAX + 2 * LODE_WAN_PORTS_MAX) + LODE_SIM_FLOWS_MAX)
+
+/* ---- site.c ---- */
+
+int site_start(struct site *site, struct lode_err *err);
+void site_stop(struct site *site);
+void site_poll_control(struct site *site);
+/* Everything that waits in its receive queues or is due; again until nothing is left for this moment. */
+void site_step(struct site *site);
+/* Takes the frame. */
+void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m);
+void site_flush(struct site *site);
+
+/* ---- network.c ---- */
+
+struct lode_ip wan_address(unsigned site, unsigned wan_port);
+struct lode_ip lan_address(unsigned site, unsigned host, bool v6);
+void port_mac(unsigned site, unsigned port_idx, uint8_t mac[6]);
+void host_mac(unsigned site, unsigned host, uint8_t mac[6]);
+int cables_make(struct site *site, struct lode_err *err);
+void cables_free(struct site *site);
+/* A frame leaves a WAN port; takes it. */
+void wan_send(struct site *site, unsigned wan_port, struct rte_mbuf *m);
+void link_due(
+	struct lode_sim *s, unsigned site, unsigned wan_port, enum lode_sim_direction direction);
+/* MAC address for a resolve request; false: nobody has that address. */
+bool resolve_mac(const struct lode_sim *s, const struct lode_resolve *want, uint8_t mac[6]);
+
+/* ---- hosts.c ---- */
+
+/* A frame from the gateway arrives on the LAN of a site; takes it. */
+void lan_deliver(struct site *site, struct rte_mbuf *m);
+/* Room for an IP packet of l4 header and payload from one end of a flow; NULL: no buffer. `l4` points at the
+ * L4 header. lan_send finishes lengths and checksums and sends it. */
+struct rte_mbuf *packet_new(struct flow *f, struct lode_sim *s, bool forward, uint8_t protocol,
+	size_t l4_bytes, uint8_t **l4);
+void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte_mbuf *m);
+/* Pseudo-random bytes that depend on flow and position only. */
+void pattern_fill(unsigned flow, uint64_t position, uint8_t *out, size_t len);
+bool pattern_holds(unsigned flow, uint64_t position, const uint8_t *data, size_t len);
+
+void cbr_start(struct lode_sim *s, struct flow *f);
+void cbr_due(struct lode_sim *s, struct flow *f);
+void cbr_receive(struct lode_sim *s, struct flow *f, const uint8_t *udp, size_t len);
+int tcp_start(struct lode_sim *s, struct flow *f);
+void tcp_due(struct lode_sim *s, struct flow *f);
+/* forward: a segment of data, else one of acknowledgement. */
+void tcp_receive(struct lode_sim *s, struct flow *f, bool forward, const uint8_t *tcp, size_t len);
+void tcp_free(struct flow *f);
+
+/* ---- sim.c ---- */
+
+void digest_add(struct lode_sim *s, uint64_t where, const void *bytes, size_t len);

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One gateway: what lcores, NICs and the kernel are to a real one. */
+#include "sim.h"
+
+#include "lode_noise.h"
+
+#include <rte_errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define YAML_BYTES    (64 * 1024)
+#define HANDOFF_SLOTS 1024
+#define MIN_POLL_NS   1000 /* a loop of a real worker takes about that long */
+
+static uint64_t site_now(const struct site *site)
+{
+	return site->sim->now_ns + site->clock_ns;
+}
+
+/* A site's due time on the simulation's clock. */
+static uint64_t to_sim_ns(const struct site *site, uint64_t due_ns)
+{
+	if (due_ns == LODE_NEVER_NS)
+		return due_ns;
+	return LODE_MAX(due_ns, site_now(site) + MIN_POLL_NS) - site->clock_ns;
+}
+
+/* ---- configuration ---- */
+
+struct text {
+	char *buf;
+	size_t len;
+};
+
+static void add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *t, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	int n = vsnprintf(t->buf + t->len, YAML_BYTES - t->len, fmt, args);
+	va_end(args);
+	t->len = LODE_MIN(t->len + (size_t)LODE_MAX(n, 0), (size_t)YAML_BYTES - 1);
+}
+
+static bool knows(const struct lode_sim *s, unsigned site, unsigned other)
+{
+	return site != other && (s->params.topology == LODE_SIM_MESH || site == 0 || other == 0);
+}
+
+int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other)
+{
+	if (!knows(s, site, other))
+		return -ENOENT;
+	int idx = 0;
+	for (unsigned i = 0; i < other; i++)
+		idx += knows(s, site, i);
+	return idx;
+}
+
+static void add_peer(struct text *t, const struct site *other)
+{
+	const struct lode_sim *s = other->sim;
+	char key[48], ip[INET6_ADDRSTRLEN];
+	unsigned n = other->idx + 1;
+	lode_config_key_to_base64(other->public_key, key);
+	add(t, "  - name: %s\n    public_key: \"%s\"\n", other->name, key);
+	add(t, "    prefixes: [10.%u.0.0/16, \"2001:db8:%x::/48\", 10.255.0.%u/32]\n    links:\n",
+		n, n, n);
+	for (unsigned k = 0; k < s->params.n_wan_ports; k++) {
+		struct lode_ip addr = wan_address(other->idx, k);
+		add(t, "      - {name: net%u, port: wan%u, remote: \"%s:51900\"}\n", k, k,
+			lode_ip_format(&addr, ip));
+	}
+}
+
+static void add_ports(struct text *t, const struct site *site)
+{
+	const struct lode_sim_params *p = &site->sim->params;
+	char ip[INET6_ADDRSTRLEN];
+	unsigned n = site->idx + 1;
+	add(t,
+		"ports:\n  - {name: lan0, role: lan, device: lan0, addresses: [10.%u.0.1/16, "
+		"\"2001:db8:%x::1/48\"]}\n",
+		n, n);
+	for (unsigned k = 0; k < p->n_wan_ports; k++) {
+		struct lode_ip addr = wan_address(site->idx, k);
+		add(t,
+			"  - {name: wan%u, role: wan, device: wan%u, addresses: [%s/24], up_mbps: "
+			"%g}\n",
+			k, k, lode_ip_format(&addr, ip), p->up_kbps[k] / 1000.0);
+	}
+}
+
+static struct lode_config *make_config(const struct site *site, struct lode_err *err)
+{
+	const struct lode_sim *s = site->sim;
+	struct text t = {.buf = malloc(YAML_BYTES)};
+	struct lode_config *config = NULL;
+	if (!t.buf) {
+		lode_err_set(err, -ENOMEM, "no memory");
+		return NULL;
+	}
+	add(&t, "version: 1\nname: %s\ncpu: {control: 0, workers: [", site->name);
+	for (unsigned w = 0; w < s->params.n_workers; w++)
+		add(&t, "%s%u", w ? ", " : "", w + 1);
+	add(&t, "]}\nmemory: {flows: %u}\nhost: {addresses: [10.255.0.%u/24]}\n",
+		s->params.n_flow_entries, site->idx + 1);
+	add_ports(&t, site);
+	add(&t, "peers:\n");
+	for (unsigned i = 0; i < s->params.n_sites; i++)
+		if (knows(s, site->idx, i))
+			add_peer(&t, &s->sites[i]);
+	if (s->params.topology == LODE_SIM_HUB && site->idx)
+		add(&t, "routes: {default: %s}\n", s->sites[0].name);
+	add(&t, "%s", s->params.yaml ? s->params.yaml : "");
+	lode_config_parse(site->name, t.buf, t.len, &config, err);
+	free(t.buf);
+	return config;
+}
+
+/* ---- what control asks of its surroundings ---- */
+
+static void on_random(void *ctx, void *buf, size_t len)
+{
+	struct site *site = ctx;
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)buf)[i] = (uint8_t)lode_rng_u64(&site->rng);
+}
+
+static int on_save_counter(void *ctx, uint64_t counter)
+{
+	struct site *site = ctx;
+	site->saved_counter = counter;
+	return 0;
+}
+
+static void on_resolve(void *ctx, const struct lode_resolve *want)
+{
+	struct site *site = ctx;
+	struct lode_neighbour n = {.ip = want->ip, .port_idx = want->port_idx};
+	if (resolve_mac(site->sim, want, n.mac))
+		lode_control_set_neighbour(site->control, &n);
+}
+
+static void on_log(void *ctx, enum lode_log_level level, const char *text)
+{
+	struct site *site = ctx;
+	if (level == LODE_LOG_ERROR)
+		site->sim->stats.log_errors++;
+}
+
+/* ---- life ---- */
+
+static int make_handoff(struct site *site, struct lode_err *err)
+{
+	unsigned n = site->sim->params.n_workers;
+	for (unsigned from = 0; from < n; from++) {
+		for (unsigned to = 0; to < n; to++) {
+			char name[RTE_RING_NAMESIZE];
+			if (from == to)
+				continue;
+			snprintf(name, sizeof(name), "%p.%u.%u.%u", (void *)site,
+				site->generation & 1, from, to);
+			site->handoff[from][to] = rte_ring_create(
+				name, HANDOFF_SLOTS, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+			if (!site->handoff[from][to])
+				return lode_err_set(err, -ENOMEM,
+					"no memory for hand-off rings: %s",
+					rte_strerror(rte_errno));
+		}
+	}
+	return 0;
+}
+
+static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
+{
+	const struct lode_sim_params *p = &site->sim->params;
+	char name[32];
+	snprintf(name, sizeof(name), "%p.%u", (void *)site, idx);
+	struct lode_worker_params params = {.name = name,
+		.worker_idx = idx,
+		.n_workers = p->n_workers,
+		.socket_id = SOCKET_ID_ANY,
+		.pool = site->sim->pool,
+		.shared = site->shared,
+		.n_flows = p->n_flow_entries,
+		.seed = lode_rng_u64(&site->rng)};
+	for (unsigned i = 0; i < p->n_workers; i++) {
+		params.handoff_to[i] = site->handoff[idx][i];
+		params.handoff_from[i] = site->handoff[i][idx];
+	}
+	site->workers[idx] = lode_worker_new(&params, err);
+	return site->workers[idx] ? 0 : -ENOMEM;
+}
+
+static int make_control(struct site *site, struct lode_err *err)
+{
+	struct lode_prepared *prepared;
+	struct lode_config *config = make_config(site, err);
+	if (!config || lode_control_prepare(config, &prepared, err))
+		return -EINVAL;
+	struct lode_control_params params = {.shared = site->shared,
+		.aead = site->sim->aead,
+		.seed = lode_rng_u64(&site->rng),
+		.n_workers = site->sim->params.n_workers,
+		.ctx = site,
+		.random = on_random,
+		.save_counter = on_save_counter,
+		.counter = site->saved_counter,
+		.resolve = on_resolve,
+		.log = on_log};
+	memcpy(params.private_key, site->private_key, sizeof(params.private_key));
+	for (unsigned i = 0; i < params.n_workers; i++)
+		params.rings[i] = lode_worker_rings(site->workers[i]);
+	site->control = lode_control_new(&params, prepared, site_now(site), err);
+	if (!site->control)
+		return -EINVAL;
+	for (unsigned i = 0; i <= site->sim->params.n_wan_ports; i++) {
+		uint8_t mac[6];
+		port_mac(site->idx, i, mac);
+		lode_control_set_port(site->control, i, mac, LAN_MTU, true);
+	}
+	return 0;
+}
+
+int site_start(struct site *site, struct lode_err *err)
+{
+	struct lode_sim *s = site->sim;
+	site->shared = calloc(1, sizeof(*site->shared));
+	if (!site->shared)
+		return lode_err_set(err, -ENOMEM, "no memory");
+	site->generation++;
+	int rc = make_handoff(site, err);
+	for (unsigned w = 0; w < s->params.n_workers && !rc; w++)
+		rc = make_worker(site, w, err);
+	rc = rc ? rc : make_control(site, err);
+	if (rc)
+		return rc;
+	timeline_set(&s->timeline, due_control(site->idx), s->now_ns);
+	return 0;
+}
+
+void site_flush(struct site *site)
+{
+	for (unsigned w = 0; w < LODE_WORKERS_MAX; w++) {
+		for (unsigned p = 0; p < LODE_ALL_PORTS; p++) {
+			rte_pktmbuf_free_bulk(site->rx[w][p].pkts, site->rx[w][p].n);
+			site->rx[w][p].n = 0;
+		}
+	}
+}
+
+void site_stop(struct site *site)
+{
+	struct lode_sim *s = site->sim;
+	site_flush(site);
+	timeline_set(&s->timeline, due_control(site->idx), LODE_NEVER_NS);
+	for (unsigned w = 0; w < LODE_WORKERS_MAX; w++) {
+		timeline_set(&s->timeline, due_worker(site->idx, w), LODE_NEVER_NS);
+		lode_worker_free(site->workers[w]);
+	}
+	lode_control_free(site->control);
+	for (unsigned from = 0; from < LODE_WORKERS_MAX; from++)
+		for (unsigned to = 0; to < LODE_WORKERS_MAX; to++)
+			rte_ring_free(site->handoff[from][to]);
+	free(site->shared);
+	memset(site->workers, 0, sizeof(site->workers));
+	memset(site->handoff, 0, sizeof(site->handoff));
+	site->control = NULL;
+	site->shared = NULL;
+}
+
+int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err)
+{
+	site_stop(&s->sites[site]);
+	return site_start(&s->sites[site], err);
+}
+
+/* ---- packets ---- */
+
+static void flush_rx(struct site *site, unsigned worker_idx, unsigned port_idx)
+{
+	struct rx_queue q = site->rx[worker_idx][port_idx];
+	site->rx[worker_idx][port_idx].n = 0;
+	if (!q.n)
+		return;
+	if (port_idx == LAN_PORT || port_idx == LODE_HOST_PORT)
+		lode_worker_lan_rx(
+			site->workers[worker_idx], port_idx, q.pkts, q.n, site_now(site));
+	else
+		lode_worker_wan_rx(
+			site->workers[worker_idx], port_idx, q.pkts, q.n, site_now(site));
+}
+
+void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m)
+{
+	struct rx_queue *q = &site->rx[worker_idx][port_idx];
+	q->pkts[q->n++] = m;
+	site->touched = true;
+	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx), site->sim->now_ns);
+	if (q->n == RX_BURST)
+		flush_rx(site, worker_idx, port_idx);
+}
+
+/* The queue is emptied first: what its frames cause may add to it. */
+static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx)
+{
+	struct lode_txq *q = lode_worker_tx(site->workers[worker_idx], port_idx);
+	struct rte_mbuf *frames[LODE_TXQ_MAX];
+	unsigned n = q->n;
+	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
+	q->n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (port_idx == LAN_PORT)
+			lan_deliver(site, frames[i]);
+		else if (port_idx == LODE_HOST_PORT)
+			rte_pktmbuf_free(frames[i]);
+		else
+			wan_send(site, port_idx - 1, frames[i]);
+	}
+	struct lode_txq *mirror = lode_worker_mirror(site->workers[worker_idx], port_idx);
+	rte_pktmbuf_free_bulk(mirror->mbufs, mirror->n);
+	mirror->n = 0;
+}
+
+static void poll_worker(struct site *site, unsigned worker_idx)
+{
+	struct lode_worker *w = site->workers[worker_idx];
+	struct lode_resolve want;
+	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+		flush_rx(site, worker_idx, p);
+	uint64_t due_ns = lode_worker_poll(w, site_now(site));
+	timeline_set(
+		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
+	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+		drain_port(site, worker_idx, p);
+	while (lode_ring_pop(lode_worker_rings(w)->resolve, &want))
+		on_resolve(site, &want);
+}
+
+void site_step(struct site *site)
+{
+	do {
+		site->touched = false;
+		for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+			poll_worker(site, w);
+	} while (site->touched);
+}
+
+void site_poll_control(struct site *site)
+{
+	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
+	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
+	site_step(site);
+	uint64_t serial = UINT64_MAX;
+	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));
+	lode_control_reclaim(site->control, serial, site_now(site));
+}
