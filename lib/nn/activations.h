@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Exponentials and what is made of them, on sixteen lanes. Included after one of the vec_*.h. */
+#pragma once
+
+#define LOG2E	    1.44269504f
+#define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it leaves round(x) in the low bits */
+
+/* 2^x for |x| <= 126. Minimax polynomials in relative error on [-1/2, 1/2], by Remez. */
+INLINE v16f exp2_of(v16f poly, v16f shifted)
+{
+	return vf_from_bits(vi_add(vf_bits(poly), vi_shift_left(vf_bits(shifted), 23)));
+}
+
+/* Relative error 7.5e-5: for values that become bytes. */
+INLINE v16f exp2_coarse(v16f x)
+{
+	v16f shifted = vf_add(x, vf_set1(ROUND_MAGIC));
+	v16f f = vf_sub(x, vf_sub(shifted, vf_set1(ROUND_MAGIC)));
+	v16f p = vf_fma(vf_set1(0.0551716691f), f, vf_set1(0.242611122f));
+	p = vf_fma(p, f, vf_set1(0.693260985f));
+	return exp2_of(vf_fma(p, f, vf_set1(0.999928074f)), shifted);
+}
+
+/* Relative error 1e-7. */
+INLINE v16f exp2_fine(v16f x)
+{
+	v16f shifted = vf_add(x, vf_set1(ROUND_MAGIC));
+	v16f f = vf_sub(x, vf_sub(shifted, vf_set1(ROUND_MAGIC)));
+	v16f p = vf_fma(vf_set1(0.00132764722f), f, vf_set1(0.00967554133f));
+	p = vf_fma(p, f, vf_set1(0.0555071327f));
+	p = vf_fma(p, f, vf_set1(0.240221197f));
+	p = vf_fma(p, f, vf_set1(0.693146967f));
+	return exp2_of(vf_fma(p, f, vf_set1(1.00000007f)), shifted);
+}
+
+INLINE v16f sigmoid(v16f x)
+{
+	v16f one = vf_set1(1);
+	v16f z = vf_clamp_abs(vf_mul(x, vf_set1(-LOG2E)), vf_set1(120));
+	return vf_div(one, vf_add(one, exp2_fine(z)));
+}
+
+/* Value of a GELU table at u, the place that SINK_GELU computes. */
+INLINE v16f gelu(v16f u, const float *table)
+{
+	v16f inside = vf_min(vf_max(u, vf_set1(0)), vf_set1(15));
+	v16f shifted = vf_add(inside, vf_set1(ROUND_MAGIC));
+	v16i segment = vf_bits(shifted);
+	v16f t = vf_sub(u, vf_sub(shifted, vf_set1(ROUND_MAGIC)));
+	v16f y = vf_fma(vf_lookup(table + 32, segment), t, vf_lookup(table + 16, segment));
+	return vf_fma(y, t, vf_lookup(table, segment));
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Kernels in plain C, for every CPU. */
+#include "vec_portable.h"
+
+#include "run_lstm.h"
+#include "run_mlp.h"
+#include "run_transformer.h"
+
+const struct kernels kernels_portable = {
+	.mlp = run_mlp,
+	.lstm_window = run_lstm_window,
+	.lstm_step = run_lstm_step,
+	.transformer = run_transformer,
+	.transformer_step = run_stream_step,
+};

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* INT8 tensors into the packed layout. Scales and offsets are folded in double precision here, so that
+ * running is one multiply-add per output. */
+#include "packed.h"
+#include "points.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NONE (-1) /* a padded output or input */
+
+/* One linear layer as the file has it, and how its outputs and inputs are placed. */
+struct source {
+	char name[16];
+	const int8_t *weight;
+	const float *scale, *bias;
+	uint32_t n_cols;
+	/* value of an input = in_step * (byte + in_offset[column]); in_step 1: weights carry it */
+	double in_step, in_offset[LODE_NN_MAX_HIDDEN];
+	int16_t row[4 * LODE_NN_MAX_LSTM + LODE_NN_MAX_HIDDEN]; /* per packed output */
+	int16_t col[LODE_NN_MAX_HIDDEN + 16];			/* per packed input */
+};
+
+struct range {
+	double low, step;
+};
+
+static struct range range_of(const struct weights *w, const char *point)
+{
+	char name[LODE_NN_NAME_BYTES];
+	snprintf(name, sizeof(name), "%s.range", point);
+	const float *v = weights_find(w, name)->data;
+	return (struct range){.low = v[0], .step = v[1]};
+}
+
+static struct quantiser quantiser_of(struct range r)
+{
+	return (struct quantiser){.mul = (float)(1 / r.step), .add = (float)(-r.low / r.step)};
+}
+
+static const void *tensor_data(const struct weights *w, const char *layer, const char *suffix)
+{
+	char name[LODE_NN_NAME_BYTES];
+	snprintf(name, sizeof(name), "%s%s", layer, suffix);
+	return weights_find(w, name)->data;
+}
+
+/* Outputs first_row .. first_row + n_rows in order, all inputs in order; NONE after them. */
+static void source_open(struct source *s, const struct weights *w, const char *layer,
+	unsigned first_row, unsigned n_rows)
+{
+	char name[LODE_NN_NAME_BYTES];
+	snprintf(name, sizeof(name), "%s.weight", layer);
+	snprintf(s->name, sizeof(s->name), "%s", layer);
+	const struct lode_nn_tensor *t = weights_find(w, name);
+	s->weight = t->data;
+	s->scale = tensor_data(w, layer, ".scale");
+	s->bias = tensor_data(w, layer, ".bias");
+	s->n_cols = t->dims[1];
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(s->row); i++)
+		s->row[i] = (int16_t)(i < n_rows ? (int)(first_row + i) : NONE);
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(s->col); i++)
+		s->col[i] = (int16_t)(i < s->n_cols ? (int)i : NONE);
+}
+
+static void reads_point(struct source *s, struct range r)
+{
+	s->in_step = r.step;
+	for (unsigned i = 0; i < LODE_NN_MAX_HIDDEN; i++)
+		s->in_offset[i] = r.low / r.step;
+}
+
+static void reads_features(struct source *s, const struct lode_nn_desc *d, const struct weights *w)
+{
+	const float *range = tensor_data(w, "in", ".range");
+	s->in_step = 1;
+	for (unsigned i = 0; i < s->n_cols; i++) {
+		unsigned f = i % d->n_in;
+		s->in_offset[i] = (double)range[2 * f] / range[2 * f + 1];
+	}
+}
+
+static int8_t weight_at(const struct source *s, unsigned out, unsigned in)
+{
+	if (s->row[out] == NONE || s->col[in] == NONE)
+		return 0;
+	return s->weight[(size_t)s->row[out] * s->n_cols + (unsigned)s->col[in]];
+}
+
+static void put_weights(
+	struct lode_nn_model *m, const struct packed_linear *l, const struct source *s)
+{
+	int8_t *to = (int8_t *)m + l->weights;
+	for (unsigned first = 0; first < l->n_vecs; first += PANEL_VECS) {
+		unsigned end = LODE_MIN(first + PANEL_VECS, (unsigned)l->n_vecs);
+		for (unsigned g = 0; g < l->k_groups; g++)
+			for (unsigned out = 16 * first; out < 16 * end; out++)
+				for (unsigned i = 0; i < 4; i++)
+					*to++ = weight_at(s, out, 4 * g + i);
+	}
+}
+
+/* The layer in real numbers, per packed output: y = sum * mul + add. reach: largest |sum|. */
+struct real {
+	double mul, add, reach;
+};
+
+static struct real real_output(const struct packed_linear *l, const struct source *s, unsigned out)
+{
+	if (s->row[out] == NONE)
+		return (struct real){0};
+	unsigned row = (unsigned)s->row[out];
+	struct real r = {.mul = s->scale[row] * s->in_step, .add = s->bias[row]};
+	for (unsigned i = 0; i < 4u * l->k_groups; i++) {
+		int w = weight_at(s, out, i);
+		if (w)
+			r.add += r.mul * w * s->in_offset[s->col[i]];
+		r.reach += 255 * abs(w);
+	}
+	return r;
+}
+
+static double gelu(double x)
+{
+	return x / (1 + exp(-2 * 0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+
+/* Coefficients c0, c1, c2 of each segment's quadratic in t = u - segment, through the Chebyshev
+ * points of [-1/2, 1/2]. */
+static void gelu_table(float *table, struct range out)
+{
+	const double node = 0.4330127018922193; /* sqrt(3) / 4 */
+	for (int s = 0; s < 16; s++) {
+		double c[3] = {0}, x = (s - GELU_ZERO) / GELU_PER_UNIT;
+		if (s == 15) {
+			c[0] = x;
+			c[1] = 1 / GELU_PER_UNIT;
+		} else if (s > 0) {
+			double below = gelu(x - node / GELU_PER_UNIT);
+			double above = gelu(x + node / GELU_PER_UNIT);
+			c[0] = gelu(x);
+			c[1] = (above - below) / (2 * node);
+			c[2] = (above + below - 2 * c[0]) / (2 * node * node);
+		}
+		table[s] = (float)((c[0] - out.low) / out.step);
+		table[16 + s] = (float)(c[1] / out.step);
+		table[32 + s] = (float)(c[2] / out.step);
+	}
+}
+
+/* Writes a layer whose byte sink has the range out (NULL for floats). */
+static int pack_linear(struct lode_nn_model *m, unsigned index, const struct source *s,
+	const struct range *out, struct lode_err *err)
+{
+	const struct packed_linear *l = &m->linear[index];
+	float *mul = (float *)((uint8_t *)m + l->mul), *add = (float *)((uint8_t *)m + l->add);
+	put_weights(m, l, s);
+	if (l->sink == SINK_GELU)
+		gelu_table((float *)((uint8_t *)m + l->table), *out);
+	for (unsigned i = 0; i < 16u * l->n_vecs; i++) {
+		struct real r = real_output(l, s, i);
+		double per_step = out ? 1 / out->step : 1;
+		double largest = (r.reach * r.mul + fabs(r.add)) * per_step;
+		mul[i] = (float)(r.mul * per_step);
+		add[i] = (float)(out ? (r.add - out->low) * per_step : r.add);
+		if (l->sink == SINK_GELU) {
+			mul[i] = (float)(r.mul * GELU_PER_UNIT);
+			add[i] = (float)(r.add * GELU_PER_UNIT + GELU_ZERO);
+		}
+		if (!(largest < 0x1p30))
+			return lode_err_set(err, -ERANGE,
+				"layer %s, output %u: reaches %g of its steps, allowed is 2^30",
+				s->name, i, largest);
+	}
+	return 0;
+}
+
+static void pack_input(struct lode_nn_model *m, const struct weights *w, unsigned n_floats)
+{
+	const float *range = tensor_data(w, "in", ".range");
+	float *mul = (float *)((uint8_t *)m + m->in_mul),
+	      *add = (float *)((uint8_t *)m + m->in_add);
+	for (unsigned i = 0; i < ALIGN_UP(n_floats, 16u); i++) {
+		unsigned f = i % m->desc.n_in;
+		double low = range[2 * f], step = range[2 * f + 1];
+		mul[i] = i < n_floats ? (float)(1 / step) : 0;
+		add[i] = i < n_floats ? (float)(-low / step) : 0;
+	}
+}
+
+/* At a ReLU byte 0 must be value 0. */
+static int activation_range(const struct lode_nn_desc *d, const struct weights *w,
+	const char *point, struct range *r, struct lode_err *err)
+{
+	*r = range_of(w, point);
+	if (d->activation == LODE_NN_RELU && r->low != 0)
+		return lode_err_set(err, -EINVAL,
+			"tensor %s.range: low must be 0 after a ReLU, found %g", point, r->low);
+	return 0;
+}
+
+/* Used as signed bytes: byte 128 must be value 0. */
+static int symmetric_range(
+	const struct weights *w, const char *point, struct range *r, struct lode_err *err)
+{
+	*r = range_of(w, point);
+	if (r->low != -128 * r->step)
+		return lode_err_set(err, -EINVAL,
+			"tensor %s.range: low must be -128 steps, found %g of %g", point, r->low,
+			r->step);
+	return 0;
+}
+
+/* ---- the three kinds ---- */
+
+int pack_mlp(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct source s;
+	struct range before = {0}, after = {0};
+	pack_input(m, w, window_floats(d));
+	for (unsigned i = 0; i < d->n_layers; i++) {
+		char layer[8];
+		bool last = i + 1u == d->n_layers;
+		snprintf(layer, sizeof(layer), "l%u", i + 1);
+		source_open(&s, w, layer, 0, d->width[i]);
+		if (i == 0)
+			reads_features(&s, d, w);
+		else
+			reads_point(&s, before);
+		int rc = last ? 0 : activation_range(d, w, layer, &after, err);
+		if (!rc)
+			rc = pack_linear(m, i, &s, last ? NULL : &after, err);
+		if (rc)
+			return rc;
+		before = after;
+	}
+	return 0;
+}
+
+/* Packed output: block of 16 units, gate, unit; the file has gate, unit. */
+static void interleave_gates(struct source *s, unsigned n_hidden)
+{
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(s->row); i++) {
+		unsigned unit = i / 64 * 16 + i % 16, gate = i / 16 % 4;
+		s->row[i] = (int16_t)(unit < n_hidden ? (int)(gate * n_hidden + unit) : NONE);
+	}
+}
+
+/* The exponents' factor, see run_lstm.h; all additive parts go into the input layer's. */
+static void scale_gates(struct lode_nn_model *m)
+{
+	const struct packed_linear *lx = &m->linear[LSTM_INPUT], *lh = &m->linear[LSTM_HIDDEN];
+	uint8_t *base = (uint8_t *)m;
+	float *mul_x = (float *)(base + lx->mul), *add_x = (float *)(base + lx->add);
+	float *mul_h = (float *)(base + lh->mul), *add_h = (float *)(base + lh->add);
+	for (unsigned i = 0; i < 16u * lx->n_vecs; i++) {
+		double factor = i / 16 % 4 == 2 ? -2 * M_LOG2E : -M_LOG2E;
+		mul_x[i] = (float)(mul_x[i] * factor);
+		mul_h[i] = (float)(mul_h[i] * factor);
+		add_x[i] = (float)(((double)add_x[i] + add_h[i]) * factor);
+		add_h[i] = 0;
+	}
+}
+
+int pack_lstm(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	const struct range hidden = {
+		.low = -(double)LSTM_H_ZERO / LSTM_H_STEPS, .step = 1.0 / LSTM_H_STEPS};
+	struct source s;
+	pack_input(m, w, d->n_in);
+	source_open(&s, w, "input_proj", 0, 0);
+	interleave_gates(&s, d->n_hidden);
+	reads_features(&s, d, w);
+	int rc = pack_linear(m, LSTM_INPUT, &s, NULL, err);
+	source_open(&s, w, "hidden_proj", 0, 0);
+	interleave_gates(&s, d->n_hidden);
+	reads_point(&s, hidden);
+	if (!rc)
+		rc = pack_linear(m, LSTM_HIDDEN, &s, NULL, err);
+	scale_gates(m);
+	source_open(&s, w, "output_proj", 0, d->n_out);
+	reads_point(&s, hidden);
+	return rc ? rc : pack_linear(m, LSTM_HEAD, &s, NULL, err);
+}
+
+/* Attention dimension i of padded heads -> dimension of d_model. */
+static int16_t head_dim(const struct lode_nn_desc *d, unsigned head_vecs, unsigned i)
+{
+	unsigned head = i / (16 * head_vecs), dim = i % (16 * head_vecs);
+	unsigned dh = d->d_model / d->n_heads;
+	return (int16_t)(head < d->n_heads && dim < dh ? (int)(head * dh + dim) : NONE);
+}
+
+static int pack_qkv(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct range out[3] = {[1] = range_of(w, "k")};
+	struct source s;
+	int rc = symmetric_range(w, "q", &out[0], err);
+	if (!rc)
+		rc = symmetric_range(w, "v", &out[2], err);
+	for (unsigned part = 0; !rc && part < 3; part++) {
+		source_open(&s, w, "qkv", 0, 0);
+		for (unsigned i = 0; i < LODE_ARRAY_LEN(s.row); i++) {
+			int dim = head_dim(d, m->tf.head_vecs, i);
+			s.row[i] = (int16_t)(dim == NONE ? NONE : dim + (int)(part * d->d_model));
+		}
+		if (reads_input(d, "qkv")) {
+			reads_features(&s, d, w);
+			for (unsigned i = d->n_in; i < LODE_ARRAY_LEN(s.col); i++)
+				s.col[i] = NONE;
+		} else {
+			reads_point(&s, range_of(w, "embed"));
+		}
+		rc = pack_linear(m, TF_QUERY + part, &s, &out[part], err);
+	}
+	return rc;
+}
+
+static int pack_attention(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct packed_transformer *t = &m->tf;
+	struct source s;
+	struct range attn = range_of(w, "attn");
+	int rc = 0;
+	pack_input(m, w, m->form == LODE_NN_FORM_STREAM ? d->n_in : window_floats(d));
+	t->score_mul = (float)(M_LOG2E * range_of(w, "q").step * range_of(w, "k").step /
+			       sqrt((double)d->d_model / d->n_heads));
+	t->attn.mul = (float)(range_of(w, "v").step / attn.step);
+	t->attn.add = (float)(-attn.low / attn.step);
+	if (d->embed == LODE_NN_EMBED_LINEAR) {
+		source_open(&s, w, "embed", 0, d->d_model);
+		reads_features(&s, d, w);
+		rc = pack_linear(m, TF_EMBED, &s, NULL, err);
+	}
+	if (!reads_input(d, "qkv"))
+		t->embed = quantiser_of(range_of(w, "embed"));
+	if (!rc)
+		rc = pack_qkv(m, w, err);
+	source_open(&s, w, "out", 0, d->d_model);
+	reads_point(&s, attn);
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(s.col); i++)
+		s.col[i] = head_dim(d, t->head_vecs, i);
+	return rc ? rc : pack_linear(m, TF_OUT, &s, NULL, err);
+}
+
+/* n values to the packed vector at offset, padded with 0. */
+static void put_floats(struct lode_nn_model *m, uint32_t offset, const float *v, unsigned n)
+{
+	float *to = (float *)((uint8_t *)m + offset);
+	memset(to, 0, ALIGN_UP(n, 16u) * sizeof(*to));
+	memcpy(to, v, n * sizeof(*to));
+}
+
+static int pack_feed_forward(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct source s;
+	struct range ff1, mid = range_of(w, "mid"), final = range_of(w, "final");
+	int rc = activation_range(d, w, "ff1", &ff1, err);
+	m->tf.mid = quantiser_of(mid);
+	m->tf.final = quantiser_of(final);
+	source_open(&s, w, "ff1", 0, d->d_ffn);
+	reads_point(&s, mid);
+	if (!rc)
+		rc = pack_linear(m, TF_FF1, &s, &ff1, err);
+	if (rc)
+		return rc;
+	source_open(&s, w, "ff2", 0, d->d_model);
+	reads_point(&s, ff1);
+	rc = pack_linear(m, TF_FF2, &s, NULL, err);
+	source_open(&s, w, "pred", 0, d->n_out);
+	reads_point(&s, final);
+	return rc ? rc : pack_linear(m, TF_PRED, &s, NULL, err);
+}
+
+int pack_transformer(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct packed_transformer *t = &m->tf;
+	bool folded = m->form == LODE_NN_FORM_FOLDED;
+	int rc = folded ? fold_attention(m, w, err) : pack_attention(m, w, err);
+	if (!rc)
+		rc = pack_feed_forward(m, w, err);
+	if (rc)
+		return rc;
+	for (unsigned i = 0; d->norm == LODE_NN_NORM_POST && i < 2; i++) {
+		const char *name = i ? "norm2" : "norm1";
+		put_floats(m, t->gain[i], tensor_data(w, name, ".weight"), d->d_model);
+		put_floats(m, t->bias[i], tensor_data(w, name, ".bias"), d->d_model);
+	}
+	const struct lode_nn_tensor *position = weights_find(w, "position");
+	for (unsigned i = 0; position && !folded && i < d->n_steps; i++)
+		put_floats(m, t->position + 64u * i * t->dm_vecs,
+			(const float *)position->data + (size_t)i * d->d_model, d->d_model);
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* LSTM. Vectors of the packed gates: block by block of 16 units, in a block i, f, g, o; their scales
+ * carry -log2(e) (-2 log2(e) for g), so that a gate is 1 / (1 + 2^z) and tanh (1 - 2^z) / (1 + 2^z). */
+#pragma once
+
+#include "run_linear.h"
+
+#define GATES 4
+
+INLINE v16f exp2_gate(v16f z)
+{
+	return exp2_coarse(vf_clamp_abs(z, vf_set1(30)));
+}
+
+/* One block's cell and hidden state from its four gate exponents. Products of the denominators stay
+ * below 2^91, so two divisions do for five activations. */
+INLINE void lstm_units(const v16f z[GATES], float *c, uint8_t *h)
+{
+	v16f one = vf_set1(1);
+	v16f ei = exp2_gate(z[0]), ef = exp2_gate(z[1]), eg = exp2_gate(z[2]);
+	v16f ig = vf_mul(vf_add(one, ei), vf_add(one, eg)), f = vf_add(one, ef);
+	v16f above = vf_fma(vf_load(c), ig, vf_mul(vf_sub(one, eg), f));
+	v16f cell = vf_div(above, vf_mul(ig, f));
+	v16f ec = exp2_gate(vf_mul(cell, vf_set1(-2 * LOG2E))), eo = exp2_gate(z[3]);
+	v16f hidden = vf_div(vf_sub(one, ec), vf_mul(vf_add(one, ec), vf_add(one, eo)));
+	vf_store(c, cell);
+	vi_store_u8(h, vf_round(vf_fma(hidden, vf_set1(127), vf_set1(128))));
+}
+
+/* n_blocks: 1 or 2 blocks of 16 units, from unit 16 * block on. */
+INLINE void lstm_blocks(const struct lode_nn_model *m, const uint8_t *x, const uint8_t *h, float *c,
+	uint8_t *h_next, unsigned block, const unsigned n_blocks)
+{
+	const unsigned n_vecs = GATES * n_blocks;
+	const struct packed_linear *lx = &m->linear[LSTM_INPUT], *lh = &m->linear[LSTM_HIDDEN];
+	const float *mul_x = model_at(m, lx->mul), *add = model_at(m, lx->add);
+	const float *mul_h = model_at(m, lh->mul);
+	v16i sum_x[2 * GATES], sum_h[2 * GATES];
+	v16f z[2 * GATES];
+	unsigned vec = GATES * block, stride_x, stride_h;
+	const int8_t *wx = panel(m, lx, vec, &stride_x), *wh = panel(m, lh, vec, &stride_h);
+	dot_row(sum_x, x, wx, stride_x, lx->k_groups, n_vecs, 1);
+#pragma GCC unroll 8
+	for (unsigned v = 0; v < n_vecs; v++)
+		z[v] = scaled_sum(sum_x[v], mul_x + 16 * (vec + v), add + 16 * (vec + v));
+	dot_row(sum_h, h, wh, stride_h, lh->k_groups, n_vecs, 2);
+#pragma GCC unroll 8
+	for (unsigned v = 0; v < n_vecs; v++)
+		z[v] = vf_fma(vf_from_int(sum_h[v]), vf_load(mul_h + 16 * (vec + v)), z[v]);
+#pragma GCC unroll 2
+	for (unsigned b = 0; b < n_blocks; b++)
+		lstm_units(z + GATES * b, c + 16 * (block + b), h_next + 16 * (block + b));
+}
+
+static void lstm_cell(const struct lode_nn_model *m, const uint8_t *x, const uint8_t *h, float *c,
+	uint8_t *h_next)
+{
+	unsigned n_blocks = m->linear[LSTM_HIDDEN].n_vecs / GATES, block = 0;
+	for (; block + 2 <= n_blocks; block += 2)
+		lstm_blocks(m, x, h, c, h_next, block, 2);
+	if (block < n_blocks)
+		lstm_blocks(m, x, h, c, h_next, block, 1);
+}
+
+static void lstm_head(const struct lode_nn_model *m, const uint8_t *h, float *head, float *out)
+{
+	linear_row_to(m, &m->linear[LSTM_HEAD], h, head, SINK_F32);
+	finish(&m->desc, head, out);
+}
+
+static int run_lstm_window(
+	const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)
+{
+	struct lstm_scratch *s = (struct lstm_scratch *)scratch;
+	unsigned n_in = m->desc.n_in;
+	uint8_t *h = s->state.h, *h_next = s->h_next;
+	lstm_reset(&s->state);
+	for (unsigned step = 0; step < m->desc.n_steps; step++) {
+		if (!quantise_input(in + step * n_in, n_in, model_at(m, m->in_mul),
+			    model_at(m, m->in_add), s->in))
+			return -EINVAL;
+		lstm_cell(m, s->in, h, s->state.c, h_next);
+		uint8_t *swap = h;
+		h = h_next;
+		h_next = swap;
+	}
+	lstm_head(m, h, s->head, out);
+	return 0;
+}
+
+static int run_lstm_step(
+	const struct lode_nn_model *m, uint8_t *scratch, void *state, const float *in, float *out)
+{
+	struct lstm_scratch *s = (struct lstm_scratch *)scratch;
+	struct lstm_state *keep = state;
+	if (!quantise_input(
+		    in, m->desc.n_in, model_at(m, m->in_mul), model_at(m, m->in_add), s->in))
+		return -EINVAL;
+	lstm_cell(m, s->in, keep->h, keep->c, s->h_next);
+	memcpy(keep->h, s->h_next, 4u * m->linear[LSTM_HIDDEN].n_vecs);
+	lstm_head(m, keep->h, s->head, out);
+	return 0;
+}

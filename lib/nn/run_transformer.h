@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One-layer transformer read at the last step: full, last-step, streaming and folded forms. The
+ * residual stream is float; every linear layer reads bytes. */
+#pragma once
+
+#include "run_attention.h"
+
+INLINE struct attention attention_of(const struct lode_nn_model *m)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	return (struct attention){.n_steps = d->n_steps,
+		.n_groups = m->tf.n_steps_4 / 4u,
+		.n_heads = d->n_heads,
+		.head_dims = d->d_model / d->n_heads,
+		.head_vecs = m->tf.head_vecs,
+		.score_mul = m->tf.score_mul,
+		.out = m->tf.attn};
+}
+
+static void layer(const struct lode_nn_model *m, unsigned index, const uint8_t *in,
+	size_t in_stride, void *out, size_t out_stride, unsigned n_rows)
+{
+	if (n_rows == 1)
+		linear_row(m, &m->linear[index], in, out);
+	else
+		linear_rows(m, &m->linear[index], in, in_stride, out, out_stride, n_rows);
+}
+
+INLINE void to_bytes(const float *v, unsigned n_vecs, struct quantiser q, uint8_t *out)
+{
+	for (unsigned i = 0; i < n_vecs; i++)
+		vi_store_u8(out + 16 * i,
+			vf_round(vf_fma(vf_load(v + 16 * i), vf_set1(q.mul), vf_set1(q.add))));
+}
+
+/* n: values that count; the lanes after them are 0 and must not enter the variance. */
+static void layer_norm(float *v, unsigned n, const float *gain, const float *bias)
+{
+	unsigned n_vecs = ALIGN_UP(n, 16u) / 16;
+	float per_n = 1.0f / (float)n;
+	v16f sum = vf_set1(0), squares = vf_set1(0);
+	for (unsigned i = 0; i < n_vecs; i++)
+		sum = vf_add(sum, vf_load(v + 16 * i));
+	v16f mean = vf_set1(vf_sum(sum) * per_n);
+	for (unsigned i = 0; i < n_vecs; i++) {
+		vf_store(v + 16 * i, vf_sub(vf_load(v + 16 * i), mean));
+		v16f x = n - 16 * i >= 16 ? vf_load(v + 16 * i)
+					  : vf_load_part(v + 16 * i, n - 16 * i);
+		squares = vf_fma(x, x, squares);
+	}
+	float deviation = __builtin_sqrtf(vf_sum(squares) * per_n + 1e-5f);
+	v16f scale = vf_set1(1.0f / deviation);
+	for (unsigned i = 0; i < n_vecs; i++) {
+		v16f x = vf_mul(vf_load(v + 16 * i), scale);
+		vf_store(v + 16 * i, vf_fma(x, vf_load(gain + 16 * i), vf_load(bias + 16 * i)));
+	}
+}
+
+/* Norm, if there is one, and bytes of each row. */
+INLINE void settle(const struct lode_nn_model *m, unsigned norm, struct quantiser q, float *stream,
+	size_t stream_row, uint8_t *bytes, size_t row, unsigned n_rows)
+{
+	const struct packed_transformer *t = &m->tf;
+	for (unsigned r = 0; r < n_rows; r++, stream += stream_row, bytes += row) {
+		if (m->desc.norm == LODE_NN_NORM_POST)
+			layer_norm(stream, m->desc.d_model, model_at(m, t->gain[norm]),
+				model_at(m, t->bias[norm]));
+		to_bytes(stream, t->dm_vecs, q, bytes);
+	}
+}
+
+INLINE void add_rows(float *stream, const float *add, size_t n)
+{
+	for (size_t i = 0; i < n; i += 16)
+		vf_store(stream + i, vf_add(vf_load(stream + i), vf_load(add + i)));
+}
+
+/* From the stream after attention and its residual to the output; the last of n_rows is read. */
+INLINE void feed_forward(const struct lode_nn_model *m, const struct transformer_scratch *s,
+	float *stream, unsigned n_rows, unsigned last, float *out)
+{
+	settle(m, 0, m->tf.mid, stream, s->stream_row, s->mid, s->row, n_rows);
+	layer(m, TF_FF1, s->mid, s->row, s->ff1, s->ff_row, n_rows);
+	layer(m, TF_FF2, s->ff1, s->ff_row, s->add, 4 * s->row, n_rows);
+	add_rows(stream, s->add, n_rows * s->stream_row);
+	settle(m, 1, m->tf.final, stream, s->stream_row, s->final, s->row, n_rows);
+	linear_row_to(m, &m->linear[TF_PRED], s->final + last * s->row, s->head, SINK_F32);
+	finish(&m->desc, s->head, out);
+}
+
+/* ---- full, last and stream ---- */
+
+/* The residual stream of one step before attention, from its floats and bytes. position: of the step,
+ * NULL without a table. */
+static void embed_row(const struct lode_nn_model *m, const struct transformer_scratch *s,
+	const float *in, const uint8_t *in_bytes, const float *position, float *stream)
+{
+	if (m->desc.embed == LODE_NN_EMBED_LINEAR) {
+		linear_row(m, &m->linear[TF_EMBED], in_bytes, stream);
+	} else {
+		memset(stream, 0, s->stream_row * sizeof(*stream));
+		memcpy(stream, in, m->desc.n_in * sizeof(*stream));
+	}
+	if (position)
+		add_rows(stream, position, s->stream_row);
+}
+
+/* What query, key and value layers read: the input's bytes, or those of the embedding. */
+static void embed_rows(const struct lode_nn_model *m, const struct transformer_scratch *s,
+	const float *in, const uint8_t **rows, size_t *stride)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	const float *position = m->tf.position ? model_at(m, m->tf.position) : NULL;
+	unsigned steps = m->tf.n_steps_4;
+	*rows = s->in;
+	*stride = d->n_in;
+	if (d->embed == LODE_NN_EMBED_LINEAR)
+		linear_rows(m, &m->linear[TF_EMBED], s->in, d->n_in, s->stream, 4 * s->row, steps);
+	else
+		memset(s->stream, 0, steps * s->row * sizeof(float));
+	for (unsigned i = 0; i < d->n_steps; i++) {
+		float *stream = s->stream + i * s->stream_row;
+		if (d->embed == LODE_NN_EMBED_PAD)
+			memcpy(stream, in + i * d->n_in, d->n_in * sizeof(float));
+		if (position)
+			add_rows(stream, position + i * s->stream_row, s->stream_row);
+	}
+	if (d->embed == LODE_NN_EMBED_PAD && !position)
+		return;
+	to_bytes(s->stream, steps * m->tf.dm_vecs, m->tf.embed, s->embed);
+	*rows = s->embed;
+	*stride = s->row;
+}
+
+INLINE void attend_row(const struct lode_nn_model *m, const struct attention *a,
+	const struct transformer_scratch *s, unsigned row, const uint8_t *keys,
+	const int8_t *values)
+{
+	uint8_t *q = s->query + row * s->dims;
+	for (size_t i = 0; i < s->dims; i += 4) {
+		uint32_t four;
+		memcpy(&four, q + i, 4);
+		four ^= 0x80808080u;
+		memcpy(q + i, &four, 4);
+	}
+	attend(a, keys, values, (int8_t *)q, s->attn + row * s->dims);
+}
+
+static int run_window(const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct transformer_scratch s;
+	struct attention a = attention_of(m);
+	const uint8_t *rows;
+	size_t stride;
+	unsigned n = d->n_steps, steps = m->tf.n_steps_4;
+	transformer_places(m, scratch, &s);
+	if (!quantise_input(in, n * d->n_in, model_at(m, m->in_mul), model_at(m, m->in_add), s.in))
+		return -EINVAL;
+	memset(s.in + n * d->n_in, 0, (steps - n) * d->n_in);
+	embed_rows(m, &s, in, &rows, &stride);
+	linear_rows(m, &m->linear[TF_KEY], rows, stride, s.key, s.dims, steps);
+	for (unsigned i = 0; i < n; i++)
+		put_key(s.key + i * s.dims, s.dims, i, 16u * m->tf.step_vecs, s.keys);
+	put_values(m, &m->linear[TF_VALUE], rows, stride, n, s.values);
+	/* The last form runs the last row only, in place 0. */
+	unsigned first = m->form == LODE_NN_FORM_FULL ? 0 : n - 1;
+	unsigned n_rows = m->form == LODE_NN_FORM_FULL ? steps : 1;
+	layer(m, TF_QUERY, rows + first * stride, stride, s.query, s.dims, n_rows);
+	for (unsigned i = 0; i < n_rows; i++)
+		attend_row(m, &a, &s, i, s.keys, s.values);
+	layer(m, TF_OUT, s.attn, s.dims, s.add, 4 * s.row, n_rows);
+	float *stream = s.stream + first * s.stream_row;
+	add_rows(stream, s.add, n_rows * s.stream_row);
+	feed_forward(m, &s, stream, n_rows, n - 1 - first, out);
+	return 0;
+}
+
+static int run_stream_step(
+	const struct lode_nn_model *m, uint8_t *scratch, void *state, const float *in, float *out)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	struct stream_state *ring = state;
+	struct transformer_scratch s;
+	struct attention a = attention_of(m);
+	size_t n_slots = 16u * m->tf.step_vecs;
+	transformer_places(m, scratch, &s);
+	uint8_t *keys = (uint8_t *)(ring + 1);
+	int8_t *values = (int8_t *)keys + s.dims * n_slots;
+	if (!quantise_input(in, d->n_in, model_at(m, m->in_mul), model_at(m, m->in_add), s.in))
+		return -EINVAL;
+	embed_row(m, &s, in, s.in, NULL, s.stream);
+	const uint8_t *row = s.in;
+	if (d->embed == LODE_NN_EMBED_LINEAR) {
+		to_bytes(s.stream, m->tf.dm_vecs, m->tf.embed, s.embed);
+		row = s.embed;
+	}
+	linear_row(m, &m->linear[TF_KEY], row, s.key);
+	put_key(s.key, s.dims, ring->next, n_slots, keys);
+	linear_row(m, &m->linear[TF_VALUE], row, s.key);
+	put_value(s.key, s.dims, ring->next, values);
+	ring->next = ring->next + 1 == d->n_steps ? 0 : ring->next + 1;
+	ring->n_seen += ring->n_seen < d->n_steps;
+	if (ring->n_seen < d->n_steps)
+		return -EAGAIN;
+	linear_row(m, &m->linear[TF_QUERY], row, s.query);
+	attend_row(m, &a, &s, 0, keys, values);
+	linear_row(m, &m->linear[TF_OUT], s.attn, s.add);
+	add_rows(s.stream, s.add, s.stream_row);
+	feed_forward(m, &s, s.stream, 1, 0, out);
+	return 0;
+}
+
+/* ---- folded: attention weights and mixtures of the inputs themselves ---- */
+
+/* out = last row of the matrix + sum over in[i] * row i; n_vecs vectors wide. */
+static void affine(const float *in, unsigned n_in, const float *matrix, unsigned n_vecs, float *out)
+{
+	for (unsigned v = 0; v < n_vecs; v++) {
+		v16f sum = vf_load(matrix + 16 * (n_in * n_vecs + v));
+		for (unsigned i = 0; i < n_in; i++)
+			sum = vf_fma(vf_set1(in[i]), vf_load(matrix + 16 * (i * n_vecs + v)), sum);
+		vf_store(out + 16 * v, sum);
+	}
+}
+
+/* stream += sum over z[j] * row j of the matrix, in two chains. */
+INLINE void mix_out(const float *z, unsigned n, const float *matrix, unsigned n_vecs, float *stream)
+{
+	for (unsigned v = 0; v < n_vecs; v++) {
+		v16f even = vf_load(stream + 16 * v), odd = vf_set1(0);
+		unsigned j = 0;
+		for (; j + 2 <= n; j += 2) {
+			const float *row = matrix + 16 * (j * n_vecs + v);
+			even = vf_fma(vf_set1(z[j]), vf_load(row), even);
+			odd = vf_fma(vf_set1(z[j + 1]), vf_load(row + 16 * n_vecs), odd);
+		}
+		if (j < n)
+			even = vf_fma(vf_set1(z[j]), vf_load(matrix + 16 * (j * n_vecs + v)), even);
+		vf_store(stream + 16 * v, vf_add(even, odd));
+	}
+}
+
+/* One head. u: n_in weights of the features, then (with positions) n_vecs vectors of scores. columns:
+ * features by slots. z: n_in mixed features, then (with positions) n_steps weights. */
+INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const float *columns,
+	float *z, const unsigned n_vecs)
+{
+	unsigned n_in = m->desc.n_in, n_steps = m->desc.n_steps, slots = 16 * n_vecs;
+	v16f score[4];
+	v16f highest, total = vf_set1(0);
+#pragma GCC unroll 4
+	for (unsigned v = 0; v < n_vecs; v++) {
+		score[v] = vf_from_int(slot_mask(n_steps, v));
+		if (m->tf.position)
+			score[v] = vf_add(score[v], vf_load(u + ALIGN_UP(n_in, 16u) + 16 * v));
+	}
+	for (unsigned i = 0; i < n_in; i++) {
+#pragma GCC unroll 4
+		for (unsigned v = 0; v < n_vecs; v++)
+			score[v] = vf_fma(
+				vf_set1(u[i]), vf_load(columns + i * slots + 16 * v), score[v]);
+	}
+	highest = score[0];
+#pragma GCC unroll 4
+	for (unsigned v = 1; v < n_vecs; v++)
+		highest = vf_max(highest, score[v]);
+	highest = vf_set1(vf_highest(highest));
+#pragma GCC unroll 4
+	for (unsigned v = 0; v < n_vecs; v++) {
+		score[v] = exp2_fine(vf_max(vf_sub(score[v], highest), vf_set1(-100)));
+		total = vf_add(total, score[v]);
+	}
+	v16f scale = vf_set1(1.0f / vf_sum(total));
+#pragma GCC unroll 4
+	for (unsigned v = 0; v < n_vecs; v++)
+		score[v] = vf_mul(score[v], scale);
+	for (unsigned i = 0; i < n_in; i++) {
+		v16f mixed = vf_mul(score[0], vf_load(columns + i * slots));
+#pragma GCC unroll 4
+		for (unsigned v = 1; v < n_vecs; v++)
+			mixed = vf_fma(score[v], vf_load(columns + i * slots + 16 * v), mixed);
+		z[i] = vf_sum(mixed);
+	}
+	for (unsigned v = 0; m->tf.position && v < n_vecs; v++)
+		vf_store_part(
+			z + n_in + 16 * v, n_steps - 16 * v < 16 ? n_steps - 16 * v : 16, score[v]);
+}
+
+INLINE void fold_head(const struct lode_nn_model *m, const float *u, const float *columns, float *z)
+{
+	switch (m->tf.step_vecs) {
+	case 1:
+		fold_head_vecs(m, u, columns, z, 1);
+		break;
+	case 2:
+		fold_head_vecs(m, u, columns, z, 2);
+		break;
+	case 3:
+		fold_head_vecs(m, u, columns, z, 3);
+		break;
+	default:
+		fold_head_vecs(m, u, columns, z, 4);
+		break;
+	}
+}
+
+/* The steps' features as columns: [n_in][slots], 0 past the last step. False if not finite. */
+INLINE bool to_columns(
+	const float *in, unsigned n_in, unsigned n_steps, unsigned slots, float *columns)
+{
+	v16f poison = vf_set1(0);
+	for (unsigned i = 0; i < n_in; i++) {
+		for (unsigned s = 0; s < n_steps; s++)
+			columns[i * slots + s] = in[s * n_in + i];
+		for (unsigned s = n_steps; s < slots; s++)
+			columns[i * slots + s] = 0;
+		for (unsigned s = 0; s < slots; s += 16)
+			poison = vf_fma(vf_load(columns + i * slots + s), vf_set1(0), poison);
+	}
+	return vf_sum(poison) == 0;
+}
+
+static int run_folded(const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)
+{
+	const struct lode_nn_desc *d = &m->desc;
+	const struct packed_transformer *t = &m->tf;
+	struct transformer_scratch s;
+	unsigned slots = 16u * t->step_vecs;
+	float *columns, *u, *z;
+	transformer_places(m, scratch, &s);
+	columns = s.columns;
+	u = s.fold_u;
+	z = s.fold_z;
+	if (!to_columns(in, d->n_in, d->n_steps, slots, columns))
+		return -EINVAL;
+	affine(in + (d->n_steps - 1) * d->n_in, d->n_in, model_at(m, t->fold_in), t->fold_in_vecs,
+		u);
+	for (unsigned h = 0; h < d->n_heads; h++) {
+		const float *head = u + 16u * (t->dm_vecs + h * t->head_in_vecs);
+		fold_head(m, head, columns, z + h * t->n_mixed);
+	}
+	mix_out(z, d->n_heads * t->n_mixed, model_at(m, t->fold_out), t->dm_vecs, u);
+	feed_forward(m, &s, u, 1, 0, out);
+	return 0;
+}
+
+static int run_transformer(
+	const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)
+{
+	return m->form == LODE_NN_FORM_FOLDED ? run_folded(m, scratch, in, out)
+					      : run_window(m, scratch, in, out);
+}

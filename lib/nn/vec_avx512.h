@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sixteen lanes on AVX-512 with VNNI. The same names, with the same results to the last bit, are in
+ * vec_avx2.h and vec_portable.h; what each operation does is told in vec_portable.h. */
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef __m512 v16f;
+typedef __m512i v16i;
+
+INLINE v16f vf_load(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+INLINE v16f vf_load_part(const float *p, unsigned n)
+{
+	return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void vf_store(float *p, v16f v)
+{
+	_mm512_storeu_ps(p, v);
+}
+INLINE void vf_store_part(float *p, unsigned n, v16f v)
+{
+	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+INLINE v16f vf_set1(float x)
+{
+	return _mm512_set1_ps(x);
+}
+INLINE v16f vf_add(v16f a, v16f b)
+{
+	return _mm512_add_ps(a, b);
+}
+INLINE v16f vf_sub(v16f a, v16f b)
+{
+	return _mm512_sub_ps(a, b);
+}
+INLINE v16f vf_mul(v16f a, v16f b)
+{
+	return _mm512_mul_ps(a, b);
+}
+INLINE v16f vf_div(v16f a, v16f b)
+{
+	return _mm512_div_ps(a, b);
+}
+INLINE v16f vf_fma(v16f a, v16f b, v16f c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+INLINE v16f vf_max(v16f a, v16f b)
+{
+	return _mm512_max_ps(a, b);
+}
+INLINE v16f vf_min(v16f a, v16f b)
+{
+	return _mm512_min_ps(a, b);
+}
+INLINE v16f vf_clamp_abs(v16f x, v16f limit)
+{
+	return _mm512_range_ps(x, limit, 2);
+}
+INLINE v16i vf_round(v16f x)
+{
+	return _mm512_cvtps_epi32(x);
+}
+INLINE v16i vf_bits(v16f x)
+{
+	return _mm512_castps_si512(x);
+}
+INLINE v16f vf_from_bits(v16i x)
+{
+	return _mm512_castsi512_ps(x);
+}
+INLINE v16f vf_from_int(v16i x)
+{
+	return _mm512_cvtepi32_ps(x);
+}
+INLINE float vf_sum(v16f x)
+{
+	__m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+	__m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+INLINE float vf_highest(v16f x)
+{
+	__m256 a = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+	__m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+INLINE v16f vf_lookup(const float table[16], v16i index)
+{
+	return _mm512_permutexvar_ps(index, _mm512_load_ps(table));
+}
+
+INLINE v16i vi_load(const void *p)
+{
+	return _mm512_loadu_si512(p);
+}
+INLINE void vi_store(void *p, v16i v)
+{
+	_mm512_storeu_si512(p, v);
+}
+INLINE v16i vi_set1(int32_t x)
+{
+	return _mm512_set1_epi32(x);
+}
+INLINE v16i vi_load_dup(const void *p)
+{
+	int32_t x;
+	__builtin_memcpy(&x, p, sizeof(x));
+	return _mm512_set1_epi32(x);
+}
+INLINE v16i vi_add(v16i a, v16i b)
+{
+	return _mm512_add_epi32(a, b);
+}
+INLINE v16i vi_sub(v16i a, v16i b)
+{
+	return _mm512_sub_epi32(a, b);
+}
+INLINE v16i vi_max(v16i a, v16i b)
+{
+	return _mm512_max_epi32(a, b);
+}
+INLINE v16i vi_min(v16i a, v16i b)
+{
+	return _mm512_min_epi32(a, b);
+}
+INLINE v16i vi_or(v16i a, v16i b)
+{
+	return _mm512_or_si512(a, b);
+}
+INLINE v16i vi_xor(v16i a, v16i b)
+{
+	return _mm512_xor_si512(a, b);
+}
+#define vi_shift_left(x, n) _mm512_slli_epi32(x, n)
+INLINE int32_t vi_sum(v16i x)
+{
+	return _mm512_reduce_add_epi32(x);
+}
+INLINE int32_t vi_highest(v16i x)
+{
+	return _mm512_reduce_max_epi32(x);
+}
+INLINE void vi_store_u8(uint8_t *p, v16i x)
+{
+	x = _mm512_max_epi32(x, _mm512_setzero_si512());
+	_mm_storeu_si128((__m128i *)p, _mm512_cvtusepi32_epi8(x));
+}
+INLINE void vi_store_u8x4(uint8_t *p, v16i a, v16i b, v16i c, v16i d)
+{
+	const __m512i order =
+		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	__m512i ab = _mm512_packs_epi32(a, b), cd = _mm512_packs_epi32(c, d);
+	__m512i bytes = _mm512_packus_epi16(ab, cd);
+	_mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, bytes));
+}
+INLINE v16i vi_dot4(v16i sum, v16i u8, v16i s8)
+{
+	return _mm512_dpbusd_epi32(sum, u8, s8);
+}
+
+/* One row: n_vecs vectors of sums; the k-groups go round n_split partial sums, because a sum alone
+ * could start a product only every five cycles. */
+INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
+	unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
+{
+	v16i part[16];
+	unsigned g = 0;
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < n_vecs * n_split; i++)
+		part[i] = _mm512_setzero_si512();
+	for (; g + n_split <= k_groups; g += n_split) {
+#pragma GCC unroll 16
+		for (unsigned s = 0; s < n_split; s++) {
+			v16i in = vi_load_dup(a + 4 * (g + s));
+			const int8_t *row = w + (size_t)(g + s) * w_stride;
+#pragma GCC unroll 16
+			for (unsigned v = 0; v < n_vecs; v++)
+				part[s * n_vecs + v] = vi_dot4(
+					part[s * n_vecs + v], in, _mm512_load_si512(row + 64 * v));
+		}
+	}
+	for (; g < k_groups; g++) {
+		v16i in = vi_load_dup(a + 4 * g);
+#pragma GCC unroll 16
+		for (unsigned v = 0; v < n_vecs; v++)
+			part[v] = vi_dot4(
+				part[v], in, _mm512_load_si512(w + (size_t)g * w_stride + 64 * v));
+	}
+#pragma GCC unroll 16
+	for (unsigned v = 0; v < n_vecs; v++) {
+		sum[v] = part[v];
+#pragma GCC unroll 16
+		for (unsigned s = 1; s < n_split; s++)
+			sum[v] = _mm512_add_epi32(sum[v], part[s * n_vecs + v]);
+	}
+}
+
+/* Four rows against four vectors of outputs. */
+INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
+	unsigned w_stride, unsigned k_groups, const unsigned n_vecs)
+{
+	v16i acc[16];
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < 4 * n_vecs; i++)
+		acc[i] = _mm512_setzero_si512();
+	for (unsigned g = 0; g < k_groups; g++) {
+		v16i wv[4];
+#pragma GCC unroll 4
+		for (unsigned v = 0; v < n_vecs; v++)
+			wv[v] = _mm512_load_si512(w + (size_t)g * w_stride + 64 * v);
+#pragma GCC unroll 4
+		for (unsigned r = 0; r < 4; r++) {
+			v16i in = vi_load_dup(a + r * a_stride + 4 * g);
+#pragma GCC unroll 4
+			for (unsigned v = 0; v < n_vecs; v++)
+				acc[r * n_vecs + v] = vi_dot4(acc[r * n_vecs + v], in, wv[v]);
+		}
+	}
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < 4 * n_vecs; i++)
+		sum[i] = acc[i];
+}
