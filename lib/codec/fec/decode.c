@@ -140,8 +140,8 @@ static void scale_row(const struct lode_fec_tables *t, struct system *s, unsigne
 		s->mix[row][c] = gf_product(t, by, s->mix[row][c]);
 }
 
-static void subtract_row(const struct lode_fec_tables *t, struct system *s, unsigned row, unsigned from,
-	uint8_t times)
+static void subtract_row(const struct lode_fec_tables *t, struct system *s, unsigned row,
+	unsigned from, uint8_t times)
 {
 	for (unsigned c = 0; c < s->n_unknowns; c++)
 		s->a[row][c] ^= gf_product(t, times, s->a[from][c]);
@@ -215,7 +215,8 @@ static void choose(const struct lode_fec_decoder *d, const struct system *s, str
 		memset(x->to[i], 0, x->longest);
 }
 
-static void fold_repairs(const struct lode_fec_decoder *d, const struct system *s, struct solution *x)
+static void fold_repairs(
+	const struct lode_fec_decoder *d, const struct system *s, struct solution *x)
 {
 	uint8_t coefficient[LODE_FEC_LOST_MAX];
 	for (unsigned r = 0; r < s->n_rows; r++) {
@@ -229,8 +230,8 @@ static void fold_repairs(const struct lode_fec_decoder *d, const struct system *
 }
 
 /* The share of an arrived source in each unknown: over all repairs that cover it. */
-static void fold_sources(const struct lode_fec_decoder *d, const struct system *s, struct solution *x,
-	const struct lode_fec_sources *sources)
+static void fold_sources(const struct lode_fec_decoder *d, const struct system *s,
+	struct solution *x, const struct lode_fec_sources *sources)
 {
 	uint8_t coefficient[LODE_FEC_LOST_MAX];
 	uint32_t first = d->kept[s->repair[0]].r.first_seq, end = first;

@@ -14,7 +14,8 @@ struct lode_fec_encoder {
 	const struct lode_fec_tables *tables;
 	uint16_t symbol_bytes, rate_q8, credit_q8;
 	uint8_t span, next_id;
-	uint8_t n_open, oldest; /* the open ones are oldest, oldest + 1, ... modulo the size of the ring */
+	uint8_t n_open,
+		oldest; /* the open ones are oldest, oldest + 1, ... modulo the size of the ring */
 	uint8_t n_since_repair; /* sources that no repair sent so far covers, at most 255 */
 	uint32_t next_seq;
 	/* One more than can be open: the one handed out stays whole until the next call. */
@@ -83,7 +84,8 @@ static unsigned wanted_open(const struct lode_fec_encoder *e)
 	return LODE_MAX(1, LODE_MIN(n, LODE_FEC_OPEN_MAX));
 }
 
-static void fold_source(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes, uint16_t len)
+static void fold_source(
+	struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes, uint16_t len)
 {
 	uint8_t coefficient[LODE_FEC_OPEN_MAX], *to[LODE_FEC_OPEN_MAX];
 	for (unsigned i = 0; i < e->n_open; i++) {
@@ -111,8 +113,8 @@ bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *ou
 	return true;
 }
 
-bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes, uint16_t len,
-	struct lode_fec_repair *out)
+bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes,
+	uint16_t len, struct lode_fec_repair *out)
 {
 	if (seq != e->next_seq)
 		e->n_open = 0; /* the window must be consecutive */

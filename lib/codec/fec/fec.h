@@ -24,7 +24,8 @@ static inline void fold(const struct lode_fec_tables *t, unsigned n, const uint8
 	for (unsigned i = 0; i < n; i++)
 		memcpy(product[i], t->product[coefficient[i]], sizeof(product[i]));
 	if (n && len)
-		ec_encode_data_update(len, 1, (int)n, 0, product[0], (uint8_t *)(uintptr_t)from, to);
+		ec_encode_data_update(
+			len, 1, (int)n, 0, product[0], (uint8_t *)(uintptr_t)from, to);
 }
 
 static inline uint16_t padded(uint16_t symbol_bytes)

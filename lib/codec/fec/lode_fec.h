@@ -58,8 +58,8 @@ struct lode_fec_encoder *lode_fec_encoder_init(
 void lode_fec_encoder_set(struct lode_fec_encoder *e, uint16_t rate_q8, uint8_t span);
 /* Folds a source in. seq is the previous one's plus 1, else the window starts anew. True: a repair is due
  * and in *out; send it, and ask lode_fec_encoder_due again (rates above 1 make several). */
-bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes, uint16_t len,
-	struct lode_fec_repair *out);
+bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes,
+	uint16_t len, struct lode_fec_repair *out);
 bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *out);
 /* The sources pause: hands out a repair ahead of its time, if any source since the last repair is
  * unprotected. */

@@ -57,7 +57,8 @@ void reference_repair(uint8_t id, uint32_t first_seq, unsigned span, const uint8
 
 struct matrix {
 	unsigned rows, columns;
-	uint8_t a[LODE_FEC_REPAIRS_MAX][LODE_FEC_LOST_MAX + 1]; /* the last column is the right side */
+	uint8_t a[LODE_FEC_REPAIRS_MAX]
+		 [LODE_FEC_LOST_MAX + 1]; /* the last column is the right side */
 };
 
 static bool solve_matrix(struct matrix *m)

@@ -19,13 +19,15 @@ static void *new_encoder(void)
 {
 	lode_fec_tables_init(&tables);
 	return lode_fec_encoder_init(
-		aligned_alloc(64, (lode_fec_encoder_bytes(SYMBOL) + 63) / 64 * 64), &tables, SYMBOL);
+		aligned_alloc(64, (lode_fec_encoder_bytes(SYMBOL) + 63) / 64 * 64), &tables,
+		SYMBOL);
 }
 
 static void *new_decoder(void)
 {
 	return lode_fec_decoder_init(
-		aligned_alloc(64, (lode_fec_decoder_bytes(SYMBOL) + 63) / 64 * 64), &tables, SYMBOL);
+		aligned_alloc(64, (lode_fec_decoder_bytes(SYMBOL) + 63) / 64 * 64), &tables,
+		SYMBOL);
 }
 
 static const uint8_t *find(void *ctx, uint32_t seq, uint16_t *len)
@@ -80,8 +82,8 @@ Test(fec, repairs_are_those_of_the_reference)
 				for (unsigned k = 0; k < got.span; k++)
 					window[k] = bytes[first + k];
 				ref.coded_length = 0;
-				reference_repair(got.id, got.first_seq, got.span, window, &length[first],
-					&ref);
+				reference_repair(got.id, got.first_seq, got.span, window,
+					&length[first], &ref);
 				cr_assert_eq(got.len, ref.len);
 				cr_assert_eq(got.coded_length, ref.coded_length);
 				cr_assert_arr_eq(got.bytes, ref.bytes, ref.len);
@@ -107,9 +109,9 @@ Test(fec, rate_and_span_are_kept)
 				n++;
 				spans += i > 200 ? r.span : 20;
 			}
-		cr_assert_float_eq(n / (2000 * rate / 256.0), 1, 0.05, "rate %u: %u repairs", rate, n);
-		cr_assert(spans / n >= 15 && spans / n <= 32, "rate %u span %u",
-			rate, spans / n);
+		cr_assert_float_eq(
+			n / (2000 * rate / 256.0), 1, 0.05, "rate %u: %u repairs", rate, n);
+		cr_assert(spans / n >= 15 && spans / n <= 32, "rate %u span %u", rate, spans / n);
 	}
 	lode_fec_encoder_set(e, 0, 20);
 	cr_assert_not(lode_fec_encoder_add(e, 99999, bytes[0], 100, &r));
@@ -175,7 +177,8 @@ Test(fec, as_many_repairs_as_losses_always_do)
 		lode_fec_tables_init(&tables);
 		d = new_decoder();
 		lode_rng_seed(&rng, seed);
-		unsigned k = 5 + (unsigned)lode_rng_below(&rng, 50), e = 1 + (unsigned)lode_rng_below(&rng, 5);
+		unsigned k = 5 + (unsigned)lode_rng_below(&rng, 50),
+			 e = 1 + (unsigned)lode_rng_below(&rng, 5);
 		make_sources(&rng, 1, 200);
 		base = (uint32_t)lode_rng_u64(&rng);
 		const uint8_t *all[64];
@@ -187,7 +190,8 @@ Test(fec, as_many_repairs_as_losses_always_do)
 		for (unsigned i = 0; i < e; i++) {
 			arrived[lode_rng_below(&rng, k)] = false;
 			r[i] = (struct lode_fec_repair){.bytes = room[i]};
-			reference_repair((uint8_t)(seed * 7 + i) & 0x7f, base, k, all, length, &r[i]);
+			reference_repair(
+				(uint8_t)(seed * 7 + i) & 0x7f, base, k, all, length, &r[i]);
 			cr_assert_eq(lode_fec_decoder_repair(d, &r[i]), 0);
 		}
 		for (unsigned i = 0; i < k; i++)
