@@ -33,7 +33,6 @@ struct lode_cc_interval {
 		queue_last_ns;	 /* * one-way delay above its floor: smallest and newest */
 	uint64_t inflight_bytes; /* sent and not yet reported as arrived or lost */
 	bool app_limited;	 /* * the sender had nothing more to send at some time */
-	bool flagged;		 /* an own stall: delays of this interval say nothing */
 };
 
 struct lode_cc_decision {

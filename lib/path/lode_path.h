@@ -28,7 +28,7 @@ struct lode_path_params {
 	bool outer_v6;
 	uint16_t link_mtu_bytes;  /* L3 MTU of the local port: upper end of the MTU search */
 	uint32_t configured_kbps; /* link rate towards the peer; 0: learned */
-	bool initiator_validated; /* the remote address is configured: no challenge before data */
+	bool remote_known;	  /* the remote address is configured: no challenge before data */
 	const struct lode_cc_ops *cc; /* NULL: lode_cc_classic */
 	uint64_t seed;		      /* probe phase, challenges */
 };
@@ -37,8 +37,7 @@ struct lode_path_params {
 size_t lode_path_bytes(void);
 struct lode_path *lode_path_init(
 	void *memory, const struct lode_path_params *params, uint64_t now_ns);
-/* New keys begin with packet number 0 again: call before the first packet of theirs. */
-void lode_path_new_tx_epoch(struct lode_path *p);
+/* The peer's new keys begin with packet number 0 again: call before the first packet under them. */
 void lode_path_new_rx_epoch(struct lode_path *p);
 /* The remote address changed: starts a challenge, forgets MTU and delays. */
 void lode_path_moved(struct lode_path *p, uint64_t now_ns);
@@ -56,9 +55,13 @@ void lode_path_set_share(struct lode_path *p, uint32_t kbps);
 uint32_t lode_path_credit(struct lode_path *p, uint64_t now_ns);
 /* When credit will be > 0 without any event; LODE_NEVER_NS while the window is full. */
 uint64_t lode_path_credit_due_ns(const struct lode_path *p);
+enum lode_path_flags {
+	LODE_PATH_CE = 1,      /* received with congestion experienced on the outer header */
+	LODE_PATH_CONTROL = 2, /* a control message: owes no feedback, the path may count as idle */
+};
 /* A packet leaves. tx_us: what its header says. */
 void lode_path_sent(
-	struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes, uint32_t tx_us);
+	struct lode_path *p, uint64_t now_ns, uint32_t bytes, uint32_t tx_us, unsigned flags);
 /* Call when a poll ends with credit left and nothing to send: what is sampled now does not tell the
  * path's rate. */
 void lode_path_app_limited(struct lode_path *p, uint64_t now_ns);
@@ -71,8 +74,11 @@ static inline uint32_t lode_path_tx_us(uint64_t now_ns)
 /* ---- receiving: authenticated packets only ---- */
 
 #define LODE_PATH_NO_PN UINT64_MAX /* counts for rates and life, not for loss: an older epoch */
-void lode_path_received(
-	struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes, uint32_t tx_us, bool ce);
+void lode_path_received(struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes,
+	uint32_t tx_us, unsigned flags);
+/* What is received at exactly this time waited for us, not on the way: its delay is not looked at. Call
+ * before, when a poll comes milliseconds late. */
+void lode_path_stalled(struct lode_path *p, uint64_t now_ns);
 
 /* ---- control messages ---- */
 
@@ -89,7 +95,7 @@ int lode_path_read_control(
 	struct lode_path *p, uint64_t now_ns, uint32_t tx_us, const struct lode_wire_tlv *tlv);
 
 /* Outer size of an MTU probe that should leave now; 0: none. When it leaves (PMTU_PROBE with id and this
- * mtu, PADDING up to the size), call lode_path_pmtu_sent. A local EMSGSIZE: lode_path_pmtu_too_big. */
+ * mtu, PADDING up to the size), call lode_path_pmtu_sent. */
 uint16_t lode_path_pmtu_due(struct lode_path *p, uint64_t now_ns, struct lode_wire_pmtu *m);
 void lode_path_pmtu_sent(struct lode_path *p, uint64_t now_ns);
 
