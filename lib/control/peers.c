@@ -201,7 +201,7 @@ void take_rings(struct lode_control *c, uint64_t now_ns)
 }
 
 /* The peer's packets come from another address than we send to. */
-static void follow_roaming(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+static void follow_roaming(struct lode_control *c, struct peer_slot *slot)
 {
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
 		const struct lode_path_summary *s = &slot->summary.paths[p];
@@ -212,7 +212,7 @@ static void follow_roaming(struct lode_control *c, struct peer_slot *slot, uint6
 			s->remote_port == v->remote_port[0])
 			continue;
 		const struct lode_endpoint remote = {.ip = s->remote, .port = s->remote_port};
-		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, now_ns) == 0)
+		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, s->last_rx_ns) == 0)
 			lode_counter_add(&c->counters.roams, 1);
 	}
 }
@@ -257,6 +257,6 @@ void read_summaries(struct lode_control *c, uint64_t now_ns)
 		slot->summary = s;
 		slot->have_summary = true;
 		report(slot, now_ns);
-		follow_roaming(c, slot, now_ns);
+		follow_roaming(c, slot);
 	}
 }

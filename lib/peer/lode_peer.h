@@ -143,11 +143,12 @@ struct lode_peer_report {
 };
 void lode_peer_report(struct lode_peer *p, const struct lode_peer_report *report, uint64_t now_ns);
 
-/* An authentic packet with the highest number so far of (path, lane) came from another address: it is the
- * new one. -ENOENT: no such path or lane; -EINVAL: it came in on another port than the link's. The lane limits
- * what it sends there until the path's challenge is answered. */
+/* Authentic packets of (path, lane), the newest at heard_ns, come from another address: it is the new one. May be
+ * called again and again with what is known already. -ENOENT: no such path or lane; -EINVAL: it came in on
+ * another port than the link's; -ESTALE: heard before the present keys were made, so the peer may have moved
+ * since. The lane limits what it sends there until the path's challenge is answered. */
 int lode_peer_roam(struct lode_peer *p, unsigned path, unsigned lane, unsigned port_idx,
-	const struct lode_endpoint *remote, uint64_t now_ns);
+	const struct lode_endpoint *remote, uint64_t heard_ns);
 /* The other end said goodbye (LODE_WIRE_TLV_CLOSE): its keys are dropped, a new handshake may start. */
 void lode_peer_closed(struct lode_peer *p, uint64_t now_ns);
 

@@ -145,13 +145,15 @@ int paths_link_of(const struct lode_peer *p, unsigned port_idx, const struct lod
 }
 
 int lode_peer_roam(struct lode_peer *p, unsigned path, unsigned lane, unsigned port_idx,
-	const struct lode_endpoint *remote, uint64_t now_ns)
+	const struct lode_endpoint *remote, uint64_t heard_ns)
 {
 	if (path >= LODE_WIRE_PATHS || lane >= LODE_WIRE_LANES || !p->state.paths[path].valid)
 		return -ENOENT;
 	struct lode_peer_path *known = &p->state.paths[path];
 	if (port_idx != known->port_idx || lode_ip_is_none(&remote->ip) || !remote->port)
 		return -EINVAL;
+	if (p->cur && heard_ns < p->cur->born_ns)
+		return -ESTALE;
 	if (lode_endpoint_equal(&known->remote[lane], remote))
 		return 0;
 	/* The whole site moved: lanes not heard from yet are where the others were, at the new address. */

@@ -100,6 +100,7 @@ Test(paths, roaming_reports_that_make_no_sense_are_refused)
 	cr_assert_eq(lode_peer_roam(b->peer, 0, 9, 0, &to, w->now_ns), -ENOENT);
 	cr_assert_eq(lode_peer_roam(b->peer, 0, 0, 1, &to, w->now_ns), -EINVAL);
 	cr_assert_eq(lode_peer_roam(b->peer, 0, 0, 0, &none, w->now_ns), -EINVAL);
+	cr_assert_eq(lode_peer_roam(b->peer, 0, 0, 0, &to, 1000 * SECOND), -ESTALE);
 	cr_assert_eq(lode_peer_roam(b->peer, 0, 0, 0, &to, w->now_ns), 0, "where it is already");
 	cr_assert_eq(lode_peer_state(b->peer)->generation, generation);
 	world_free(w);
