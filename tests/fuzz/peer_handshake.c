@@ -18,7 +18,7 @@ struct fuzz {
 	uint16_t sent_bytes;
 };
 
-static const uint8_t our_priv[32] = {1, [31] = 0x40}, peer_priv[32] = {2, [31] = 0x40};
+static const uint8_t our_priv[32] = {8, [31] = 0x40}, peer_priv[32] = {16, [31] = 0x40};
 static const struct lode_endpoint far_end = {
 	.ip = {{[10] = 0xff, 0xff, 10, 0, 0, 2}}, .port = 51820};
 
@@ -67,7 +67,7 @@ static void put_mac1(uint8_t *msg, size_t covered)
 
 static void as_init(struct lode_peer_host *h, uint8_t *msg, const uint8_t *data, size_t size)
 {
-	static const uint8_t e_priv[32] = {3};
+	static const uint8_t e_priv[32] = {24};
 	struct lode_noise n;
 	uint8_t pub[32];
 	lode_noise_public_key(our_priv, pub);
@@ -89,7 +89,7 @@ static void as_init(struct lode_peer_host *h, uint8_t *msg, const uint8_t *data,
 static void as_response(
 	struct lode_peer_host *h, struct fuzz *f, uint8_t *msg, const uint8_t *data, size_t size)
 {
-	static const uint8_t e_priv[32] = {4};
+	static const uint8_t e_priv[32] = {32};
 	struct lode_noise n;
 	uint8_t payload[LODE_PEER_DATAGRAM_MAX];
 	lode_noise_start_responder(&n, LODE_NOISE_IK, peer_priv, PROLOGUE, sizeof(PROLOGUE) - 1);
@@ -151,12 +151,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lode_noise_public_key(peer_priv, peer.public_key);
 	struct lode_peer_host *h = lode_peer_host_new(&params, NULL);
 	struct lode_peer *p = h ? lode_peer_new(h, &peer, 0, NULL) : NULL;
-	if (p) {
-		lode_peer_host_poll(h, 0);
-		feed(h, &f, data, size);
-		lode_peer_installed(p, UINT64_MAX, 2 * LODE_NS_PER_S);
-		lode_peer_host_poll(h, 200 * LODE_NS_PER_S);
-	}
+	if (!p)
+		abort();
+	lode_peer_host_poll(h, 0);
+	feed(h, &f, data, size);
+	lode_peer_installed(p, UINT64_MAX, 2 * LODE_NS_PER_S);
+	lode_peer_host_poll(h, 200 * LODE_NS_PER_S);
 	lode_peer_host_free(h);
 	lode_aead_free(aead);
 	return 0;
