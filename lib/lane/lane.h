@@ -91,28 +91,50 @@ struct outer {
 	uint64_t sum; /* of the IPv4 header, or of the UDP pseudo-header, without what changes */
 };
 
+/* Token bucket; bytes may go below zero by one packet. */
+struct bucket {
+	int64_t bytes, depth_bytes;
+	uint64_t filled_ns, bps;
+};
+
+static inline void bucket_fill(struct bucket *b, uint64_t now_ns)
+{
+	/* ns x bit/s fits 64 bits for 10 ms and 400 Gbit/s. */
+	uint64_t elapsed_ns = LODE_MIN(now_ns - b->filled_ns, 10 * LODE_NS_PER_MS);
+	uint64_t bytes = elapsed_ns * (b->bps / 8) / LODE_NS_PER_S;
+	if (bytes == 0)
+		return;
+	b->filled_ns = now_ns;
+	b->bytes = LODE_MIN(b->bytes + (int64_t)bytes, b->depth_bytes);
+}
+
 struct lane_path {
 	struct lode_path *est; /* home lane only */
 	struct lode_txq *txq;
 	uint64_t next_number;
 	uint64_t rx_generation; /* newest epoch received under on this path */
-	/* Real-time packets may leave without credit while the meter has tokens. */
-	int64_t meter_bytes;
-	uint64_t meter_ns, pacing_bps;
+	struct bucket meter;	/* real-time packets may leave without credit while it has tokens */
 	/* One-way delay by the sender's clock (its offset is the same on all paths): RFC 6298 averages. */
 	uint32_t owd_us, owd_var_us;
-	uint64_t owd_ns;       /* when sampled last; 0: never */
+	uint64_t owd_ns;   /* when sampled last; 0: never */
+	struct lode_ip to; /* where we send, and over what, as the estimator was told */
+	uint16_t to_port, link_mtu_bytes;
+	bool outer_v6;
+	uint32_t up_kbps;
 	struct lode_ip remote; /* newest authenticated source */
 	uint16_t remote_port;
 	uint64_t remote_pn, remote_ns, remote_generation;
 	struct outer outer;
 };
 
+#define STAGES_MAX 16
+
 struct lode_lane {
 	struct lode_lane_env env;
 	uint8_t peer_idx, lane_id;
 	uint8_t sendable;	/* mask of paths with a next hop and an address */
 	uint16_t segment_bytes; /* E */
+	uint16_t buffer_bytes;	/* longest segment that one of our buffers holds */
 	uint32_t tag;		/* tells flows which lane wrote their state */
 	uint32_t association;
 	const struct lode_snapshot *snapshot;
@@ -121,30 +143,146 @@ struct lode_lane {
 	uint64_t tx_packets;
 	uint64_t rx_generation, last_rx_ns;
 	struct lode_rng rng;
-	uint64_t summary_due_ns;
+	uint64_t summary_due_ns, summary_moved, sweep_due_ns;
+	uint64_t due_ns;	/* what poll answered last */
 	uint64_t expire_due_ns; /* earliest deadline of what waits */
 	struct lode_lane_counters counters;
 
-	/* Towards the WAN. What follows up to `class_queue` is worked out once per poll. */
-	uint64_t polled_ns;
+	/* Towards the WAN. The view of the paths is renewed every ms or when something happened. */
+	uint64_t view_due_ns;
 	uint8_t up, suspect;			      /* masks over sendable paths */
 	uint8_t by_delay[LODE_LINKS_MAX], n_by_delay; /* usable paths, fastest first */
+	struct class_paths {
+		uint8_t usable;	   /* mask: what the class may take now */
+		uint8_t preferred; /* path or LODE_NO_PATH */
+		uint8_t copies;
+		uint8_t copy_mask; /* where copies may go */
+	} class_paths[LODE_N_CLASSES];
+	uint8_t credit_known; /* mask, of this burst */
 	int64_t credit[LODE_LINKS_MAX];
-	int64_t management_bytes; /* tokens of class Management */
-	uint64_t management_ns;
-	uint32_t n_waiting; /* packets and parts held for order */
-	uint32_t late_us;   /* when, after tx_us, the slowest path has delivered */
-	bool late_valid;
+	struct bucket management; /* cap of the class */
 	struct class_queue queue[LODE_N_CLASSES];
 	struct lane_path path[LODE_LINKS_MAX];
 
 	/* From the WAN. */
+	uint32_t n_waiting; /* packets and parts held for order */
+	uint32_t late_us;   /* when, after tx_us, the slowest path has delivered */
+	bool late_valid;
 	struct class_window window[LODE_N_CLASSES];
 	uint16_t own_chain[WAIT_BUCKETS], pred_chain[WAIT_BUCKETS];
 	struct lode_wire_replay replay[LODE_EPOCHS][LODE_LINKS_MAX];
 	uint64_t replay_generation[LODE_EPOCHS];
 	struct lode_burst out; /* released, to be delivered */
 
-	struct lode_stage_stats stages[16];
-	uint32_t n_runs; /* for sampling */
+	struct lode_stage_stats stages[STAGES_MAX];
+	uint32_t n_runs; /* of stage tables, for sampling */
 };
+
+/* ---- stages ---- */
+
+/* A stage works on the whole burst. It takes packets out by setting their pointer to NULL; the
+ * driver closes the gaps. It may append up to LODE_BURST_MAX. */
+struct stage {
+	const char *name;
+	void (*run)(struct lode_lane *l, struct lode_burst *b);
+};
+#define LAN_TO_WAN_STAGES 6
+#define WAN_TO_LAN_STAGES 7
+static_assert(LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES <= STAGES_MAX, "one row of stats each");
+extern const struct stage lan_to_wan[LAN_TO_WAN_STAGES];
+extern const struct stage wan_to_lan[WAN_TO_LAN_STAGES];
+
+/* Runs stages [first, last) of a table until no packet is left; stats: of the first one. */
+void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
+	struct lode_stage_stats *stats, struct lode_burst *b);
+
+/* Frees a packet that goes no further; which: the counter of the reason. */
+void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns);
+
+/* ---- fq.c ---- */
+
+/* Takes m; when there is no room, m or the tail of the class's longest flow is dropped and counted. */
+void fq_push(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, uint64_t now_ns);
+/* The packet whose turn it is, still in the queue; NULL: none. Drops what waited beyond the limit. */
+struct rte_mbuf *fq_peek(struct lode_lane *l, unsigned cls, uint64_t now_ns);
+/* Takes the packet that peek showed. NULL: CoDel dropped it. */
+struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns);
+/* Its path is busy: the other flows first. */
+void fq_skip(struct lode_lane *l, unsigned cls);
+/* Drops what waited beyond the limit in some flows of each class, others at the next call. */
+void fq_sweep(struct lode_lane *l, uint64_t now_ns);
+void fq_flush(struct lode_lane *l);
+
+/* ---- order.c ---- */
+
+enum arrival { ARRIVAL_NEW, ARRIVAL_DUPLICATE, ARRIVAL_LATE };
+/* Notes a segment; only a new one may go on. */
+enum arrival order_note(struct class_window *w, uint32_t seq);
+/* Lets m out through release() now, or holds it until the segment of its flow `dist` before its own is out
+ * or the deadline passed. */
+void order_packet(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns);
+/* Everything in segment seq went to order_packet: lets out who waited for it. */
+void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns);
+/* Takes a part. Returns the whole packet, its sequence and distance in lode_pkt, when this was the last one
+ * missing; else NULL. */
+struct rte_mbuf *order_part(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, uint64_t now_ns);
+/* Deadlines that have passed; keeps expire_due_ns. */
+void order_expire(struct lode_lane *l, uint64_t now_ns);
+/* Lets all packets out, drops parts: sequences begin anew. */
+void order_release_all(struct lode_lane *l);
+void order_flush(struct lode_lane *l);
+
+/* A packet leaves for the worker. */
+void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns);
+void release_flush(struct lode_lane *l, uint64_t now_ns);
+
+/* ---- ecn.c: the ECN field of inner packets (RFC 3168, 6040) ---- */
+
+enum { ECN_NOT_ECT, ECN_ECT1, ECN_ECT0, ECN_CE };
+
+static inline unsigned ip_tos(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 4 ? ip[1] : (unsigned)(lode_load_be16(ip) >> 4 & 0xff);
+}
+/* Writes CE and mends the checksum. False: the packet cannot carry it. */
+bool ecn_mark(struct rte_mbuf *m);
+/* Outer field onto the inner one when the tunnel ends. False: the packet must be dropped. */
+bool ecn_leave(struct rte_mbuf *m, unsigned outer_ecn);
+
+/* ---- outer.c ---- */
+
+void outer_build(
+	struct outer *o, const struct lode_path_view *path, unsigned worker_idx, unsigned lane_id);
+/* Puts the headers in front of a sealed datagram. -ENOSPC: no headroom. */
+int outer_push(const struct outer *o, struct rte_mbuf *m, uint8_t tos);
+/* Bytes of the outer IP packet. */
+static inline uint32_t outer_ip_bytes(const struct outer *o, uint32_t datagram_bytes)
+{
+	return o->len - o->l3_off + datagram_bytes;
+}
+
+/* Reads the clear header at the front of a datagram. */
+static inline bool is_control(struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod(m, const uint8_t *)[0] >> 4 == LODE_WIRE_CONTROL;
+}
+
+/* ---- paths.c: what the lane knows about its paths ---- */
+
+/* Renews masks, order, E and class choices when due. */
+void paths_view(struct lode_lane *l, uint64_t now_ns);
+/* Timers of the estimators; control datagrams and MTU probes that are due go into b, unsealed. */
+void paths_control(struct lode_lane *l, struct lode_burst *b);
+/* Bytes path p may take now, by credit or (metered) by the real-time meter. */
+bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns);
+void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes);
+/* Earliest time at which one of them wants something; credit counts when packets wait. */
+uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns);
+/* One authenticated control message that came on path p. */
+void paths_read_control(
+	struct lode_lane *l, unsigned p, const uint8_t *text, size_t len, uint64_t now_ns);
+/* One authenticated datagram. */
+void paths_received(
+	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns);
+
+#define TX_CONTROL 0x80 /* in lode_pkt.segment.flags: a control datagram, sealed as one */

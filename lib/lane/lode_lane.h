@@ -44,8 +44,11 @@ struct lode_pkt {
 			uint8_t flags, n_parts;
 		} segment;
 	};
-	uint32_t flow_hash;	 /* worker: symmetric hash of the 5-tuple */
-	uint32_t flow_idx;	 /* worker: LODE_NO_FLOW if none */
+	uint32_t flow_hash; /* worker: symmetric hash of the 5-tuple */
+	union {
+		uint32_t flow_idx; /* worker, towards the WAN: LODE_NO_FLOW if none */
+		uint32_t tx_us;	   /* lane, from the WAN: sender's clock */
+	};
 	uint16_t outer_off;	 /* worker, from the WAN: outer IP header, offset from buf_addr */
 	uint8_t cls;		 /* enum lode_class; worker towards the WAN, lane from it */
 	uint8_t path;		 /* from the WAN: path id of the clear header */
@@ -57,6 +60,7 @@ struct lode_pkt {
 	uint8_t from_peer;	 /* lane sets it on delivery */
 	uint8_t traced;		 /* worker: stages write trace records for it */
 	uint8_t l4_off;		 /* worker: L4 header, offset from the inner IP header; 0: none */
+	uint8_t outer_tos;	 /* lane, towards the WAN: outer DSCP and ECN */
 	uint8_t worker_area[16]; /* of the worker's own stages */
 };
 static_assert(sizeof(struct lode_pkt) == 64, "the private area of every packet mbuf");
@@ -112,7 +116,8 @@ struct lode_lane_env {
 	/* Inner packets released by a lane, data at the IP header, owned by the callee; n <= 64. */
 	void (*deliver)(
 		void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns);
-	/* An authenticated control TLV that is not a lane's business (lane table, link table, close). */
+	/* An authenticated control message that is not a lane's business (lane table, link table, close,
+	 * types not known here). May be NULL. */
 	void (*control)(void *ctx, unsigned peer_idx, unsigned path, unsigned type,
 		const uint8_t *value, unsigned len);
 	/* Trace record of a packet whose lode_pkt.traced is set; detail: static text. May be NULL. */
@@ -187,6 +192,7 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(tx_bundled, packets, LODE_INFO, "packets that travelled in bundles")                  \
 	X(tx_parts, segments, LODE_INFO, "segments that are parts of packets")                  \
 	X(tx_control, datagrams, LODE_INFO, "control datagrams sent")                           \
+	X(tx_control_skipped, datagrams, LODE_WARN, "control datagrams without a buffer")       \
 	X(tx_datagrams, datagrams, LODE_INFO, "datagrams sealed, all kinds")                    \
 	X(tx_bytes, bytes, LODE_INFO, "their bytes with outer IP and UDP")                      \
 	X(ce_marked, packets, LODE_INFO, "marked congestion-experienced instead of dropped")    \
@@ -194,7 +200,6 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(rx_datagrams, datagrams, LODE_INFO, "datagrams given to the lane")                    \
 	X(rx_bytes, bytes, LODE_INFO, "their bytes without outer IP and UDP")                   \
 	X(rx_control, datagrams, LODE_INFO, "authentic control datagrams")                      \
-	X(rx_control_unknown, messages, LODE_INFO, "control messages of unknown type, skipped") \
 	X(rx_control_bad, messages, LODE_WARN, "control messages that contradict themselves")   \
 	X(rx_segments, segments, LODE_INFO, "data segments, first arrivals")                    \
 	X(rx_parts, segments, LODE_INFO, "of them parts of packets")                            \

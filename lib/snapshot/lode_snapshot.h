@@ -195,6 +195,7 @@ struct lode_lane_summary {
 	_Atomic uint32_t sequence; /* odd: being written */
 	uint32_t pad;
 	uint64_t now_ns;
+	uint64_t load_cycles;	/* sampled time in the lane's stages: 1 run in 64 */
 	uint64_t rx_generation; /* newest epoch generation an authenticated packet was seen under */
 	uint64_t last_rx_ns;	/* newest authenticated packet on any path */
 	uint64_t tx_packets;	/* sealed under the present tx epoch */

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What happens to a packet on its way to the WAN. Six stages, in order:
+ *
+ *   queue    classified packets into the flow queues of their class
+ *   pull     control that is due, then packets in order of class for paths that have credit
+ *   segment  the header in front; longer packets are cut in parts
+ *   copy     the same segment once more over other paths, where the class asks for it
+ *   seal     packet number, clear header, encryption
+ *   send     outer headers, transmit queue of the path's port
+ *
+ * Queues belong to the class, never to a path: a path with credit takes the next packet of the classes
+ * allowed on it, so unequal paths add up and nothing waits on a dead one. `queue` runs in
+ * lode_lane_enqueue, the others in lode_lane_poll. Drop reasons: queue full, no flow queue, deadline,
+ * CoDel, too long, no mbuf, no headroom. */
+#include "lane.h"
+
+#define BUNDLE_ITEM_MAX 256 /* longer packets travel alone */
+#define SKIPS_MAX	32  /* flows looked at whose path is busy, per class and run */
+#define FLOW_MOVE_NS	(2 * LODE_NS_PER_S) /* a flow moves back to its preferred path this seldom */
+#define FLOW_STUCK_NS	(10 * LODE_NS_PER_MS)
+#define FLOW_GAP_MS	250 /* what left so long ago has arrived or is lost: nobody waits for it */
+
+/* ---- queue ---- */
+
+static void queue_packets(struct lode_lane *l, struct lode_burst *b)
+{
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		bytes += b->pkts[i]->pkt_len;
+		fq_push(l, lode_pkt(b->pkts[i])->cls, b->pkts[i], b->now_ns);
+		b->pkts[i] = NULL;
+	}
+	lode_counter_add(&l->counters.lan_pkts, b->n);
+	lode_counter_add(&l->counters.lan_bytes, bytes);
+}
+
+/* ---- pull ---- */
+
+/* Gaming, VoIP and Web keep a flow on one path; Streaming and Bulk spread over all. */
+static bool is_sticky(unsigned cls)
+{
+	return cls == LODE_GAMING || cls == LODE_VOIP || cls == LODE_WEB;
+}
+
+static unsigned fastest_granted(
+	struct lode_lane *l, uint8_t mask, uint8_t preferred, bool metered, uint64_t now_ns)
+{
+	if (preferred < LODE_LINKS_MAX && (mask & 1u << preferred) &&
+		paths_granted(l, preferred, metered, now_ns))
+		return preferred;
+	for (unsigned i = 0; i < l->n_by_delay; i++) {
+		unsigned p = l->by_delay[i];
+		if ((mask & 1u << p) && paths_granted(l, p, metered, now_ns))
+			return p;
+	}
+	return LODE_NO_PATH;
+}
+
+/* Path for the packet at the head of its flow, LODE_NO_PATH: not now. A flow that keeps its path leaves it
+ * when the path is no longer usable, when its preferred one is, or when packets get stuck behind its lack of
+ * credit: the receiver keeps the order in any case. */
+static unsigned path_for(
+	struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns)
+{
+	const struct class_paths *c = &l->class_paths[cls];
+	const struct lode_lane_flow *flow = lode_pkt(m)->flow;
+	if (is_sticky(cls) && flow != NULL && flow->path != 0 && flow->lane_tag == l->tag) {
+		unsigned at = flow->path - 1u;
+		bool better = c->preferred != at && c->preferred < LODE_LINKS_MAX &&
+			      (c->usable & 1u << c->preferred) &&
+			      now_ns - flow->moved_ns > FLOW_MOVE_NS;
+		bool stuck = now_ns - lode_pkt(m)->enqueued_ns > FLOW_STUCK_NS;
+		if ((c->usable & 1u << at) && !better) {
+			if (paths_granted(l, at, metered, now_ns))
+				return at;
+			if (!stuck)
+				return LODE_NO_PATH;
+		}
+	}
+	return fastest_granted(l, c->usable, c->preferred, metered, now_ns);
+}
+
+/* The flow's newest segment is [first, last]; returns the distance to the one before it. */
+static uint16_t chain_flow(struct lode_lane *l, struct lode_lane_flow *flow, unsigned cls,
+	unsigned path, uint32_t first, uint32_t last, uint64_t now_ns)
+{
+	if (flow == NULL)
+		return 0;
+	uint32_t now_ms = (uint32_t)(now_ns / LODE_NS_PER_MS);
+	uint32_t dist = (first - flow->last_seq) & LODE_WIRE_SEQ_MASK;
+	bool known = flow->lane_tag == l->tag && flow->cls == cls + 1;
+	if (!known || dist > UINT16_MAX || now_ms - flow->sent_ms > FLOW_GAP_MS)
+		dist = 0;
+	else if (dist == 0) /* a second packet in the same bundle */
+		dist = flow->last_dist;
+	if (flow->lane_tag != l->tag || flow->path != path + 1) {
+		if (flow->lane_tag == l->tag && is_sticky(cls))
+			lode_counter_add(&l->counters.flow_moves, 1);
+		flow->moved_ns = now_ns;
+		flow->path = (uint8_t)(path + 1);
+	}
+	flow->lane_tag = l->tag;
+	flow->cls = (uint8_t)(cls + 1);
+	flow->last_seq = last;
+	flow->last_dist = (uint16_t)dist;
+	flow->sent_ms = now_ms;
+	return (uint16_t)dist;
+}
+
+static void append_item(struct rte_mbuf *bundle, const struct rte_mbuf *m, uint16_t dist)
+{
+	uint8_t *item = (uint8_t *)rte_pktmbuf_append(
+		bundle, (uint16_t)(LODE_WIRE_BUNDLE_ITEM_BYTES + m->data_len));
+	lode_store_be16(item, m->data_len);
+	lode_store_be16(item + 2, dist);
+	memcpy(item + LODE_WIRE_BUNDLE_ITEM_BYTES, rte_pktmbuf_mtod(m, const void *), m->data_len);
+}
+
+/* ECN of a bundle: markable only if all its packets are. */
+static uint8_t join_tos(uint8_t a, uint8_t b)
+{
+	bool markable = (a & 3) != ECN_NOT_ECT && (b & 3) != ECN_NOT_ECT;
+	return (uint8_t)((a & ~3) | (markable ? ECN_ECT0 : ECN_NOT_ECT));
+}
+
+static bool goes_along(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, unsigned path,
+	unsigned room_bytes, uint64_t now_ns)
+{
+	if (m->data_len > BUNDLE_ITEM_MAX ||
+		m->data_len + (unsigned)LODE_WIRE_BUNDLE_ITEM_BYTES > room_bytes)
+		return false;
+	return !is_sticky(cls) || path_for(l, cls, m, true, now_ns) == path ||
+	       path_for(l, cls, m, false, now_ns) == path;
+}
+
+static uint8_t outer_tos(const struct class_queue *q, const struct rte_mbuf *m)
+{
+	uint8_t tos = (uint8_t)ip_tos(rte_pktmbuf_mtod(m, const uint8_t *));
+	return q->outer_dscp < 0 ? tos : (uint8_t)(q->outer_dscp << 2 | (tos & 3));
+}
+
+/* Small packets that are queued behind m, which left the queue already, join it in one segment. Nothing
+ * waits for more to come. Returns what takes m's place. */
+static struct rte_mbuf *bundle(
+	struct lode_lane *l, struct rte_mbuf *m, unsigned cls, uint64_t now_ns)
+{
+	struct lode_pkt *head = lode_pkt(m);
+	unsigned limit = LODE_MIN(l->segment_bytes, l->buffer_bytes);
+	unsigned used = LODE_WIRE_BUNDLE_ITEM_BYTES + m->data_len;
+	struct rte_mbuf *next, *all = NULL;
+	while ((next = fq_peek(l, cls, now_ns)) != NULL &&
+		goes_along(l, next, cls, head->path, limit - used, now_ns)) {
+		if ((next = fq_take(l, cls, now_ns)) == NULL)
+			continue;
+		if (all == NULL) {
+			if ((all = rte_pktmbuf_alloc(l->env.mbufs)) == NULL) {
+				lane_drop(l, next, &l->counters.drop_no_mbuf, now_ns);
+				return m;
+			}
+			*lode_pkt(all) = *head;
+			lode_pkt(all)->segment.flags = LODE_WIRE_BUNDLE;
+			lode_pkt(all)->segment.dist = 0;
+			append_item(all, m, head->segment.dist);
+			rte_pktmbuf_free(m);
+			head = lode_pkt(all);
+			lode_counter_add(&l->counters.tx_bundled, 1);
+		}
+		struct lode_lane_flow *flow = lode_pkt(next)->flow;
+		uint32_t seq = head->segment.seq;
+		append_item(all, next, chain_flow(l, flow, cls, head->path, seq, seq, now_ns));
+		head->outer_tos = join_tos(head->outer_tos, outer_tos(&l->queue[cls], next));
+		used += LODE_WIRE_BUNDLE_ITEM_BYTES + next->data_len;
+		rte_pktmbuf_free(next);
+		lode_counter_add(&l->counters.tx_bundled, 1);
+	}
+	return all != NULL ? all : m;
+}
+
+/* A packet that left its queue gets its place in the class's sequence. NULL: too long. */
+static struct rte_mbuf *number_segment(
+	struct lode_lane *l, struct rte_mbuf *m, unsigned cls, unsigned path, uint64_t now_ns)
+{
+	struct class_queue *q = &l->queue[cls];
+	struct lode_pkt *pkt = lode_pkt(m);
+	unsigned n = lode_wire_mtu_parts(m->data_len, l->segment_bytes);
+	if (lode_unlikely(n == 0)) {
+		lane_drop(l, m, &l->counters.drop_too_long, now_ns);
+		return NULL;
+	}
+	uint32_t first = q->next_seq;
+	uint32_t last = (first + n - 1) & LODE_WIRE_SEQ_MASK;
+	q->next_seq = (last + 1) & LODE_WIRE_SEQ_MASK;
+	q->n_segments += n;
+	pkt->path = (uint8_t)path;
+	pkt->outer_tos = outer_tos(q, m);
+	pkt->segment.seq = first;
+	pkt->segment.dist = chain_flow(l, pkt->flow, cls, path, first, last, now_ns);
+	pkt->segment.flags = 0;
+	pkt->segment.n_parts = (uint8_t)n;
+	lode_counter_add(&l->counters.tx_segments, n);
+	return m->data_len <= BUNDLE_ITEM_MAX ? bundle(l, m, cls, now_ns) : m;
+}
+
+static void pull_class(
+	struct lode_lane *l, struct lode_burst *b, unsigned cls, bool metered, unsigned *n_segments)
+{
+	const struct class_paths *c = &l->class_paths[cls];
+	/* One packet may become this many: the burst must hold them all. */
+	unsigned worst = LODE_WIRE_PARTS_MAX * c->copies;
+	struct rte_mbuf *m;
+	for (unsigned skips = 0; skips < SKIPS_MAX && *n_segments + worst <= LODE_BURST_MAX;) {
+		if (cls == LODE_MANAGEMENT && l->management.bytes <= 0)
+			return;
+		if ((m = fq_peek(l, cls, b->now_ns)) == NULL || c->usable == 0)
+			return;
+		unsigned path = path_for(l, cls, m, metered, b->now_ns);
+		if (path == LODE_NO_PATH) {
+			if (!is_sticky(cls))
+				return;
+			fq_skip(l, cls);
+			skips++;
+			continue;
+		}
+		if ((m = fq_take(l, cls, b->now_ns)) == NULL ||
+			(m = number_segment(l, m, cls, path, b->now_ns)) == NULL)
+			continue;
+		paths_spend(l, path, metered, m->data_len + LODE_WIRE_OVERHEAD);
+		if (cls == LODE_MANAGEMENT)
+			l->management.bytes -= m->data_len;
+		*n_segments += lode_pkt(m)->segment.n_parts * c->copies;
+		b->pkts[b->n++] = m;
+	}
+}
+
+/* Strict order of classes. Real-time classes come first and need no credit, but only as much as the meters
+ * allow; what is beyond that comes behind everyone else. */
+static void pull(struct lode_lane *l, struct lode_burst *b)
+{
+	static const struct {
+		uint8_t cls;
+		bool metered;
+	} order[] = {
+		{LODE_GAMING, true},
+		{LODE_VOIP, true},
+		{LODE_WEB, false},
+		{LODE_STREAMING, false},
+		{LODE_BULK, false},
+		{LODE_MANAGEMENT, false},
+		{LODE_GAMING, false},
+		{LODE_VOIP, false},
+	};
+	paths_control(l, b);
+	paths_view(l, b->now_ns);
+	unsigned n_segments = b->n;
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(order) && l->segment_bytes > 0; i++) {
+		unsigned cls = order[i].cls;
+		if (l->queue[cls].pkts == 0)
+			continue;
+		if (cls == LODE_MANAGEMENT)
+			bucket_fill(&l->management, b->now_ns);
+		pull_class(l, b, cls, order[i].metered, &n_segments);
+	}
+}
+
+/* ---- segment ---- */
+
+static bool put_header(struct lode_lane *l, struct rte_mbuf *m, uint32_t tx_us)
+{
+	const struct lode_pkt *pkt = lode_pkt(m);
+	struct lode_wire_segment s = {
+		.cls = pkt->cls,
+		.flags = pkt->segment.flags,
+		.seq = pkt->segment.seq,
+		.dist = pkt->segment.dist,
+		.tx_us = tx_us,
+		.hop_limit = pkt->hop_limit,
+	};
+	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, LODE_WIRE_SEGMENT_BYTES);
+	if (lode_unlikely(header == NULL))
+		return false;
+	lode_wire_put_segment(header, &s);
+	return true;
+}
+
+/* Cuts m in its n_parts; the first one stays in m, the others are appended to the burst. */
+static bool cut(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m)
+{
+	struct lode_pkt *pkt = lode_pkt(m);
+	unsigned n = pkt->segment.n_parts;
+	unsigned part_bytes = (m->data_len + n - 1) / n;
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	for (unsigned i = 1; i < n; i++) {
+		unsigned off = i * part_bytes;
+		uint16_t len = (uint16_t)LODE_MIN(part_bytes, m->data_len - off);
+		struct rte_mbuf *part = rte_pktmbuf_alloc(l->env.mbufs);
+		char *to = part ? rte_pktmbuf_append(part, len) : NULL;
+		if (to == NULL) {
+			rte_pktmbuf_free(part);
+			return false;
+		}
+		memcpy(to, data + off, len);
+		*lode_pkt(part) = *pkt;
+		lode_pkt(part)->segment.seq = (pkt->segment.seq + i) & LODE_WIRE_SEQ_MASK;
+		lode_pkt(part)->segment.dist = 0;
+		lode_pkt(part)->segment.flags = LODE_WIRE_CONT | (i + 1 < n ? LODE_WIRE_MORE : 0);
+		b->pkts[b->n++] = part;
+	}
+	pkt->segment.flags = LODE_WIRE_MORE;
+	rte_pktmbuf_trim(m, (uint16_t)(m->data_len - part_bytes));
+	lode_counter_add(&l->counters.tx_parts, n);
+	return true;
+}
+
+static void segment(struct lode_lane *l, struct lode_burst *b)
+{
+	uint32_t tx_us = lode_path_tx_us(b->now_ns);
+	/* Grows while parts are appended; these have n_parts too, but CONT. */
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		struct lode_pkt *pkt = lode_pkt(m);
+		if (pkt->segment.flags & TX_CONTROL)
+			continue;
+		uint64_t *reason = NULL;
+		if (pkt->segment.n_parts > 1 && !(pkt->segment.flags & LODE_WIRE_CONT) &&
+			!cut(l, b, m))
+			reason = &l->counters.drop_no_mbuf;
+		else if (!put_header(l, m, tx_us))
+			reason = &l->counters.drop_tx_headroom;
+		if (lode_unlikely(reason != NULL)) {
+			lane_drop(l, m, reason, b->now_ns);
+			b->pkts[i] = NULL;
+		}
+	}
+}
+
+/* ---- copy ---- */
+
+static void copy_to(
+	struct lode_lane *l, struct lode_burst *b, const struct rte_mbuf *m, unsigned path)
+{
+	struct rte_mbuf *copy = rte_pktmbuf_alloc(l->env.mbufs);
+	char *to = copy ? rte_pktmbuf_append(copy, m->data_len) : NULL;
+	if (to == NULL) {
+		rte_pktmbuf_free(copy);
+		lode_counter_add(&l->counters.tx_copies_skipped, 1);
+		return;
+	}
+	memcpy(to, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	*lode_pkt(copy) = *lode_pkt((struct rte_mbuf *)m);
+	lode_pkt(copy)->path = (uint8_t)path;
+	lode_pkt(copy)->traced = 0;
+	b->pkts[b->n++] = copy;
+	lode_counter_add(&l->counters.tx_copies, 1);
+}
+
+/* A copy rides on another path or not at all. */
+static void copy(struct lode_lane *l, struct lode_burst *b)
+{
+	unsigned n = b->n;
+	for (unsigned i = 0; i < n; i++) {
+		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
+		const struct class_paths *c = &l->class_paths[pkt->cls];
+		if (lode_likely(c->copies == 1) || (pkt->segment.flags & TX_CONTROL))
+			continue;
+		bool metered = pkt->cls == LODE_GAMING || pkt->cls == LODE_VOIP;
+		uint8_t left = (uint8_t)(c->copy_mask & ~(1u << pkt->path));
+		rte_pktmbuf_mtod(b->pkts[i], uint8_t *)[0] |= LODE_WIRE_COPY;
+		for (unsigned c_idx = 1; c_idx < c->copies; c_idx++) {
+			unsigned p = fastest_granted(l, left, LODE_NO_PATH, metered, b->now_ns);
+			if (p == LODE_NO_PATH) {
+				lode_counter_add(&l->counters.tx_copies_skipped, 1);
+				break;
+			}
+			left &= (uint8_t) ~(1u << p);
+			paths_spend(l, p, metered, b->pkts[i]->data_len + LODE_WIRE_OVERHEAD);
+			copy_to(l, b, b->pkts[i], p);
+		}
+	}
+}
+
+/* ---- seal ---- */
+
+static void seal(struct lode_lane *l, struct lode_burst *b)
+{
+	const struct lode_epoch_view *epoch = &l->view->epochs[l->view->tx_epoch];
+	struct lode_wire_clear clear = {.version = epoch->version,
+		.key_phase = epoch->tx_phase,
+		.lane = l->lane_id,
+		.session = epoch->tx_session};
+	struct lode_aead_op ops[LODE_BURST_MAX];
+	unsigned n = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		struct lode_pkt *pkt = lode_pkt(m);
+		uint16_t text_bytes = m->data_len;
+		uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, LODE_WIRE_CLEAR_BYTES);
+		if (header == NULL || rte_pktmbuf_append(m, LODE_WIRE_TAG_BYTES) == NULL) {
+			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
+			b->pkts[i] = NULL;
+			continue;
+		}
+		clear.type = pkt->segment.flags & TX_CONTROL ? LODE_WIRE_CONTROL : LODE_WIRE_DATA;
+		clear.path = pkt->path;
+		uint64_t number = l->path[pkt->path].next_number++;
+		clear.number = (uint32_t)number;
+		lode_wire_put_clear(header, &clear);
+		pkt->number = number; /* from here on, in place of the segment's fields */
+		ops[n++] = (struct lode_aead_op){.data = header,
+			.nonce = lode_wire_nonce(pkt->path, l->lane_id, number),
+			.aad_bytes = LODE_WIRE_CLEAR_BYTES,
+			.text_bytes = text_bytes};
+	}
+	lode_aead_seal_burst(epoch->tx_key[l->lane_id], ops, n);
+	l->tx_packets += n;
+}
+
+/* ---- send ---- */
+
+static void send_datagrams(struct lode_lane *l, struct lode_burst *b)
+{
+	uint32_t tx_us = lode_path_tx_us(b->now_ns);
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		const struct lode_pkt *pkt = lode_pkt(m);
+		struct lane_path *path = &l->path[pkt->path];
+		uint32_t ip_bytes = outer_ip_bytes(&path->outer, m->data_len);
+		unsigned flags = is_control(m) ? LODE_PATH_CONTROL : 0;
+		if (lode_unlikely(outer_push(&path->outer, m, pkt->outer_tos) < 0)) {
+			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
+			b->pkts[i] = NULL;
+			continue;
+		}
+		lode_path_sent(path->est, b->now_ns, ip_bytes, tx_us, flags);
+		bytes += ip_bytes;
+		path->txq->mbufs[path->txq->n++] = m;
+	}
+	lode_counter_add(&l->counters.tx_datagrams, b->n);
+	lode_counter_add(&l->counters.tx_bytes, bytes);
+}
+
+const struct stage lan_to_wan[LAN_TO_WAN_STAGES] = {
+	{"queue", queue_packets},
+	{"pull", pull},
+	{"segment", segment},
+	{"copy", copy},
+	{"seal", seal},
+	{"send", send_datagrams},
+};

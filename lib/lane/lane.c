@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of a lane: its memory, what a snapshot changes, and the entry points that run the stages. */
+#include "lane.h"
+
+#include <rte_common.h>
+
+#define RUNS_MAX	4		      /* bursts sent per poll: others want their turn */
+#define SWEEP_NS	(10 * LODE_NS_PER_MS) /* dropping what waited too long behind a busy path */
+#define SUMMARY_NS	(10 * LODE_NS_PER_MS)
+#define SUMMARY_IDLE_NS (100 * LODE_NS_PER_MS)
+#define STALL_NS	(5 * LODE_NS_PER_MS) /* called so late, packets waited for us */
+#define METER_SHARE	2 /* real-time classes may take 1/2 of a path's rate without credit */
+#define METER_DEPTH_NS	(20 * LODE_NS_PER_MS)
+#define METER_MIN_BPS	(1000 * 1000ull)
+
+const struct lode_counter_desc lode_lane_counter_descs[] = {LODE_LANE_COUNTERS(LODE_COUNTER_DESC_)};
+const unsigned lode_lane_n_counters = LODE_ARRAY_LEN(lode_lane_counter_descs);
+
+/* ---- memory ---- */
+
+static size_t lane_bytes(void)
+{
+	return RTE_ALIGN_CEIL(sizeof(struct lode_lane), LODE_CACHE_LINE);
+}
+
+static size_t path_bytes(void)
+{
+	return RTE_ALIGN_CEIL(lode_path_bytes(), LODE_CACHE_LINE);
+}
+
+size_t lode_lane_bytes(void)
+{
+	return lane_bytes() + LODE_LINKS_MAX * path_bytes();
+}
+
+struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, unsigned peer_idx,
+	unsigned lane_id, uint64_t now_ns)
+{
+	struct lode_lane *l = memory;
+	memset(l, 0, lode_lane_bytes());
+	l->env = *env;
+	l->peer_idx = (uint8_t)peer_idx;
+	l->lane_id = (uint8_t)lane_id;
+	l->expire_due_ns = l->due_ns = LODE_NEVER_NS;
+	uint32_t room_bytes = rte_pktmbuf_data_room_size(env->mbufs) - RTE_PKTMBUF_HEADROOM;
+	l->buffer_bytes = (uint16_t)LODE_MIN(room_bytes - LODE_WIRE_TAG_BYTES, UINT16_MAX);
+	lode_rng_seed(&l->rng, env->seed ^ (uint64_t)peer_idx << 8 ^ lane_id ^ now_ns << 16);
+	l->tag = (uint32_t)lode_rng_u64(&l->rng) | 1;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		l->queue[cls].next_seq = (uint32_t)lode_rng_u64(&l->rng) & LODE_WIRE_SEQ_MASK;
+	return l;
+}
+
+void lode_lane_flush(struct lode_lane *l)
+{
+	fq_flush(l);
+	order_flush(l);
+}
+
+/* ---- snapshots ---- */
+
+static void set_classes(struct lode_lane *l, const struct lode_config *config)
+{
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		const struct lode_config_class *c = &config->classes[cls];
+		l->queue[cls].limit_ns = c->queue_limit_us * LODE_NS_PER_US;
+		l->queue[cls].codel_target_ns = c->codel_target_us * LODE_NS_PER_US;
+		l->queue[cls].outer_dscp = c->outer_dscp;
+		l->window[cls].limit_ns = c->reorder_limit_us * LODE_NS_PER_US;
+	}
+	l->management.bps = (uint64_t)config->management_kbps * 1000;
+	l->management.depth_bytes = (int64_t)LODE_MAX(l->management.bps / 8 / 50, 3000u);
+}
+
+/* The peer lost its memory, or path ids mean something else now: what is held goes, nothing is known. */
+static void start_anew(struct lode_lane *l)
+{
+	order_release_all(l);
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		l->window[cls].started = false;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		memset(&l->path[p], 0, sizeof(l->path[p]));
+	memset(l->replay_generation, 0, sizeof(l->replay_generation));
+	l->association = l->view->association;
+	l->tx_generation = 0;
+	l->rx_generation = 0;
+	l->late_valid = false;
+}
+
+static void set_epochs(struct lode_lane *l)
+{
+	const struct lode_peer_view *view = l->view;
+	for (unsigned e = 0; e < LODE_EPOCHS; e++) {
+		if (view->epochs[e].generation == l->replay_generation[e])
+			continue;
+		l->replay_generation[e] = view->epochs[e].generation;
+		memset(l->replay[e], 0, sizeof(l->replay[e]));
+	}
+	const struct lode_epoch_view *tx = &view->epochs[view->tx_epoch];
+	if (!tx->tx_valid || tx->generation == l->tx_generation)
+		return;
+	l->tx_generation = tx->generation;
+	l->tx_packets = 0;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		l->path[p].next_number = 0;
+}
+
+/* A remote address from the configuration is trusted; one that was learned must answer a challenge. */
+static bool is_configured(const struct lode_lane *l, const struct lode_path_view *v)
+{
+	const struct lode_config_peer *peer = &l->snapshot->config->peers[l->peer_idx];
+	for (unsigned i = 0; i < peer->n_links; i++) {
+		if (strcmp(peer->links[i].name, v->name) == 0)
+			return memcmp(&peer->links[i].remote.ip, &v->remote, sizeof(v->remote)) ==
+			       0;
+	}
+	return false;
+}
+
+static void start_path(
+	struct lode_lane *l, unsigned p, const struct lode_path_view *v, uint64_t now_ns)
+{
+	struct lode_path_params params = {
+		.path_id = (uint8_t)p,
+		.outer_v6 = !lode_ip_is_v4(&v->remote),
+		.link_mtu_bytes = v->link_mtu_bytes,
+		.configured_kbps = v->up_kbps,
+		.remote_known = is_configured(l, v),
+		.seed = lode_rng_u64(&l->rng),
+	};
+	uint8_t *memory = (uint8_t *)l + lane_bytes() + p * path_bytes();
+	l->path[p].est = lode_path_init(memory, &params, now_ns);
+	l->path[p].to = v->remote;
+	l->path[p].to_port = v->remote_port[l->lane_id];
+	l->path[p].link_mtu_bytes = v->link_mtu_bytes;
+	l->path[p].up_kbps = v->up_kbps;
+}
+
+/* What a new snapshot may change on a path that runs. */
+static void change_path(
+	struct lode_lane *l, unsigned p, const struct lode_path_view *v, uint64_t now_ns)
+{
+	struct lane_path *path = &l->path[p];
+	uint16_t to_port = v->remote_port[l->lane_id];
+	if (path->to_port != to_port || memcmp(&path->to, &v->remote, sizeof(v->remote)) != 0) {
+		path->to = v->remote;
+		path->to_port = to_port;
+		lode_path_moved(path->est, now_ns);
+	}
+	if (path->link_mtu_bytes != v->link_mtu_bytes || path->up_kbps != v->up_kbps) {
+		path->link_mtu_bytes = v->link_mtu_bytes;
+		path->up_kbps = v->up_kbps;
+		lode_path_set_link(path->est, v->up_kbps, v->link_mtu_bytes, now_ns);
+	}
+}
+
+static void set_path(struct lode_lane *l, unsigned p, uint64_t now_ns)
+{
+	static const uint8_t unresolved[6];
+	const struct lode_path_view *v = &l->view->paths[p];
+	struct lane_path *path = &l->path[p];
+	bool addressed = v->valid && !lode_ip_is_none(&v->remote) && !lode_ip_is_none(&v->local) &&
+			 v->remote_port[l->lane_id] != 0;
+	l->sendable &= (uint8_t) ~(1u << p);
+	if (!v->valid ||
+		(addressed && path->est != NULL && path->outer_v6 != !lode_ip_is_v4(&v->remote)))
+		path->est = NULL;
+	if (!addressed || l->lane_id != 0)
+		return;
+	path->outer_v6 = !lode_ip_is_v4(&v->remote);
+	if (path->est == NULL)
+		start_path(l, p, v, now_ns);
+	else
+		change_path(l, p, v, now_ns);
+	path->txq = &l->env.txqs[v->port_idx];
+	if (memcmp(v->dst_mac, unresolved, sizeof(unresolved)) == 0)
+		return;
+	outer_build(&path->outer, v, l->env.worker_idx, l->lane_id);
+	l->sendable |= (uint8_t)(1u << p);
+}
+
+void lode_lane_set_snapshot(
+	struct lode_lane *l, const struct lode_snapshot *snapshot, uint64_t now_ns)
+{
+	l->snapshot = snapshot;
+	l->view = snapshot->peers[l->peer_idx];
+	l->view_due_ns = 0;
+	l->summary_due_ns = 0;
+	set_classes(l, snapshot->config);
+	if (l->view == NULL) {
+		l->sendable = 0;
+		l->up = l->suspect = 0;
+		l->segment_bytes = 0;
+		return;
+	}
+	if (l->view->association != l->association)
+		start_anew(l);
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		set_path(l, p, now_ns);
+	set_epochs(l);
+}
+
+/* ---- packets ---- */
+
+static void fill(struct lode_burst *b, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
+{
+	b->now_ns = now_ns;
+	b->n = n;
+	memcpy(b->pkts, pkts, n * sizeof(pkts[0]));
+}
+
+void lode_lane_enqueue(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
+{
+	struct lode_burst b;
+	fill(&b, pkts, n, now_ns);
+	stages_run(l, lan_to_wan, 1, l->stages, &b);
+}
+
+void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
+{
+	struct lode_burst b;
+	unsigned p;
+	if (lode_unlikely(now_ns > l->due_ns && now_ns - l->due_ns > STALL_NS)) {
+		LODE_FOREACH_BIT (p, l->sendable)
+			lode_path_stalled(l->path[p].est, now_ns);
+	}
+	fill(&b, pkts, n, now_ns);
+	stages_run(l, wan_to_lan, WAN_TO_LAN_STAGES, l->stages + LAN_TO_WAN_STAGES, &b);
+	release_flush(l, now_ns);
+}
+
+void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+{
+	struct lode_pkt *pkt = lode_pkt(m);
+	if (lode_unlikely(pkt->outer_ecn != ECN_NOT_ECT)) {
+		if (!ecn_leave(m, pkt->outer_ecn)) {
+			lane_drop(l, m, &l->counters.drop_rx_ce_not_ect, now_ns);
+			return;
+		}
+		if (pkt->outer_ecn == ECN_CE)
+			lode_counter_add(&l->counters.rx_ce, 1);
+	}
+	pkt->from_peer = l->peer_idx;
+	pkt->flow = NULL;
+	l->out.pkts[l->out.n++] = m;
+	if (l->out.n == LODE_BURST_MAX)
+		release_flush(l, now_ns);
+}
+
+void release_flush(struct lode_lane *l, uint64_t now_ns)
+{
+	uint64_t bytes = 0;
+	if (l->out.n == 0)
+		return;
+	for (unsigned i = 0; i < l->out.n; i++)
+		bytes += l->out.pkts[i]->pkt_len;
+	lode_counter_add(&l->counters.delivered_pkts, l->out.n);
+	lode_counter_add(&l->counters.delivered_bytes, bytes);
+	unsigned n = l->out.n;
+	l->out.n = 0;
+	l->env.deliver(l->env.ctx, l->peer_idx, l->out.pkts, n, now_ns);
+}
+
+/* ---- poll ---- */
+
+static bool can_send(const struct lode_lane *l)
+{
+	if (l->view == NULL)
+		return false;
+	const struct lode_epoch_view *epoch = &l->view->epochs[l->view->tx_epoch];
+	return epoch->tx_valid && epoch->tx_key[l->lane_id] != NULL;
+}
+
+static void send_bursts(struct lode_lane *l, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < RUNS_MAX; i++) {
+		struct lode_burst b = {.now_ns = now_ns};
+		stages_run(l, lan_to_wan + 1, LAN_TO_WAN_STAGES - 1, l->stages + 1, &b);
+		if (b.n == 0 || lode_lane_backlog_pkts(l) == 0)
+			break;
+	}
+	unsigned p;
+	if (lode_lane_backlog_pkts(l) == 0) {
+		LODE_FOREACH_BIT (p, l->sendable)
+			lode_path_app_limited(l->path[p].est, now_ns);
+	}
+}
+
+static void renew_paths(struct lode_lane *l, uint64_t now_ns)
+{
+	unsigned p;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		struct lane_path *path = &l->path[p];
+		struct lode_path_stats stats;
+		lode_path_set_share(path->est,
+			atomic_load_explicit(&l->env.shared->rate_share_kbps[l->peer_idx][p],
+				memory_order_relaxed));
+		lode_path_get_stats(path->est, &stats);
+		path->meter.bps = LODE_MAX(stats.pacing_bps / METER_SHARE, METER_MIN_BPS);
+		path->meter.depth_bytes =
+			(int64_t)(path->meter.bps / 8 * METER_DEPTH_NS / LODE_NS_PER_S);
+	}
+	struct lode_lane_summary *slot = atomic_load_explicit(
+		&l->env.shared->summary[l->peer_idx][l->lane_id], memory_order_acquire);
+	if (slot != NULL) {
+		struct lode_lane_summary summary;
+		lode_lane_summarise(l, now_ns, &summary);
+		lode_lane_summary_publish(slot, &summary);
+	}
+	uint64_t moved = l->counters.tx_datagrams + l->counters.rx_datagrams;
+	l->summary_due_ns = now_ns + (moved != l->summary_moved ? SUMMARY_NS : SUMMARY_IDLE_NS);
+	l->summary_moved = moved;
+}
+
+uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
+{
+	order_expire(l, now_ns);
+	release_flush(l, now_ns);
+	if (now_ns >= l->summary_due_ns)
+		renew_paths(l, now_ns);
+	if (can_send(l))
+		send_bursts(l, now_ns);
+	uint64_t due_ns = LODE_MIN(l->expire_due_ns, l->summary_due_ns);
+	if (lode_lane_backlog_pkts(l) > 0) {
+		if (now_ns >= l->sweep_due_ns) {
+			fq_sweep(l, now_ns);
+			l->sweep_due_ns = now_ns + SWEEP_NS;
+		}
+		due_ns = LODE_MIN(due_ns, l->sweep_due_ns);
+	}
+	l->due_ns = can_send(l) ? LODE_MIN(due_ns, paths_due_ns(l, now_ns)) : due_ns;
+	return l->due_ns;
+}
+
+/* ---- what others read ---- */
+
+uint32_t lode_lane_backlog_pkts(const struct lode_lane *l)
+{
+	uint32_t n = 0;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		n += l->queue[cls].pkts;
+	return n;
+}
+
+uint16_t lode_lane_segment_bytes(const struct lode_lane *l)
+{
+	return l->segment_bytes;
+}
+
+unsigned lode_lane_peer_idx(const struct lode_lane *l)
+{
+	return l->peer_idx;
+}
+
+const struct lode_lane_counters *lode_lane_counters(const struct lode_lane *l)
+{
+	return &l->counters;
+}
+
+unsigned lode_lane_stages(const struct lode_lane *l, const char *names[],
+	const struct lode_stage_stats *stats[], unsigned n)
+{
+	unsigned all = LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES;
+	for (unsigned i = 0; i < LODE_MIN(n, all); i++) {
+		names[i] = i < LAN_TO_WAN_STAGES ? lan_to_wan[i].name
+						 : wan_to_lan[i - LAN_TO_WAN_STAGES].name;
+		stats[i] = &l->stages[i];
+	}
+	return LODE_MIN(n, all);
+}
+
+static void summarise_path(const struct lane_path *path, struct lode_path_summary *out)
+{
+	struct lode_path_stats s;
+	out->remote = path->remote;
+	out->remote_port = path->remote_port;
+	out->remote_pn = path->remote_pn;
+	out->remote_ns = path->remote_ns;
+	if (path->est == NULL)
+		return;
+	lode_path_get_stats(path->est, &s);
+	out->state = (uint8_t)s.state;
+	out->last_rx_ns = s.last_rx_ns;
+	out->srtt_us = (uint32_t)(s.srtt_ns / LODE_NS_PER_US);
+	out->min_rtt_us = (uint32_t)(s.min_rtt_ns / LODE_NS_PER_US);
+	out->jitter_us = (uint32_t)(s.jitter_ns / LODE_NS_PER_US);
+	out->owd_us = (uint32_t)(s.tx.owd_queue_ns / LODE_NS_PER_US);
+	out->loss_ppm = (uint32_t)(s.tx.loss * 1e6);
+	out->loss_burst_centi = (uint32_t)(s.tx.burst * 100);
+	out->delivery_kbps = (uint32_t)(s.tx.bps / 1000);
+	out->pacing_kbps = (uint32_t)LODE_MIN(s.pacing_bps / 1000, UINT32_MAX);
+	out->rx_kbps = (uint32_t)(s.rx.bps / 1000);
+	out->cwnd_bytes = (uint32_t)LODE_MIN(s.cwnd_bytes, UINT32_MAX);
+	out->inflight_bytes = (uint32_t)LODE_MIN(s.inflight_bytes, UINT32_MAX);
+	out->mtu_bytes = s.mtu_bytes;
+	out->budget_bytes = lode_path_segment_bytes(path->est);
+	out->tx_pkts = s.tx.pkts;
+	out->tx_bytes = s.tx.bytes;
+	out->rx_pkts = s.rx.pkts;
+	out->rx_bytes = s.rx.bytes;
+	out->lost_pkts = s.tx.lost_pkts;
+}
+
+void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode_lane_summary *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->now_ns = now_ns;
+	out->rx_generation = l->rx_generation;
+	out->last_rx_ns = l->last_rx_ns;
+	out->tx_packets = l->tx_packets;
+	for (unsigned i = 0; i < LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES; i++)
+		out->load_cycles += l->stages[i].cycles;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		summarise_path(&l->path[p], &out->paths[p]);
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		struct lode_class_summary *c = &out->classes[cls];
+		c->queue_pkts = l->queue[cls].pkts;
+		c->queue_bytes = l->queue[cls].bytes;
+		c->wait_us = l->queue[cls].wait_us;
+		c->tx_segments = l->queue[cls].n_segments;
+		c->rx_segments = l->window[cls].n_segments;
+		c->duplicates = l->window[cls].n_duplicates;
+	}
+}

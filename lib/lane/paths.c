@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A lane and its paths: which are alive, in which order, what each may take now; control messages out and
+ * in. The estimators themselves are lib/path's. */
+#include "lane.h"
+
+#define VIEW_NS	     LODE_NS_PER_MS	   /* how old masks and order may get */
+#define STEP_NS	     (10 * LODE_NS_PER_US) /* finest pacing: bursts stay a few packets */
+#define BUSY_NS	     (50 * LODE_NS_PER_US) /* look again: a transmit queue was full */
+#define BLOCKED_NS   (10 * LODE_NS_PER_MS) /* packets wait and no path can take them */
+#define OWD_FRESH_NS LODE_NS_PER_S /* a path that brought nothing for so long is not waited for */
+
+/* ---- the view ---- */
+
+static void add_by_delay(struct lode_lane *l, uint64_t delay_ns[], unsigned p)
+{
+	delay_ns[p] = lode_path_delay_ns(l->path[p].est);
+	unsigned i = l->n_by_delay++;
+	for (; i > 0 && delay_ns[l->by_delay[i - 1]] > delay_ns[p]; i--)
+		l->by_delay[i] = l->by_delay[i - 1];
+	l->by_delay[i] = (uint8_t)p;
+}
+
+/* What a class may use: allowed paths that are up, else backups, else what is at least not dead. */
+static void choose_paths(struct lode_lane *l, unsigned cls)
+{
+	union lode_choice choice = {
+		.word = atomic_load_explicit(
+			&l->env.shared->choice[l->peer_idx][cls], memory_order_relaxed)};
+	if (choice.word == 0) /* control has not chosen yet */
+		choice = (union lode_choice){
+			.allowed = 0xff, .preferred = LODE_NO_PATH, .copies = 1};
+	struct class_paths *c = &l->class_paths[cls];
+	c->usable = choice.allowed & l->up;
+	if (c->usable == 0)
+		c->usable = choice.backup & l->up;
+	if (c->usable == 0)
+		c->usable = (choice.allowed | choice.backup) & l->suspect;
+	c->copy_mask = (choice.allowed | choice.backup) & (l->up | l->suspect);
+	c->preferred = choice.preferred;
+	c->copies = LODE_MAX(choice.copies, (uint8_t)1);
+}
+
+/* When, after it was sent, a segment has come in even over the slowest path that is in use. */
+static void renew_lateness(struct lode_lane *l, uint64_t now_ns)
+{
+	l->late_valid = false;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lane_path *path = &l->path[p];
+		if (path->owd_ns == 0 || now_ns - path->owd_ns > OWD_FRESH_NS)
+			continue;
+		uint32_t late_us = path->owd_us + 4 * path->owd_var_us;
+		if (!l->late_valid || (int32_t)(late_us - l->late_us) > 0)
+			l->late_us = late_us;
+		l->late_valid = true;
+	}
+}
+
+void paths_view(struct lode_lane *l, uint64_t now_ns)
+{
+	uint64_t delay_ns[LODE_LINKS_MAX];
+	uint16_t segment_bytes[LODE_LINKS_MAX];
+	unsigned p;
+	l->credit_known = 0;
+	if (now_ns < l->view_due_ns)
+		return;
+	l->view_due_ns = now_ns + VIEW_NS;
+	l->up = l->suspect = 0;
+	l->n_by_delay = 0;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		enum lode_path_state state = lode_path_state(l->path[p].est);
+		segment_bytes[p] = lode_path_segment_bytes(l->path[p].est);
+		l->up |= (uint8_t)((state == LODE_PATH_UP) << p);
+		l->suspect |= (uint8_t)((state == LODE_PATH_SUSPECT) << p);
+		if (lode_path_usable(state))
+			add_by_delay(l, delay_ns, p);
+	}
+	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		choose_paths(l, cls);
+	renew_lateness(l, now_ns);
+}
+
+/* ---- credit ---- */
+
+bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns)
+{
+	struct lane_path *path = &l->path[p];
+	/* The burst that is being filled must find room, control of other paths included. */
+	if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
+		return false;
+	if (metered) {
+		bucket_fill(&path->meter, now_ns);
+		return path->meter.bytes > 0;
+	}
+	if (!(l->credit_known & 1u << p)) {
+		l->credit[p] = lode_path_credit(path->est, now_ns);
+		l->credit_known |= (uint8_t)(1u << p);
+	}
+	return l->credit[p] > 0;
+}
+
+void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes)
+{
+	if (metered)
+		l->path[p].meter.bytes -= bytes;
+	l->credit[p] -= bytes;
+}
+
+uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
+{
+	uint64_t due_ns = LODE_NEVER_NS;
+	bool waiting = lode_lane_backlog_pkts(l) > 0;
+	unsigned p;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		const struct lane_path *path = &l->path[p];
+		due_ns = LODE_MIN(due_ns, lode_path_next_due_ns(path->est));
+		if (!waiting)
+			continue;
+		if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
+			due_ns = LODE_MIN(due_ns, now_ns + BUSY_NS);
+		else if ((l->up | l->suspect) & 1u << p)
+			due_ns = LODE_MIN(due_ns,
+				LODE_MAX(lode_path_credit_due_ns(path->est), now_ns + STEP_NS));
+	}
+	return waiting ? LODE_MIN(due_ns, now_ns + BLOCKED_NS) : due_ns;
+}
+
+/* ---- control messages out ---- */
+
+/* An unsealed control datagram for path p; the writer covers room_bytes of TLVs. NULL: no packet, no room. */
+static struct rte_mbuf *begin_control(struct lode_lane *l, unsigned p, uint16_t room_bytes,
+	struct lode_wire_writer *w, uint64_t now_ns)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(l->env.mbufs);
+	if (m == NULL) {
+		lode_counter_add(&l->counters.tx_control_skipped, 1);
+		return NULL;
+	}
+	uint8_t *text = (uint8_t *)rte_pktmbuf_append(m, LODE_WIRE_CONTROL_BYTES + room_bytes);
+	if (text == NULL) { /* an MTU probe beyond our buffers: as if the path had refused it */
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	struct lode_wire_control header = {.tx_us = lode_path_tx_us(now_ns)};
+	lode_wire_put_control(text, &header);
+	lode_wire_writer_init(w, text + LODE_WIRE_CONTROL_BYTES, room_bytes);
+	struct lode_pkt *pkt = lode_pkt(m);
+	memset(pkt, 0, sizeof(*pkt));
+	pkt->path = (uint8_t)p;
+	pkt->segment.flags = TX_CONTROL;
+	pkt->outer_tos = 48 << 2; /* CS6: network control */
+	return m;
+}
+
+static void end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m,
+	const struct lode_wire_writer *w)
+{
+	rte_pktmbuf_trim(m, (uint16_t)(w->size - w->len));
+	lode_counter_add(&l->counters.tx_control, 1);
+	b->pkts[b->n++] = m;
+}
+
+static void write_control(struct lode_lane *l, struct lode_burst *b, unsigned p)
+{
+	struct lode_wire_writer w;
+	struct rte_mbuf *m = begin_control(l, p, LODE_PATH_CONTROL_MAX, &w, b->now_ns);
+	if (m == NULL)
+		return;
+	lode_path_write_control(l->path[p].est, b->now_ns, &w);
+	end_control(l, b, m, &w);
+}
+
+static void write_mtu_probe(struct lode_lane *l, struct lode_burst *b, unsigned p,
+	uint16_t mtu_bytes, struct lode_wire_pmtu *pmtu)
+{
+	struct lode_path *est = l->path[p].est;
+	uint16_t tlv_bytes = lode_wire_mtu_probe_tlvs(mtu_bytes, l->path[p].outer.v6);
+	struct lode_wire_writer w;
+	struct rte_mbuf *m = begin_control(l, p, tlv_bytes, &w, b->now_ns);
+	lode_path_pmtu_sent(est, b->now_ns);
+	if (m == NULL)
+		return;
+	lode_wire_put_pmtu(&w, LODE_WIRE_TLV_PMTU_PROBE, pmtu);
+	if (w.size - w.len >= LODE_WIRE_TLV_HEADER_BYTES)
+		lode_wire_put_padding(&w, w.size - w.len);
+	end_control(l, b, m, &w);
+}
+
+void paths_control(struct lode_lane *l, struct lode_burst *b)
+{
+	unsigned p;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		struct lode_path *est = l->path[p].est;
+		struct lode_wire_pmtu pmtu;
+		if (lode_path_next_due_ns(est) > b->now_ns)
+			continue;
+		lode_path_poll(est, b->now_ns);
+		if (lode_txq_room(l->path[p].txq) < LODE_BURST_MAX)
+			continue;
+		if (lode_path_control_due(est, b->now_ns))
+			write_control(l, b, p);
+		uint16_t mtu_bytes = lode_path_pmtu_due(est, b->now_ns, &pmtu);
+		if (mtu_bytes != 0)
+			write_mtu_probe(l, b, p, mtu_bytes, &pmtu);
+	}
+}
+
+/* ---- what comes in ---- */
+
+/* The path a message is about: feedback names it, all else is about the one it came on. */
+static struct lode_path *subject(struct lode_lane *l, unsigned p, const struct lode_wire_tlv *tlv)
+{
+	if (tlv->type == LODE_WIRE_TLV_FEEDBACK && tlv->len > 0) {
+		struct lode_wire_feedback feedback;
+		if (lode_wire_get_feedback(tlv, &feedback) < 0)
+			return l->path[p].est;
+		return feedback.path < LODE_LINKS_MAX ? l->path[feedback.path].est : NULL;
+	}
+	return l->path[p].est;
+}
+
+void paths_read_control(
+	struct lode_lane *l, unsigned p, const uint8_t *text, size_t len, uint64_t now_ns)
+{
+	struct lode_wire_control header;
+	struct lode_wire_tlv tlv;
+	size_t pos = 0;
+	int ret;
+	lode_wire_get_control(text, &header);
+	text += LODE_WIRE_CONTROL_BYTES;
+	len -= LODE_WIRE_CONTROL_BYTES;
+	while ((ret = lode_wire_tlv_next(text, len, &pos, &tlv)) > 0) {
+		struct lode_path *est = subject(l, p, &tlv);
+		int taken = est ? lode_path_read_control(est, now_ns, header.tx_us, &tlv) : 0;
+		if (taken < 0)
+			lode_counter_add(&l->counters.rx_control_bad, 1);
+		if (taken == 0 && tlv.type != LODE_WIRE_TLV_PADDING && l->env.control != NULL)
+			l->env.control(l->env.ctx, l->peer_idx, p, tlv.type, tlv.value, tlv.len);
+	}
+	if (ret < 0)
+		lode_counter_add(&l->counters.rx_control_bad, 1);
+	l->view_due_ns = 0; /* states may have changed */
+}
+
+/* The newest authenticated packet of a path shows where the peer is now. */
+static void learn_address(struct lode_lane *l, struct lane_path *path, struct rte_mbuf *m,
+	uint64_t number, uint64_t now_ns)
+{
+	const struct lode_pkt *pkt = lode_pkt(m);
+	uint64_t generation = l->view->epochs[pkt->epoch].generation;
+	if (generation < path->remote_generation ||
+		(generation == path->remote_generation && number < path->remote_pn))
+		return;
+	const uint8_t *ip = (const uint8_t *)m->buf_addr + pkt->outer_off;
+	struct lode_ip remote;
+	uint16_t port;
+	if (ip[0] >> 4 == 4) {
+		uint32_t addr_be;
+		memcpy(&addr_be, ip + 12, sizeof(addr_be));
+		remote = lode_ip_from_v4_be(addr_be);
+		port = lode_load_be16(ip + (ip[0] & 15) * 4);
+	} else {
+		memcpy(remote.b, ip + 8, sizeof(remote.b));
+		port = lode_load_be16(ip + 40);
+	}
+	path->remote_pn = number;
+	path->remote_generation = generation;
+	if (port == path->remote_port && memcmp(&remote, &path->remote, sizeof(remote)) == 0)
+		return;
+	path->remote = remote;
+	path->remote_port = port;
+	path->remote_ns = now_ns;
+	l->summary_due_ns = 0;
+}
+
+/* RFC 6298 2.3, on the one-way delay by the sender's clock. */
+static void sample_delay(struct lane_path *path, uint32_t owd_us, uint64_t now_ns)
+{
+	int32_t error_us = (int32_t)(owd_us - path->owd_us);
+	if (path->owd_ns == 0) {
+		path->owd_us = owd_us;
+		path->owd_var_us = 0;
+	} else {
+		uint32_t abs_us = (uint32_t)(error_us < 0 ? -error_us : error_us);
+		path->owd_us += (uint32_t)(error_us / 8);
+		path->owd_var_us += (uint32_t)((int32_t)(abs_us - path->owd_var_us) / 4);
+	}
+	path->owd_ns = now_ns;
+}
+
+void paths_received(
+	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns)
+{
+	const struct lode_pkt *pkt = lode_pkt(m);
+	struct lane_path *path = &l->path[pkt->path];
+	uint64_t generation = l->view->epochs[pkt->epoch].generation;
+	uint64_t counted = number;
+	if (generation > path->rx_generation) {
+		path->rx_generation = generation;
+		if (path->est != NULL)
+			lode_path_new_rx_epoch(path->est);
+	} else if (generation < path->rx_generation) {
+		counted = LODE_PATH_NO_PN;
+	}
+	l->rx_generation = LODE_MAX(l->rx_generation, generation);
+	l->last_rx_ns = now_ns;
+	sample_delay(path, lode_path_tx_us(now_ns) - tx_us, now_ns);
+	learn_address(l, path, m, number, now_ns);
+	if (path->est == NULL)
+		return;
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t ip_bytes =
+		(uint32_t)(data - ((const uint8_t *)m->buf_addr + pkt->outer_off)) + m->pkt_len;
+	unsigned flags = (pkt->outer_ecn == ECN_CE ? LODE_PATH_CE : 0) |
+			 (is_control(m) ? LODE_PATH_CONTROL : 0);
+	lode_path_received(path->est, now_ns, counted, ip_bytes, tx_us, flags);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What happens to a datagram from the WAN. Seven stages, in order:
+ *
+ *   check    clear header: type, version, key, replay window; nothing is spent on what cannot be ours
+ *   open     authentication and decryption
+ *   account  replay window, path estimators, newest address of the peer
+ *   control  messages of the paths leave the burst here
+ *   segment  segment header; duplicates and copies out
+ *   parts    packets that came in parts are put together
+ *   order    bundles are taken apart; each packet goes on when its predecessor of the same flow has, or at
+ *            its deadline
+ *
+ * What is released goes to the worker, which routes it again. Every reason to lose a packet is a counter
+ * drop_rx_*. Held packets are let out by deadline in lode_lane_poll. */
+#include "lane.h"
+
+#define DATA_MIN_BYTES	  LODE_WIRE_OVERHEAD
+#define CONTROL_MIN_BYTES LODE_WIRE_CONTROL_OVERHEAD
+
+static void take_out(struct lode_lane *l, struct lode_burst *b, unsigned i, uint64_t *reason)
+{
+	lane_drop(l, b->pkts[i], reason, b->now_ns);
+	b->pkts[i] = NULL;
+}
+
+static uint8_t *text_of(struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod(m, uint8_t *) + LODE_WIRE_CLEAR_BYTES;
+}
+
+/* ---- check ---- */
+
+/* Reason to refuse the datagram before any work is put into it; NULL: none. */
+static uint64_t *refuse(struct lode_lane *l, struct rte_mbuf *m)
+{
+	struct lode_lane_counters *c = &l->counters;
+	struct lode_pkt *pkt = lode_pkt(m);
+	struct lode_wire_clear clear;
+	if (m->data_len < LODE_WIRE_CLEAR_BYTES + LODE_WIRE_TAG_BYTES)
+		return &c->drop_rx_short;
+	lode_wire_get_clear(rte_pktmbuf_mtod(m, const uint8_t *), &clear);
+	bool control = clear.type == LODE_WIRE_CONTROL;
+	if (!control && clear.type != LODE_WIRE_DATA)
+		return &c->drop_rx_type;
+	if (m->data_len < (control ? CONTROL_MIN_BYTES : DATA_MIN_BYTES))
+		return &c->drop_rx_short;
+	if (l->view == NULL || pkt->epoch >= LODE_EPOCHS || clear.lane != l->lane_id)
+		return &c->drop_rx_no_key;
+	const struct lode_epoch_view *epoch = &l->view->epochs[pkt->epoch];
+	if (!epoch->rx_valid || epoch->rx_key[l->lane_id] == NULL)
+		return &c->drop_rx_no_key;
+	if (clear.version != epoch->version)
+		return &c->drop_rx_type;
+	pkt->path = clear.path;
+	const struct lode_wire_replay *window = &l->replay[pkt->epoch][clear.path];
+	pkt->number = lode_wire_replay_expand(window, clear.number);
+	return lode_wire_replay_check(window, pkt->number) ? NULL : &c->drop_rx_replay;
+}
+
+static void check(struct lode_lane *l, struct lode_burst *b)
+{
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		bytes += b->pkts[i]->pkt_len;
+		uint64_t *reason = refuse(l, b->pkts[i]);
+		if (lode_unlikely(reason != NULL))
+			take_out(l, b, i, reason);
+	}
+	lode_counter_add(&l->counters.rx_datagrams, b->n);
+	lode_counter_add(&l->counters.rx_bytes, bytes);
+}
+
+/* ---- open ---- */
+
+static void open_datagrams(struct lode_lane *l, struct lode_burst *b)
+{
+	struct lode_aead_op ops[LODE_BURST_MAX];
+	/* Runs of datagrams under one key; nearly always one run. */
+	for (unsigned first = 0, n; first < b->n; first += n) {
+		uint8_t slot = lode_pkt(b->pkts[first])->epoch;
+		for (n = 0; first + n < b->n; n++) {
+			struct rte_mbuf *m = b->pkts[first + n];
+			const struct lode_pkt *pkt = lode_pkt(m);
+			if (pkt->epoch != slot)
+				break;
+			ops[n] = (struct lode_aead_op){.data = rte_pktmbuf_mtod(m, uint8_t *),
+				.nonce = lode_wire_nonce(pkt->path, l->lane_id, pkt->number),
+				.aad_bytes = LODE_WIRE_CLEAR_BYTES,
+				.text_bytes = (uint16_t)(m->data_len - LODE_WIRE_CLEAR_BYTES -
+							 LODE_WIRE_TAG_BYTES)};
+		}
+		uint64_t good =
+			lode_aead_open_burst(l->view->epochs[slot].rx_key[l->lane_id], ops, n);
+		for (unsigned i = 0; i < n; i++) {
+			if (lode_unlikely(!(good >> i & 1)))
+				take_out(l, b, first + i, &l->counters.drop_rx_auth);
+		}
+	}
+}
+
+/* ---- account ---- */
+
+static void account(struct lode_lane *l, struct lode_burst *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		const struct lode_pkt *pkt = lode_pkt(m);
+		if (!lode_wire_replay_accept(&l->replay[pkt->epoch][pkt->path], pkt->number)) {
+			take_out(l, b, i, &l->counters.drop_rx_replay);
+			continue;
+		}
+		/* Both kinds of text hold the sender's clock. */
+		uint32_t tx_us = lode_load_be32(text_of(m) + (is_control(m) ? 0 : 4));
+		paths_received(l, m, pkt->number, tx_us, b->now_ns);
+	}
+}
+
+/* ---- control ---- */
+
+static void control(struct lode_lane *l, struct lode_burst *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		if (lode_likely(!is_control(m)))
+			continue;
+		size_t len = m->data_len - LODE_WIRE_CLEAR_BYTES - LODE_WIRE_TAG_BYTES;
+		paths_read_control(l, lode_pkt(m)->path, text_of(m), len, b->now_ns);
+		lode_counter_add(&l->counters.rx_control, 1);
+		rte_pktmbuf_free(m);
+		b->pkts[i] = NULL;
+	}
+}
+
+/* ---- segment ---- */
+
+static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
+{
+	struct lode_lane_counters *c = &l->counters;
+	struct lode_pkt *pkt = lode_pkt(m);
+	struct lode_wire_segment s;
+	if (lode_wire_get_segment(text_of(m), &s) < 0 || m->data_len == LODE_WIRE_OVERHEAD)
+		return &c->drop_rx_malformed;
+	if (s.encoding != 0)
+		return &c->drop_rx_encoding;
+	struct class_window *w = &l->window[s.cls];
+	switch (order_note(w, s.seq)) {
+	case ARRIVAL_NEW:
+		break;
+	case ARRIVAL_DUPLICATE:
+		w->n_duplicates++;
+		return &c->drop_rx_duplicate;
+	case ARRIVAL_LATE:
+		return &c->drop_rx_late;
+	}
+	w->n_segments++;
+	pkt->cls = s.cls;
+	pkt->hop_limit = s.hop_limit;
+	pkt->segment.seq = s.seq;
+	pkt->segment.dist = s.dist;
+	pkt->segment.flags = s.flags;
+	pkt->tx_us = s.tx_us;
+	rte_pktmbuf_adj(m, LODE_WIRE_CLEAR_BYTES + LODE_WIRE_SEGMENT_BYTES);
+	rte_pktmbuf_trim(m, LODE_WIRE_TAG_BYTES);
+	return NULL;
+}
+
+static void segment(struct lode_lane *l, struct lode_burst *b)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint64_t *reason = read_segment(l, b->pkts[i]);
+		if (reason != NULL)
+			take_out(l, b, i, reason);
+		else
+			n++;
+	}
+	lode_counter_add(&l->counters.rx_segments, n);
+}
+
+/* ---- parts ---- */
+
+static void parts(struct lode_lane *l, struct lode_burst *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
+		if (lode_likely(!(pkt->segment.flags & (LODE_WIRE_MORE | LODE_WIRE_CONT))))
+			continue;
+		lode_counter_add(&l->counters.rx_parts, 1);
+		b->pkts[i] = order_part(l, b->pkts[i], pkt->cls, b->now_ns);
+	}
+}
+
+/* ---- order ---- */
+
+static void order_bundle(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+{
+	const struct lode_pkt *pkt = lode_pkt(m);
+	struct lode_wire_item item;
+	size_t pos = 0;
+	int ret;
+	lode_counter_add(&l->counters.rx_bundles, 1);
+	while ((ret = lode_wire_bundle_next(
+			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &pos, &item)) > 0) {
+		if (item.len == 0) {
+			ret = -EBADMSG;
+			break;
+		}
+		struct rte_mbuf *one = rte_pktmbuf_alloc(l->env.mbufs);
+		char *to = one ? rte_pktmbuf_append(one, item.len) : NULL;
+		if (to == NULL) {
+			rte_pktmbuf_free(one);
+			lode_counter_add(&l->counters.drop_no_mbuf, 1);
+			continue;
+		}
+		memcpy(to, item.data, item.len);
+		*lode_pkt(one) = *pkt;
+		order_packet(l, one, item.dist, now_ns);
+	}
+	if (ret < 0)
+		lane_drop(l, m, &l->counters.drop_rx_malformed, now_ns);
+	else
+		rte_pktmbuf_free(m);
+}
+
+static void order(struct lode_lane *l, struct lode_burst *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		const struct lode_pkt *pkt = lode_pkt(m);
+		unsigned cls = pkt->cls;
+		uint32_t seq = pkt->segment.seq;
+		if (pkt->segment.flags & LODE_WIRE_BUNDLE)
+			order_bundle(l, m, b->now_ns);
+		else
+			order_packet(l, m, pkt->segment.dist, b->now_ns);
+		order_wake(l, cls, seq, b->now_ns);
+		b->pkts[i] = NULL;
+	}
+}
+
+const struct stage wan_to_lan[WAN_TO_LAN_STAGES] = {
+	{"check", check},
+	{"open", open_datagrams},
+	{"account", account},
+	{"control", control},
+	{"segment", segment},
+	{"parts", parts},
+	{"order", order},
+};
