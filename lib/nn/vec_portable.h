@@ -8,7 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
+/* Calls, not inlined copies: this is the version that has to be right, not fast, and the optimiser
+ * would take minutes over sixteen-lane structs in the large functions. */
+#define INLINE static __attribute__((noinline, unused))
 #define LANES  for (unsigned l = 0; l < 16; l++)
 
 typedef struct {
