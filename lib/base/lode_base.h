@@ -230,6 +230,8 @@ void lode_ring_free(struct lode_ring *r);
 bool lode_ring_push(struct lode_ring *r, const void *record);
 /* Consumer thread only. False when empty. */
 bool lode_ring_pop(struct lode_ring *r, void *record);
+/* Either side; the other may change it at once. */
+bool lode_ring_is_empty(const struct lode_ring *r);
 /* Records refused so far; any thread. */
 uint64_t lode_ring_lost(const struct lode_ring *r);
 

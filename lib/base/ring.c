@@ -79,3 +79,9 @@ uint64_t lode_ring_lost(const struct lode_ring *r)
 {
 	return atomic_load_explicit(&r->producer.lost, memory_order_relaxed);
 }
+
+bool lode_ring_is_empty(const struct lode_ring *r)
+{
+	return atomic_load_explicit(&r->producer.head, memory_order_acquire) ==
+	       atomic_load_explicit(&r->consumer.tail, memory_order_acquire);
+}

@@ -67,6 +67,7 @@ struct lode_port {
 	bool opened;
 	bool steered; /* each worker's UDP port arrives on its own queue */
 	int socket_id;
+	int wake_fds[LODE_WORKERS_MAX]; /* by queue: readable when a frame waits; -1: cannot tell */
 	char driver[LODE_NAME_MAX], device[LODE_DEVICE_MAX];
 	char notes[LODE_PORT_NOTES][200]; /* degradations and their consequence */
 	unsigned n_notes;

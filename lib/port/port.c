@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "steering.h"
 
+#include <ctype.h>
+#include <dirent.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
 #include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 
 #define ARGS_BYTES 320
 
@@ -130,6 +136,30 @@ static void accept_multicast(struct lode_port *port)
 			"of this port may fail");
 }
 
+/* The packet sockets of an interface that this process holds, in the order of their making: those of
+ * af_packet's queues, which the driver keeps to itself. */
+static void find_wake_fds(struct lode_port *port)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int ifindex = (int)if_nametoindex(port->device), fds[LODE_WORKERS_MAX], n = 0;
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		struct sockaddr_ll addr;
+		socklen_t len = sizeof(addr);
+		int fd = atoi(e->d_name), at = n;
+		if (!isdigit((unsigned char)e->d_name[0]) || n == LODE_WORKERS_MAX ||
+			getsockname(fd, (struct sockaddr *)&addr, &len) ||
+			addr.sll_family != AF_PACKET || addr.sll_ifindex != ifindex)
+			continue;
+		for (n++; at > 0 && fds[at - 1] > fd; at--)
+			fds[at] = fds[at - 1];
+		fds[at] = fd;
+	}
+	if (dir)
+		closedir(dir);
+	if (n == port->n_rx_queues)
+		memcpy(port->wake_fds, fds, (size_t)n * sizeof(fds[0]));
+}
+
 static int configure(
 	const struct lode_port_params *pp, struct lode_port *port, struct lode_err *err)
 {
@@ -173,6 +203,7 @@ int lode_port_open(
 	const struct lode_port_params *params, struct lode_port *port, struct lode_err *err)
 {
 	*port = (struct lode_port){0};
+	memset(port->wake_fds, -1, sizeof(port->wake_fds));
 	snprintf(port->device, sizeof(port->device), "%s", params->config->device);
 	int rc = find_device(params, port, err);
 	if (rc)
@@ -186,6 +217,8 @@ int lode_port_open(
 		lode_port_close(port);
 		return rc;
 	}
+	if (params->profile->binding == LODE_BINDING_KERNEL)
+		find_wake_fds(port);
 	if (params->config->role == LODE_PORT_WAN && port->n_rx_queues > 1)
 		steering_by_udp_port(params, port);
 	return 0;

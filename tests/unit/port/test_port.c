@@ -4,6 +4,7 @@
 
 #include "lode_port.h"
 
+#include <poll.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -65,12 +66,16 @@ Test(port, af_packet_carries_full_frames_over_veth, .timeout = 30)
 	cr_assert_eq(open_port(&cb, 1, 1, pool, &b, &err), 0, "%s", err.msg);
 	cr_assert_eq(a.n_notes, 0, "%s", a.notes[0]);
 	cr_assert(lode_port_link(&a).up);
+	cr_assert_geq(a.wake_fds[0], 0);
+	cr_assert_neq(a.wake_fds[0], b.wake_fds[0]);
+	struct pollfd wake = {b.wake_fds[0], POLLIN, 0};
 	for (unsigned len = 60; len <= 1514; len += 727) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *got[8];
 		memset(rte_pktmbuf_append(m, (uint16_t)len), 0x5a, len);
 		memcpy(rte_pktmbuf_mtod(m, void *), b.mac, 6);
 		memcpy(rte_pktmbuf_mtod_offset(m, void *, 12), "\x88\xb5", 2); /* experimental */
 		cr_assert_eq(rte_eth_tx_burst(a.ethdev, 0, &m, 1), 1);
+		cr_assert_eq(poll(&wake, 1, 1000), 1, "the frame did not wake the port");
 		bool found = false;
 		for (int i = 0; i < 1000 && !found; i++) {
 			uint16_t n = rte_eth_rx_burst(b.ethdev, 0, got, LODE_ARRAY_LEN(got));
