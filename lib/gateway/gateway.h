@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The gateway's own struct and the steps its files offer each other; start.c has their order.
+ *
+ * threads            what they touch
+ *   control lcore    control (under `lock`), links of ports, watchdog
+ *   worker lcores    their struct worker_run, queues of the ports, rings to and from the exception thread
+ *   exception thread taps, netlink, resolver; control (under `lock`) to tell it what the kernel says
+ *   helper thread    signals, control socket, configuration; control (under `lock`) to apply and to show
+ *   telemetry (DPDK) control (under `lock`) to show */
+#pragma once
+
+#include "lode_aead.h"
+#include "lode_config.h"
+#include "lode_control.h"
+#include "lode_gateway.h"
+#include "lode_ipc.h"
+#include "lode_mirror.h"
+#include "lode_port.h"
+#include "lode_worker.h"
+#include "log.h"
+
+#include <poll.h>
+#include <pthread.h>
+
+#define NAME_BYTES 96
+
+/* A frame between a worker and the exception thread: copied, so that no packet buffer changes threads. */
+struct kernel_frame {
+	uint16_t len;
+	uint8_t port_idx; /* of the configuration, or LODE_HOST_PORT: then data is an IP packet */
+	uint8_t data[];
+};
+
+#define WORKER_COUNTERS(X)                                                                       \
+	X(loops, count, LODE_INFO, "turns of the loop")                                          \
+	X(busy_loops, count, LODE_INFO, "of them with packets")                                  \
+	X(sleep_ns, ns, LODE_INFO, "time asleep")                                                \
+	X(busy_ns, ns, LODE_INFO, "time in turns with packets")                                  \
+	X(longest_loop_ns, ns, LODE_INFO, "longest turn so far")                                 \
+	X(rx_frames, packets, LODE_INFO, "frames received from ports")                           \
+	X(tx_frames, packets, LODE_INFO, "frames given to ports")                                \
+	X(kernel_tx, packets, LODE_INFO, "frames of the kernel's mirrors sent on ports")         \
+	X(kernel_rx, packets, LODE_INFO, "frames given to the kernel's mirrors and lode0")       \
+	X(drop_kernel_limited, packets, LODE_WARN, "frames to a mirror above its rate")          \
+	X(drop_kernel_full, packets, LODE_WARN, "the ring to the exception thread was full")     \
+	X(drop_kernel_tx, packets, LODE_WARN, "frames of a mirror: no room or no packet buffer") \
+	X(drop_tx_stalled, packets, LODE_WARN, "frames a port did not take for 100 ms")
+LODE_COUNTER_STRUCT(worker_run_counters, WORKER_COUNTERS);
+extern const struct lode_counter_desc worker_run_counter_descs[];
+extern const unsigned n_worker_run_counters;
+
+struct worker_run {
+	struct gateway *g;
+	unsigned idx, lcore;
+	int cpu;
+	struct lode_worker *worker;
+	struct lode_ring *to_kernel,
+		*from_kernel;		     /* struct kernel_frame; the worker's side is SP/SC */
+	struct kernel_frame *scratch;	     /* the worker's; one record */
+	struct worker_run_counters counters; /* worker writes, telemetry reads */
+	/* Worker only. */
+	uint64_t mirror_full_ns[LODE_ALL_PORTS]; /* token bucket in time: when it is full again */
+	uint64_t tx_stuck_ns[LODE_ALL_PORTS];	 /* since when the port takes nothing; 0: it does */
+	unsigned idle_turns;
+	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
+	unsigned n_wake;
+	bool may_block;	     /* each of its ports can wake it */
+	int wake_fd;	     /* eventfd */
+	_Atomic bool asleep; /* blocked; worker writes, exception thread reads and clears */
+	_Atomic uint64_t heartbeat_ns; /* worker writes, control reads */
+};
+
+struct mirror {
+	struct lode_tap tap;
+	int device_ifindex; /* kernel interface behind the port, 0: none */
+	char device[IFNAMSIZ];
+	bool up; /* link of the port */
+	/* Learned over netlink, for ports on DHCP. */
+	struct lode_prefix addrs[LODE_ADDRS_MAX];
+	unsigned n_addrs;
+	struct lode_ip gateway4, gateway6;
+};
+
+struct gateway {
+	struct lode_gateway_options options;
+	struct logger log;
+	enum lode_exit exit_code;
+	_Atomic bool stop; /* anybody writes, all loops read */
+	uint64_t started_ns;
+
+	struct lode_config *config; /* as at start: for what needs a restart to change */
+	struct lode_profile profiles[LODE_PORTS_MAX];
+	bool guarded[LODE_PORTS_MAX]; /* its kernel interface was stripped */
+	bool hugepages;		      /* EAL runs on them */
+	struct rte_mempool *pool;
+	struct lode_port ports[LODE_PORTS_MAX];
+	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* [from][to] */
+	uint32_t frame_bytes; /* record of the kernel rings */
+
+	struct lode_shared *shared;
+	struct lode_aead *aead;
+	struct worker_run workers[LODE_WORKERS_MAX];
+	_Atomic uint32_t idle_mode, idle_max_sleep_us; /* control writes, workers read */
+
+	pthread_mutex_t lock; /* of control and what is beside it */
+	struct lode_control *control;
+	_Atomic uint64_t control_heartbeat_ns;
+
+	/* Exception thread. */
+	struct mirror mirrors[LODE_ALL_PORTS];
+	struct lode_netlink *netlink;
+	struct lode_resolver *resolver;
+	struct lode_ring *resolve; /* struct lode_resolve, from control (under lock) */
+	int wake_fd;		   /* eventfd */
+	_Atomic bool asleep;	   /* it waits on wake_fd; exception thread writes, workers read */
+	pthread_t exception_thread;
+	bool exception_running;
+
+	/* Helper thread. */
+	struct lode_ipc_server *server;
+	int signal_fd;
+	pthread_t helper_thread;
+	bool helper_running;
+};
+
+uint64_t now_ns(void);
+
+/* ---- eal.c ---- */
+int start_eal(struct gateway *g, struct lode_err *err);
+void stop_eal(struct gateway *g);
+
+/* ---- devices.c ---- */
+int start_profiles(struct gateway *g, struct lode_err *err);
+int start_guards(struct gateway *g, struct lode_err *err);
+void stop_guards(struct gateway *g);
+int start_pool(struct gateway *g, struct lode_err *err);
+void stop_pool(struct gateway *g);
+int start_ports(struct gateway *g, struct lode_err *err);
+void stop_ports(struct gateway *g);
+
+/* ---- mirrors.c ---- */
+int start_mirrors(struct gateway *g, struct lode_err *err);
+void stop_mirrors(struct gateway *g);
+/* Tells control what the ports are; after control was made. */
+int start_port_views(struct gateway *g, struct lode_err *err);
+/* Reads what the kernel told since; exception thread. */
+void mirrors_run(struct gateway *g);
+/* Link of a port changed: mirror and control are told. Takes the lock. */
+void mirror_set_link(struct gateway *g, unsigned port_idx, bool up);
+
+/* ---- exception.c ---- */
+int start_exception(struct gateway *g, struct lode_err *err);
+void stop_exception(struct gateway *g);
+void exception_wake(struct gateway *g);
+
+/* ---- worker_run.c ---- */
+int start_workers(struct gateway *g, struct lode_err *err);
+void stop_workers(struct gateway *g);
+int launch_workers(struct gateway *g, struct lode_err *err);
+void join_workers(struct gateway *g);
+
+/* ---- idle.c ---- */
+int idle_init(struct worker_run *r, struct lode_err *err); /* after the ports were opened */
+void idle_fini(struct worker_run *r);
+/* Spins, sleeps or blocks after a turn. Returns whether time passed asleep. */
+bool idle_rest(struct worker_run *r, bool busy, uint64_t now, uint64_t due);
+/* Exception thread: something was pushed to the worker's ring. */
+void idle_wake(struct worker_run *r);
+
+/* ---- control_run.c ---- */
+int start_control(struct gateway *g, struct lode_err *err);
+void stop_control(struct gateway *g);
+/* The control lcore's loop; returns when the gateway shall end. */
+void control_run(struct gateway *g);
+/* Settings that workers read, from a configuration just applied. Under the lock. */
+void publish_settings(struct gateway *g, const struct lode_config *config);
+
+/* ---- helper.c ---- */
+int start_helper(struct gateway *g, struct lode_err *err);
+void stop_helper(struct gateway *g);
+
+/* ---- state.c: what must survive a restart ---- */
+int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);
+/* On disk before it returns. */
+int state_save_counter(const char *state_dir, uint64_t counter);
+int state_make_dir(const char *path, struct lode_err *err);
+
+/* ---- views.c: what telemetry and lodectl show ---- */
+#define VIEW_BYTES (1 << 18)
+struct view {
+	const char *name, *help;
+	int (*write)(
+		struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+};
+extern const struct view views[];
+extern const unsigned n_views;
+/* Writes the view's object as JSON text of at most size bytes; takes the lock. */
+long view_write(struct gateway *g, const struct view *v, const char *params, char *buf, size_t size,
+	struct lode_err *err);
+const struct view *view_by_name(const char *name);
+
+/* ---- telemetry.c ---- */
+int start_telemetry(struct gateway *g, struct lode_err *err);
+void stop_telemetry(struct gateway *g);

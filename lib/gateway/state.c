@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "gateway.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNTER_FILE "handshake.counter"
+
+static int counter_path(const char *state_dir, const char *suffix, char *path, size_t size)
+{
+	int n = snprintf(path, size, "%s/" COUNTER_FILE "%s", state_dir, suffix);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int state_make_dir(const char *path, struct lode_err *err)
+{
+	char part[LODE_PATH_MAX];
+	size_t len = strlen(path);
+	if (!len || len >= sizeof(part))
+		return lode_err_set(err, -ENAMETOOLONG, "state directory \"%s\": 1 to %zu bytes",
+			path, sizeof(part) - 1);
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i])
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, i == len ? 0700 : 0755) && errno != EEXIST)
+			return lode_err_set(
+				err, -errno, "state directory %s: %s", part, strerror(errno));
+	}
+	return access(path, W_OK)
+		       ? lode_err_set(err, -errno, "state directory %s: %s", path, strerror(errno))
+		       : 0;
+}
+
+/* A counter that is there but cannot be read is an error: starting from 0 again would make peers refuse
+ * every handshake as a replay. */
+int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err)
+{
+	char path[PATH_MAX], text[32] = {0}, *end;
+	*counter = 0;
+	int rc = counter_path(state_dir, "", path, sizeof(path));
+	int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0
+				       : lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	*counter = strtoull(text, &end, 10);
+	if (n <= 0 || end == text || *end != '\n')
+		return lode_err_set(err, -EINVAL,
+			"%s: not a number; remove the file and give this appliance a new key",
+			path);
+	return 0;
+}
+
+int state_save_counter(const char *state_dir, uint64_t counter)
+{
+	char path[PATH_MAX], temp[PATH_MAX], text[32];
+	int rc = counter_path(state_dir, "", path, sizeof(path));
+	if (!rc)
+		rc = counter_path(state_dir, ".new", temp, sizeof(temp));
+	int fd = rc ? -1 : open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return rc ? rc : -errno;
+	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", counter);
+	if (write(fd, text, (size_t)len) != len || fsync(fd))
+		rc = errno ? -errno : -ENOSPC;
+	close(fd);
+	if (!rc && rename(temp, path))
+		rc = -errno;
+	int dir = rc ? -1 : open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0) {
+		rc = fsync(dir) ? -errno : 0;
+		close(dir);
+	}
+	return rc;
+}

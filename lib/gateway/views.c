@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What telemetry and lodectl show: one function per object. Lists are objects keyed by name; numbers are
+ * integers with their unit in the key. Called with the lock held. */
+#include "gateway.h"
+
+#include "lode_path.h"
+
+#include <inttypes.h>
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+#include <rte_version.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STAGES_MAX 32
+
+static void put_counters(struct lode_json *j, const struct lode_counter_desc *descs, unsigned n,
+	const void *counters)
+{
+	const uint64_t *values = counters;
+	for (unsigned i = 0; i < n; i++)
+		lode_json_u64(j, descs[i].name, lode_counter_read(&values[i]));
+}
+
+static void put_mac(struct lode_json *j, const char *key, const uint8_t mac[6])
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+	lode_json_string(j, key, text);
+}
+
+static void put_endpoint(struct lode_json *j, const char *key, const struct lode_endpoint *e)
+{
+	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 10];
+	lode_ip_format(&e->ip, ip);
+	snprintf(text, sizeof(text), lode_ip_is_v4(&e->ip) ? "%s:%u" : "[%s]:%u", ip, e->port);
+	lode_json_string(j, key, lode_ip_is_none(&e->ip) ? "" : text);
+}
+
+/* Worker that params names; -1: all of them. */
+static int pick_worker(const struct gateway *g, const char *params, struct lode_err *err)
+{
+	char *end;
+	if (!params[0])
+		return -1;
+	long i = strtol(params, &end, 10);
+	if (*end || i < 0 || i >= g->config->n_workers)
+		return lode_err_set(err, -ENOENT, "worker \"%.20s\": 0 to %d are running", params,
+			       g->config->n_workers - 1) -
+		       1;
+	return (int)i;
+}
+
+/* True when params names that peer, or none. */
+static bool wanted_peer(const char *params, const char *name)
+{
+	return !params[0] || !strcmp(params, name);
+}
+
+static int check_peer(const struct gateway *g, const char *params, struct lode_err *err)
+{
+	if (!params[0] || lode_config_peer_by_name(lode_control_config(g->control), params) >= 0)
+		return 0;
+	return lode_err_set(err, -ENOENT, "no peer \"%.40s\"", params);
+}
+
+/* ---- the objects ---- */
+
+static int view_version(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	lode_json_string(j, "version", LODE_VERSION);
+	lode_json_string(j, "dpdk", rte_version());
+	lode_json_string(j, "aead", lode_aead_name(g->aead));
+	lode_json_u64(j, "pid", (uint64_t)getpid());
+	return 0;
+}
+
+struct totals {
+	unsigned peers, established, paths, paths_up;
+};
+
+static void count_peers(const struct gateway *g, struct totals *t)
+{
+	struct lode_peer_status s;
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		if (lode_control_peer_status(g->control, i, now_ns(), &s))
+			continue;
+		t->peers++;
+		t->established += s.established;
+		for (unsigned k = 0; k < s.n_paths; k++) {
+			t->paths++;
+			t->paths_up += s.paths[k].state == LODE_PATH_UP;
+		}
+	}
+}
+
+static uint64_t busiest_permille(const struct gateway *g)
+{
+	uint64_t most = 0, alive = LODE_MAX(now_ns() - g->started_ns, 1ull);
+	for (unsigned i = 0; i < g->config->n_workers; i++)
+		most = LODE_MAX(most,
+			lode_counter_read(&g->workers[i].counters.busy_ns) / (alive / 1000 + 1));
+	return most;
+}
+
+static int view_status(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	struct totals t = {0};
+	unsigned ports_up = 0;
+	count_peers(g, &t);
+	for (unsigned i = 0; i < g->config->n_ports; i++)
+		ports_up += g->mirrors[i].up;
+	lode_json_string(j, "name", g->config->name);
+	lode_json_u64(j, "up_s", (now_ns() - g->started_ns) / LODE_NS_PER_S);
+	lode_json_u64(j, "ports", g->config->n_ports);
+	lode_json_u64(j, "ports_up", ports_up);
+	lode_json_u64(j, "peers", t.peers);
+	lode_json_u64(j, "peers_established", t.established);
+	lode_json_u64(j, "paths", t.paths);
+	lode_json_u64(j, "paths_up", t.paths_up);
+	lode_json_u64(j, "workers", g->config->n_workers);
+	lode_json_u64(j, "busiest_worker_permille", busiest_permille(g));
+	lode_json_u64(j, "packets_in_use", rte_mempool_in_use_count(g->pool));
+	lode_json_u64(j, "packets", g->pool->size);
+	lode_json_u64(j, "snapshot", lode_control_serial(g->control));
+	lode_json_bool(j, "hugepages", g->hugepages);
+	put_counters(j, lode_control_counter_descs, lode_control_n_counters,
+		lode_control_counters(g->control));
+	return 0;
+}
+
+static void put_port(struct gateway *g, unsigned i, struct lode_json *j)
+{
+	const struct lode_port *p = &g->ports[i];
+	const struct lode_config_port *c = &g->config->ports[i];
+	struct rte_eth_stats stats = {0};
+	rte_eth_stats_get(p->ethdev, &stats);
+	lode_json_object(j, c->name);
+	lode_json_string(j, "role", c->role == LODE_PORT_LAN ? "lan" : "wan");
+	lode_json_string(j, "link", g->mirrors[i].up ? "up" : "down");
+	lode_json_u64(j, "mbps", lode_port_link(p).mbps);
+	lode_json_string(j, "driver", p->driver);
+	lode_json_string(j, "profile", g->profiles[i].name);
+	lode_json_bool(j, "tested", g->profiles[i].tested);
+	lode_json_string(j, "device", p->device);
+	lode_json_string(j, "mirror", g->mirrors[i].tap.name);
+	put_mac(j, "mac", p->mac);
+	lode_json_u64(j, "mtu_bytes", p->mtu_bytes);
+	lode_json_u64(j, "rx_queues", p->n_rx_queues);
+	lode_json_u64(j, "tx_queues", p->n_tx_queues);
+	lode_json_bool(j, "steered", p->steered);
+	lode_json_u64(j, "rx_pkts", stats.ipackets);
+	lode_json_u64(j, "rx_bytes", stats.ibytes);
+	lode_json_u64(j, "rx_missed_pkts", stats.imissed);
+	lode_json_u64(j, "rx_errors", stats.ierrors);
+	lode_json_u64(j, "rx_no_mbuf", stats.rx_nombuf);
+	lode_json_u64(j, "tx_pkts", stats.opackets);
+	lode_json_u64(j, "tx_bytes", stats.obytes);
+	lode_json_u64(j, "tx_errors", stats.oerrors);
+	lode_json_string(j, "note", g->profiles[i].note);
+	lode_json_close_object(j);
+}
+
+static int view_ports(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	for (unsigned i = 0; i < g->config->n_ports; i++)
+		put_port(g, i, j);
+	return 0;
+}
+
+static void put_worker(struct gateway *g, unsigned i, struct lode_json *j)
+{
+	const struct worker_run *r = &g->workers[i];
+	char key[12];
+	snprintf(key, sizeof(key), "%u", i);
+	lode_json_object(j, key);
+	lode_json_u64(j, "cpu", (uint64_t)r->cpu);
+	lode_json_u64(j, "snapshot", lode_worker_serial(r->worker));
+	lode_json_u64(j, "flows", lode_worker_n_flows(r->worker));
+	put_counters(j, worker_run_counter_descs, n_worker_run_counters, &r->counters);
+	put_counters(j, lode_worker_counter_descs, lode_worker_n_counters,
+		lode_worker_counters(r->worker));
+	lode_json_close_object(j);
+}
+
+static int view_workers(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	int only = pick_worker(g, params, err);
+	for (unsigned i = 0; i < g->config->n_workers && only >= -1; i++)
+		if (only < 0 || (unsigned)only == i)
+			put_worker(g, i, j);
+	return only < -1 ? err->code : 0;
+}
+
+static int view_peers(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	struct lode_peer_status s;
+	uint64_t now = now_ns();
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		if (lode_control_peer_status(g->control, i, now, &s) ||
+			!wanted_peer(params, s.name))
+			continue;
+		lode_json_object(j, s.name);
+		lode_json_string(j, "session", s.established ? "established" : "none");
+		lode_json_string(j, "role", s.initiator ? "initiator" : "responder");
+		lode_json_u64(j, "session_age_s",
+			s.established ? (now - s.established_ns) / LODE_NS_PER_S : 0);
+		lode_json_u64(j, "handshakes", s.n_handshakes);
+		lode_json_u64(j, "failed_handshakes", s.n_failed_handshakes);
+		lode_json_u64(j, "paths", s.n_paths);
+		lode_json_close_object(j);
+	}
+	return check_peer(g, params, err);
+}
+
+static void put_path(const struct gateway *g, const struct lode_peer_status *peer,
+	const struct lode_path_status *p, uint64_t now, struct lode_json *j)
+{
+	char key[2 * LODE_NAME_MAX];
+	snprintf(key, sizeof(key), "%s/%s", peer->name, p->name);
+	lode_json_object(j, key);
+	lode_json_string(j, "state", lode_path_state_name(p->state));
+	lode_json_string(j, "port", g->config->ports[p->port_idx].name);
+	lode_json_u64(j, "rtt_us", p->rtt_us);
+	lode_json_u64(j, "rtt_min_us", p->rtt_min_us);
+	lode_json_u64(j, "jitter_us", p->jitter_us);
+	lode_json_u64(j, "owd_us", p->owd_us);
+	lode_json_u64(j, "loss_ppm", p->loss_ppm);
+	lode_json_u64(j, "tx_kbps", p->tx_kbps);
+	lode_json_u64(j, "rx_kbps", p->rx_kbps);
+	lode_json_u64(j, "pacing_kbps", p->pacing_kbps);
+	lode_json_u64(j, "share_kbps", p->share_kbps);
+	lode_json_u64(j, "mtu_bytes", p->mtu_bytes);
+	lode_json_u64(j, "tx_pkts", p->tx_pkts);
+	lode_json_u64(j, "rx_pkts", p->rx_pkts);
+	lode_json_u64(j, "tx_bytes", p->tx_bytes);
+	lode_json_u64(j, "rx_bytes", p->rx_bytes);
+	lode_json_u64(j, "lost_pkts", p->lost_pkts);
+	lode_json_u64(j, "silent_ms",
+		p->last_rx_ns && now > p->last_rx_ns ? (now - p->last_rx_ns) / LODE_NS_PER_MS : 0);
+	put_endpoint(j, "local", &p->local);
+	put_endpoint(j, "remote", &p->remote);
+	lode_json_u64(j, "id", p->path);
+	lode_json_close_object(j);
+}
+
+static int view_paths(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	struct lode_peer_status s;
+	uint64_t now = now_ns();
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		if (lode_control_peer_status(g->control, i, now, &s) ||
+			!wanted_peer(params, s.name))
+			continue;
+		for (unsigned k = 0; k < s.n_paths; k++)
+			put_path(g, &s, &s.paths[k], now, j);
+	}
+	return check_peer(g, params, err);
+}
+
+static int view_flows(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	int only = pick_worker(g, params, err);
+	for (unsigned i = 0; i < g->config->n_workers && only >= -1; i++) {
+		const struct lode_worker_counters *c = lode_worker_counters(g->workers[i].worker);
+		char key[12];
+		if (only >= 0 && (unsigned)only != i)
+			continue;
+		snprintf(key, sizeof(key), "%u", i);
+		lode_json_object(j, key);
+		lode_json_u64(j, "flows", lode_worker_n_flows(g->workers[i].worker));
+		lode_json_u64(j, "room", g->config->flows);
+		lode_json_u64(j, "new", lode_counter_read(&c->flows_new));
+		lode_json_u64(j, "expired", lode_counter_read(&c->flows_expired));
+		lode_json_u64(j, "table_full_pkts", lode_counter_read(&c->flow_table_full));
+		lode_json_close_object(j);
+	}
+	return only < -1 ? err->code : 0;
+}
+
+static void put_class(struct gateway *g, const struct lode_peer_status *s, unsigned cls,
+	const struct lode_class_summary *c, struct lode_json *j)
+{
+	char key[2 * LODE_NAME_MAX];
+	const union lode_choice choice = s->choice[cls];
+	snprintf(key, sizeof(key), "%s/%s", s->name, lode_class_name((enum lode_class)cls));
+	lode_json_object(j, key);
+	lode_json_u64(j, "queue_pkts", c->queue_pkts);
+	lode_json_u64(j, "queue_bytes", c->queue_bytes);
+	lode_json_u64(j, "wait_us", c->wait_us);
+	lode_json_u64(j, "tx_segments", c->tx_segments);
+	lode_json_u64(j, "rx_segments", c->rx_segments);
+	lode_json_u64(j, "duplicates", c->duplicates);
+	lode_json_u64(j, "copies", choice.copies);
+	snprintf(key, sizeof(key), "0x%02x", choice.allowed);
+	lode_json_string(j, "allowed_paths", key);
+	snprintf(key, sizeof(key), "0x%02x", choice.backup);
+	lode_json_string(j, "backup_paths", key);
+	lode_json_i64(
+		j, "preferred_path", choice.preferred == LODE_NO_PATH ? -1 : choice.preferred);
+	lode_json_close_object(j);
+}
+
+static int view_classes(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	struct lode_peer_status s;
+	struct lode_lane_summary sum;
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		if (lode_control_peer_status(g->control, i, now_ns(), &s) ||
+			!wanted_peer(params, s.name))
+			continue;
+		const struct lode_lane_summary *slot = atomic_load(&g->shared->summary[i][0]);
+		if (!slot || !lode_lane_summary_read(slot, &sum))
+			memset(&sum, 0, sizeof(sum));
+		for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+			put_class(g, &s, cls, &sum.classes[cls], j);
+	}
+	return check_peer(g, params, err);
+}
+
+static void put_stages(const struct gateway *g, unsigned worker, unsigned peer,
+	const char *peer_name, struct lode_json *j)
+{
+	const char *names[STAGES_MAX];
+	const struct lode_stage_stats *stats[STAGES_MAX];
+	const struct lode_lane *lane = lode_worker_lane(g->workers[worker].worker, peer);
+	unsigned n = lane ? lode_lane_stages(lane, names, stats, STAGES_MAX) : 0;
+	for (unsigned i = 0; i < n; i++) {
+		char key[96];
+		uint64_t in = lode_counter_read(&stats[i]->pkts_in);
+		uint64_t sampled = lode_counter_read(&stats[i]->cycle_pkts);
+		snprintf(key, sizeof(key), "%u/%s/%s", worker, peer_name, names[i]);
+		lode_json_object(j, key);
+		lode_json_u64(j, "bursts", lode_counter_read(&stats[i]->bursts));
+		lode_json_u64(j, "pkts_in", in);
+		lode_json_u64(j, "pkts_out", lode_counter_read(&stats[i]->pkts_out));
+		lode_json_u64(j, "cycles_per_pkt",
+			sampled ? lode_counter_read(&stats[i]->cycles) / sampled : 0);
+		lode_json_close_object(j);
+	}
+}
+
+static int view_stages(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	struct lode_peer_status s;
+	int only = pick_worker(g, params, err);
+	for (unsigned w = 0; w < g->config->n_workers && only >= -1; w++)
+		for (unsigned i = 0; i < LODE_PEERS_MAX; i++)
+			if ((only < 0 || (unsigned)only == w) &&
+				!lode_control_peer_status(g->control, i, now_ns(), &s))
+				put_stages(g, w, i, s.name, j);
+	return only < -1 ? err->code : 0;
+}
+
+/* Sums of the counters whose name begins with drop_, those that are not 0. */
+static void add_drops(uint64_t *sums, unsigned n, const void *counters)
+{
+	for (unsigned i = 0; i < n; i++)
+		sums[i] += lode_counter_read((const uint64_t *)counters + i);
+}
+
+static void put_drops(struct lode_json *j, const char *key, const struct lode_counter_desc *descs,
+	unsigned n, const uint64_t *sums)
+{
+	lode_json_object(j, key);
+	for (unsigned i = 0; i < n; i++)
+		if (sums[i] && !strncmp(descs[i].name, "drop_", 5))
+			lode_json_u64(j, descs[i].name + 5, sums[i]);
+	lode_json_close_object(j);
+}
+
+static int view_drops(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	uint64_t worker[sizeof(struct lode_worker_counters) / 8] = {0};
+	uint64_t lane[sizeof(struct lode_lane_counters) / 8] = {0};
+	uint64_t loop[sizeof(struct worker_run_counters) / 8] = {0};
+	for (unsigned w = 0; w < g->config->n_workers; w++) {
+		const struct worker_run *r = &g->workers[w];
+		add_drops(loop, n_worker_run_counters, &r->counters);
+		add_drops(worker, lode_worker_n_counters, lode_worker_counters(r->worker));
+		for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+			const struct lode_lane *l = lode_worker_lane(r->worker, i);
+			if (l)
+				add_drops(lane, lode_lane_n_counters, lode_lane_counters(l));
+		}
+	}
+	put_drops(j, "worker", lode_worker_counter_descs, lode_worker_n_counters, worker);
+	put_drops(j, "lane", lode_lane_counter_descs, lode_lane_n_counters, lane);
+	put_drops(j, "loop", worker_run_counter_descs, n_worker_run_counters, loop);
+	return 0;
+}
+
+static int view_config(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	const struct lode_config *c = lode_control_config(g->control);
+	lode_json_string(j, "file", g->options.config_path);
+	lode_json_string(j, "name", c->name);
+	lode_json_u64(j, "ports", c->n_ports);
+	lode_json_u64(j, "peers", c->n_peers);
+	lode_json_u64(j, "rules", c->n_rules);
+	lode_json_u64(j, "workers", c->n_workers);
+	lode_json_string(j, "idle", c->idle_mode == LODE_IDLE_RAMP ? "ramp" : "poll");
+	lode_json_u64(j, "idle_max_sleep_us", c->idle_max_sleep_us);
+	lode_json_string(j, "log_level", log_level_names[c->log_level]);
+	lode_json_string(j, "state_dir", c->state_dir);
+	lode_json_string(j, "control_socket", c->control_socket);
+	return 0;
+}
+
+const struct view views[] = {
+	{"version", "versions of gateway and DPDK. Takes no parameters", view_version},
+	{"status", "the gateway on one screen. Takes no parameters", view_status},
+	{"ports", "ports: link, queues, counters. Takes no parameters", view_ports},
+	{"workers", "workers: load and counters. Parameters: int worker (optional)", view_workers},
+	{"peers", "peers: sessions and handshakes. Parameters: string peer (optional)", view_peers},
+	{"paths", "paths: state, RTT, loss, rates. Parameters: string peer (optional)", view_paths},
+	{"flows", "flow tables. Parameters: int worker (optional)", view_flows},
+	{"classes", "classes: queues, path choice. Parameters: string peer (optional)",
+		view_classes},
+	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
+	{"drops", "dropped packets by reason. Takes no parameters", view_drops},
+	{"config", "what runs from which file. Takes no parameters", view_config},
+};
+const unsigned n_views = LODE_ARRAY_LEN(views);
+
+const struct view *view_by_name(const char *name)
+{
+	for (unsigned i = 0; i < n_views; i++)
+		if (!strcmp(views[i].name, name))
+			return &views[i];
+	return NULL;
+}
+
+long view_write(struct gateway *g, const struct view *v, const char *params, char *buf, size_t size,
+	struct lode_err *err)
+{
+	struct lode_json j;
+	lode_json_begin(&j, buf, size);
+	lode_json_object(&j, NULL);
+	pthread_mutex_lock(&g->lock);
+	int rc = v->write(g, params, &j, err);
+	pthread_mutex_unlock(&g->lock);
+	lode_json_close_object(&j);
+	if (rc)
+		return rc;
+	long len = lode_json_end(&j);
+	return len < 0 ? lode_err_set(err, (int)len, "%s: too long; give a parameter", v->name)
+		       : len;
+}
