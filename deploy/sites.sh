@@ -74,7 +74,7 @@ sites_config() { # a|b [more-yaml]
 		echo "version: 1"
 		echo "name: site-$site"
 		echo "cpu: {control: 0, workers: [$cpu]}"
-		echo "memory: {size_mb: 128, packets: 16384}"
+		echo "memory: {size_mb: 192, packets: 24576}"
 		echo "ports:"
 		echo "  - {name: lan, role: lan, device: lan, addresses: [10.10$n.0.1/24, \"fd00:10$n::1/64\"]}"
 		for ((i = 0; i < sites_links; i++)); do

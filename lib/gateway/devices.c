@@ -43,7 +43,7 @@ void stop_guards(struct gateway *g)
 }
 
 /* Every holder of packets has a quota; together they fit in the pool. */
-static int check_pool(const struct gateway *g, struct lode_err *err)
+int check_pool(struct gateway *g, struct lode_err *err)
 {
 	const struct lode_config *c = g->config;
 	uint64_t workers = (uint64_t)c->n_workers * lode_worker_quota_pkts();
@@ -66,9 +66,6 @@ static int check_pool(const struct gateway *g, struct lode_err *err)
 
 int start_pool(struct gateway *g, struct lode_err *err)
 {
-	int rc = check_pool(g, err);
-	if (rc)
-		return rc;
 	unsigned mtu = 0;
 	for (unsigned i = 0; i < g->config->n_ports; i++)
 		mtu = LODE_MAX(mtu, g->config->ports[i].mtu_bytes);

@@ -64,6 +64,8 @@ struct worker_run {
 	unsigned idle_turns;
 	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
 	unsigned n_wake;
+	uint64_t busy_ns;    /* last turn with packets */
+	bool dense;	     /* they come closely one after the other */
 	bool may_block;	     /* each of its ports can wake it */
 	int wake_fd;	     /* eventfd */
 	_Atomic bool asleep; /* blocked; worker writes, exception thread reads and clears */
@@ -133,6 +135,7 @@ void stop_eal(struct gateway *g);
 int start_profiles(struct gateway *g, struct lode_err *err);
 int start_guards(struct gateway *g, struct lode_err *err);
 void stop_guards(struct gateway *g);
+int check_pool(struct gateway *g, struct lode_err *err);
 int start_pool(struct gateway *g, struct lode_err *err);
 void stop_pool(struct gateway *g);
 int start_ports(struct gateway *g, struct lode_err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a worker does when it has nothing to do. First it spins a few turns, then it sleeps a little longer
  * each turn up to idle.max_sleep_us; then, where every port behind it can wake it, it blocks until a frame
- * comes or something is due. A timed sleep costs 24 us of CPU on a virtual machine, so blocking is what
+ * comes or something is due (at once, when packets are rare). A timed sleep costs 24 us of CPU on a virtual machine, so blocking is what
  * makes an idle gateway idle. */
 #include "gateway.h"
 
@@ -14,6 +14,7 @@
 #define SPIN_TURNS	  8    /* empty turns before the first sleep */
 #define FIRST_SLEEP_NS	  5000 /* doubles each turn */
 #define SHORTEST_SLEEP_NS 2000
+#define DENSE_NS	  (500 * LODE_NS_PER_US)
 #define LONGEST_BLOCK_NS  (2 * LODE_NS_PER_MS) /* snapshots and control's datagrams do not wake us */
 
 int idle_init(struct worker_run *r, struct lode_err *err)
@@ -91,9 +92,21 @@ static void block(struct worker_run *r, uint64_t ns, uint64_t longest_ns)
 		sleep_for(LODE_MIN(ns, longest_ns));
 }
 
+/* Traffic is dense when turns with packets follow each other closely: then short sleeps collect bursts.
+ * Probes and the like are worth no ramp of sleeps each. */
+static void note_busy(struct worker_run *r, uint64_t now)
+{
+	r->dense = now - r->busy_ns < DENSE_NS;
+	r->busy_ns = now;
+	r->idle_turns = 0;
+}
+
 bool idle_rest(struct worker_run *r, bool busy, uint64_t now, uint64_t due)
 {
-	r->idle_turns = busy ? 0 : r->idle_turns + 1;
+	if (busy)
+		note_busy(r, now);
+	else
+		r->idle_turns++;
 	if (busy || atomic_load_explicit(&r->g->idle_mode, memory_order_relaxed) == LODE_IDLE_POLL)
 		return false;
 	if (r->idle_turns <= SPIN_TURNS) {
@@ -105,9 +118,9 @@ bool idle_rest(struct worker_run *r, bool busy, uint64_t now, uint64_t due)
 	uint64_t left = due > now ? due - now : 0;
 	unsigned doublings = LODE_MIN(r->idle_turns - SPIN_TURNS - 1, 20u);
 	uint64_t sleep = (uint64_t)FIRST_SLEEP_NS << doublings;
-	if (LODE_MIN(sleep, left) < SHORTEST_SLEEP_NS)
+	if (left < SHORTEST_SLEEP_NS)
 		return false;
-	if (sleep > longest && r->may_block)
+	if (r->may_block && (sleep > longest || !r->dense))
 		block(r, LODE_MIN(left, LONGEST_BLOCK_NS), longest);
 	else
 		sleep_for(LODE_MIN(LODE_MIN(sleep, longest), left));

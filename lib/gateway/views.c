@@ -339,7 +339,7 @@ static void put_stages(const struct gateway *g, unsigned worker, unsigned peer,
 		char key[96];
 		uint64_t in = lode_counter_read(&stats[i]->pkts_in);
 		uint64_t sampled = lode_counter_read(&stats[i]->cycle_pkts);
-		snprintf(key, sizeof(key), "%u/%s/%s", worker, peer_name, names[i]);
+		snprintf(key, sizeof(key), "%u/%s/%02u_%s", worker, peer_name, i, names[i]);
 		lode_json_object(j, key);
 		lode_json_u64(j, "bursts", lode_counter_read(&stats[i]->bursts));
 		lode_json_u64(j, "pkts_in", in);

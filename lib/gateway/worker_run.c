@@ -31,15 +31,21 @@ uint64_t now_ns(void)
 
 /* ---- received frames ---- */
 
+static void drain_to_port(struct worker_run *r, unsigned i, uint64_t now);
+
 /* What arrives from the WAN leaves on the LAN: nothing is taken in while there is no room to put it. */
-static bool lan_has_room(struct worker_run *r)
+static bool lan_has_room(struct worker_run *r, uint64_t now)
 {
 	const struct lode_config *c = r->g->config;
-	for (unsigned i = 0; i < c->n_ports; i++)
-		if (c->ports[i].role == LODE_PORT_LAN &&
-			lode_txq_room(lode_worker_tx(r->worker, i)) < LODE_BURST_MAX)
-			return false;
-	return true;
+	bool room = true;
+	for (unsigned i = 0; i < c->n_ports; i++) {
+		if (c->ports[i].role != LODE_PORT_LAN)
+			continue;
+		if (lode_txq_room(lode_worker_tx(r->worker, i)) < LODE_TXQ_MAX - LODE_BURST_MAX)
+			drain_to_port(r, i, now);
+		room &= lode_txq_room(lode_worker_tx(r->worker, i)) >= LODE_BURST_MAX;
+	}
+	return room;
 }
 
 static unsigned receive_port(struct worker_run *r, unsigned i, uint64_t now)
@@ -47,7 +53,7 @@ static unsigned receive_port(struct worker_run *r, unsigned i, uint64_t now)
 	const struct lode_port *port = &r->g->ports[i];
 	struct rte_mbuf *mbufs[LODE_BURST_MAX];
 	bool lan = r->g->config->ports[i].role == LODE_PORT_LAN;
-	if (r->idx >= port->n_rx_queues || (!lan && !lan_has_room(r)))
+	if (r->idx >= port->n_rx_queues || (!lan && !lan_has_room(r, now)))
 		return 0;
 	uint16_t n = rte_eth_rx_burst(port->ethdev, (uint16_t)r->idx, mbufs, LODE_BURST_MAX);
 	if (!n)
