@@ -36,11 +36,8 @@ static int write_init(struct lode_peer *p, struct attempt *a)
 	int len = hello_put(&a->ours, payload, sizeof(payload));
 	if (len < 0)
 		return len;
-	int rc = lode_noise_start_initiator(&a->noise, pattern, p->host->params.private_key,
-		p->params.public_key, p->params.has_psk ? p->params.psk : NULL, prologue,
-		PROLOGUE_BYTES);
-	if (rc)
-		return rc;
+	lode_noise_start_initiator(&a->noise, pattern, &p->host->keys, p->params.public_key,
+		p->params.has_psk ? p->params.psk : NULL, prologue, PROLOGUE_BYTES);
 	frame_put(a->msg, &f);
 	p->host->params.random(p->host->params.ctx, e_priv, sizeof(e_priv));
 	len = lode_noise_write_init(&a->noise, e_priv, payload, (size_t)len, a->msg + FRAME_BYTES);
@@ -245,7 +242,7 @@ static int accept_init(struct lode_peer *p, struct lode_noise *noise, const stru
 static bool ours_goes_first(const struct lode_peer *p, uint64_t now_ns)
 {
 	return p->attempt.active && now_ns - p->attempt.started_ns < PRECEDENCE_NS &&
-	       memcmp(p->host->public_key, p->params.public_key, 32) < 0;
+	       memcmp(p->host->keys.pub, p->params.public_key, 32) < 0;
 }
 
 static int judge_init(struct lode_peer *p, struct lode_noise *noise, const struct frame *f,
@@ -278,11 +275,10 @@ int handshake_on_init(struct lode_peer_host *h, uint64_t now_ns, const struct lo
 		peer_answer(p, d);
 		return 0;
 	}
-	int rc = lode_noise_start_responder(&noise, (enum lode_noise_pattern)f.pattern,
-		h->params.private_key, prologue, PROLOGUE_BYTES);
-	int len = rc ? rc
-		     : lode_noise_read_init(&noise, d->data + FRAME_BYTES,
-			       d->len - FRAME_BYTES - 2 * MAC_BYTES, payload);
+	lode_noise_start_responder(
+		&noise, (enum lode_noise_pattern)f.pattern, &h->keys, prologue, PROLOGUE_BYTES);
+	int rc, len = lode_noise_read_init(&noise, d->data + FRAME_BYTES,
+			d->len - FRAME_BYTES - 2 * MAC_BYTES, payload);
 	if (len < 0)
 		rc = refuse(&h->counters.refused_crypto, -EBADMSG);
 	else if (!(p = peer_of_key(h, noise.rs)))

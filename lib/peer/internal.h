@@ -89,7 +89,7 @@ struct lode_peer {
 
 struct lode_peer_host {
 	struct lode_peer_host_params params;
-	uint8_t public_key[32];
+	struct lode_noise_pair keys;
 	struct lode_noise_mac_keys mac_keys; /* for messages to us */
 	uint64_t instance, counter, counter_saved, serial;
 	struct lode_peer *peers;

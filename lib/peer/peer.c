@@ -33,7 +33,7 @@ static int check_key(const struct lode_peer_host *h, const uint8_t key[32], stru
 	static const uint8_t zero[32];
 	if (!memcmp(key, zero, 32))
 		return lode_err_set(err, -EINVAL, "peer: the public key is all zero");
-	if (!memcmp(key, h->public_key, 32))
+	if (!memcmp(key, h->keys.pub, 32))
 		return lode_err_set(err, -EINVAL, "peer: the public key is this appliance's own");
 	for (const struct lode_peer *p = h->peers; p; p = p->list)
 		if (!memcmp(key, p->params.public_key, 32))

@@ -69,10 +69,12 @@ static void as_init(struct lode_peer_host *h, uint8_t *msg, const uint8_t *data,
 {
 	static const uint8_t e_priv[32] = {24};
 	struct lode_noise n;
+	struct lode_noise_pair peer;
 	uint8_t pub[32];
 	lode_noise_public_key(our_priv, pub);
+	lode_noise_make_pair(peer_priv, &peer);
 	lode_noise_start_initiator(
-		&n, LODE_NOISE_IK, peer_priv, pub, NULL, PROLOGUE, sizeof(PROLOGUE) - 1);
+		&n, LODE_NOISE_IK, &peer, pub, NULL, PROLOGUE, sizeof(PROLOGUE) - 1);
 	memset(msg, 0, FRAME);
 	msg[0] = LODE_WIRE_HANDSHAKE_INIT << 4 | 1;
 	if (size >= 26)
@@ -92,7 +94,9 @@ static void as_response(
 	static const uint8_t e_priv[32] = {32};
 	struct lode_noise n;
 	uint8_t payload[LODE_PEER_DATAGRAM_MAX];
-	lode_noise_start_responder(&n, LODE_NOISE_IK, peer_priv, PROLOGUE, sizeof(PROLOGUE) - 1);
+	struct lode_noise_pair peer;
+	lode_noise_make_pair(peer_priv, &peer);
+	lode_noise_start_responder(&n, LODE_NOISE_IK, &peer, PROLOGUE, sizeof(PROLOGUE) - 1);
 	if (lode_noise_read_init(&n, f->sent + FRAME, f->sent_bytes - FRAME - 2 * MAC, payload) < 0)
 		abort();
 	memset(msg, 0, FRAME);

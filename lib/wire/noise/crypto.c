@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "crypto.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 
 int sha256(const struct bytes *parts, unsigned n_parts, uint8_t out[HASH_BYTES])
 {
@@ -49,18 +51,42 @@ int lode_noise_public_key(const uint8_t priv[32], uint8_t pub[32])
 	return ok ? 0 : -EINVAL;
 }
 
-int x25519(const uint8_t priv[32], const uint8_t pub[32], uint8_t shared[32])
+int lode_noise_make_pair(const uint8_t priv[32], struct lode_noise_pair *pair)
+{
+	memcpy(pair->priv, priv, sizeof(pair->priv));
+	return lode_noise_public_key(priv, pair->pub);
+}
+
+/* Given both halves, libcrypto does not compute the public one again, which would double the cost. */
+static EVP_PKEY *import_pair(const struct lode_noise_pair *pair)
+{
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_octet_string(
+			OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)pair->priv, 32),
+		OSSL_PARAM_construct_octet_string(
+			OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)pair->pub, 32),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_X25519, NULL);
+	if (ctx && EVP_PKEY_fromdata_init(ctx) == 1)
+		EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+int x25519(const struct lode_noise_pair *ours, const uint8_t theirs[32], uint8_t shared[32])
 {
 	size_t len = 32;
-	EVP_PKEY *ours = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, 32);
-	EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, pub, 32);
-	EVP_PKEY_CTX *ctx = ours ? EVP_PKEY_CTX_new(ours, NULL) : NULL;
-	bool ok = ctx && theirs && EVP_PKEY_derive_init(ctx) == 1 &&
-		  EVP_PKEY_derive_set_peer(ctx, theirs) == 1 &&
+	EVP_PKEY *own = import_pair(ours);
+	EVP_PKEY *other = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, theirs, 32);
+	EVP_PKEY_CTX *ctx = own ? EVP_PKEY_CTX_new(own, NULL) : NULL;
+	bool ok = ctx && other && EVP_PKEY_derive_init(ctx) == 1 &&
+		  EVP_PKEY_derive_set_peer(ctx, other) == 1 &&
 		  EVP_PKEY_derive(ctx, shared, &len) == 1;
 	EVP_PKEY_CTX_free(ctx);
-	EVP_PKEY_free(ours);
-	EVP_PKEY_free(theirs);
+	EVP_PKEY_free(own);
+	EVP_PKEY_free(other);
 	return ok ? 0 : -EBADMSG;
 }
 

@@ -16,7 +16,7 @@ int sha256(const struct bytes *parts, unsigned n_parts, uint8_t out[HASH_BYTES])
 int hmac_sha256(const void *key, size_t key_bytes, const struct bytes *parts, unsigned n_parts,
 	uint8_t out[HASH_BYTES]);
 /* -EBADMSG when the result would be zero (a point of low order). */
-int x25519(const uint8_t priv[32], const uint8_t pub[32], uint8_t shared[32]);
+int x25519(const struct lode_noise_pair *ours, const uint8_t theirs[32], uint8_t shared[32]);
 /* AES-256-GCM; nonce: 4 zero bytes, then 64 bits. out has room for len + TAG_BYTES. */
 int gcm_seal(
 	const uint8_t key[32], uint64_t nonce, struct bytes aad, struct bytes text, uint8_t *out);

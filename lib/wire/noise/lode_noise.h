@@ -18,6 +18,12 @@
 int lode_noise_public_key(
 	const uint8_t priv[LODE_NOISE_KEY_BYTES], uint8_t pub[LODE_NOISE_KEY_BYTES]);
 
+/* A private key and its public key, kept together: computing the second takes as long as a handshake's step. */
+struct lode_noise_pair {
+	uint8_t priv[LODE_NOISE_KEY_BYTES], pub[LODE_NOISE_KEY_BYTES];
+};
+int lode_noise_make_pair(const uint8_t priv[LODE_NOISE_KEY_BYTES], struct lode_noise_pair *pair);
+
 enum lode_noise_pattern { LODE_NOISE_IK, LODE_NOISE_IKPSK2 };
 
 /* One handshake; the caller's memory, wiped by lode_noise_wipe. Fields are private. */
@@ -26,18 +32,17 @@ struct lode_noise {
 	bool failed; /* sticky: libcrypto refused or had no memory */
 	uint8_t hash[32], chain[32], key[32];
 	uint64_t nonce;
-	uint8_t s_priv[32], s_pub[32]; /* own static key */
-	uint8_t e_priv[32], e_pub[32]; /* own ephemeral key */
-	uint8_t rs[32], re[32];	       /* the other end's */
+	struct lode_noise_pair s, e; /* own static and ephemeral keys */
+	uint8_t rs[32], re[32];	     /* the other end's */
 	uint8_t psk[32];
 };
 
-/* The initiator knows the responder's static key; psk: 32 bytes for IKPSK2, else NULL. 0 or -EINVAL. */
-int lode_noise_start_initiator(struct lode_noise *n, enum lode_noise_pattern pattern,
-	const uint8_t s_priv[32], const uint8_t rs[32], const uint8_t *psk, const void *prologue,
-	size_t prologue_bytes);
-int lode_noise_start_responder(struct lode_noise *n, enum lode_noise_pattern pattern,
-	const uint8_t s_priv[32], const void *prologue, size_t prologue_bytes);
+/* The initiator knows the responder's static key; psk: 32 bytes for IKPSK2, else NULL. */
+void lode_noise_start_initiator(struct lode_noise *n, enum lode_noise_pattern pattern,
+	const struct lode_noise_pair *s, const uint8_t rs[32], const uint8_t *psk,
+	const void *prologue, size_t prologue_bytes);
+void lode_noise_start_responder(struct lode_noise *n, enum lode_noise_pattern pattern,
+	const struct lode_noise_pair *s, const void *prologue, size_t prologue_bytes);
 /* The responder learns from the first message whose psk it needs; before lode_noise_write_response. */
 void lode_noise_set_psk(struct lode_noise *n, const uint8_t psk[32]);
 void lode_noise_wipe(struct lode_noise *n);

@@ -37,10 +37,11 @@ static void mix_key(struct lode_noise *n, const uint8_t input[32])
 	lode_noise_clear(out, sizeof(out));
 }
 
-static void mix_dh(struct lode_noise *n, const uint8_t priv[32], const uint8_t pub[32])
+static void mix_dh(
+	struct lode_noise *n, const struct lode_noise_pair *ours, const uint8_t theirs[32])
 {
 	uint8_t shared[32] = {0};
-	n->failed |= !!x25519(priv, pub, shared);
+	n->failed |= !!x25519(ours, theirs, shared);
 	mix_key(n, shared);
 	lode_noise_clear(shared, sizeof(shared));
 }
@@ -80,8 +81,8 @@ static void decrypt_and_hash(struct lode_noise *n, const uint8_t *text, size_t l
 	mix_hash(n, text, len);
 }
 
-static int start(struct lode_noise *n, enum lode_noise_pattern pattern, const uint8_t s_priv[32],
-	const void *prologue, size_t prologue_bytes)
+static void start(struct lode_noise *n, enum lode_noise_pattern pattern,
+	const struct lode_noise_pair *s, const void *prologue, size_t prologue_bytes)
 {
 	static const char names[][HASH_BYTES + 1] = {
 		[LODE_NOISE_IK] = "Noise_IK_25519_AESGCM_SHA256",
@@ -89,33 +90,28 @@ static int start(struct lode_noise *n, enum lode_noise_pattern pattern, const ui
 	};
 	memset(n, 0, sizeof(*n));
 	n->pattern = pattern;
-	memcpy(n->s_priv, s_priv, 32);
+	n->s = *s;
 	memcpy(n->hash, names[pattern], HASH_BYTES);
 	memcpy(n->chain, names[pattern], HASH_BYTES);
 	mix_hash(n, prologue, prologue_bytes);
-	return lode_noise_public_key(s_priv, n->s_pub);
 }
 
-int lode_noise_start_initiator(struct lode_noise *n, enum lode_noise_pattern pattern,
-	const uint8_t s_priv[32], const uint8_t rs[32], const uint8_t *psk, const void *prologue,
-	size_t prologue_bytes)
+void lode_noise_start_initiator(struct lode_noise *n, enum lode_noise_pattern pattern,
+	const struct lode_noise_pair *s, const uint8_t rs[32], const uint8_t *psk,
+	const void *prologue, size_t prologue_bytes)
 {
-	int rc = start(n, pattern, s_priv, prologue, prologue_bytes);
-	if (rc || (pattern == LODE_NOISE_IKPSK2 && !psk))
-		return -EINVAL;
+	start(n, pattern, s, prologue, prologue_bytes);
 	if (psk)
 		memcpy(n->psk, psk, sizeof(n->psk));
 	memcpy(n->rs, rs, 32);
 	mix_hash(n, rs, 32);
-	return 0;
 }
 
-int lode_noise_start_responder(struct lode_noise *n, enum lode_noise_pattern pattern,
-	const uint8_t s_priv[32], const void *prologue, size_t prologue_bytes)
+void lode_noise_start_responder(struct lode_noise *n, enum lode_noise_pattern pattern,
+	const struct lode_noise_pair *s, const void *prologue, size_t prologue_bytes)
 {
-	int rc = start(n, pattern, s_priv, prologue, prologue_bytes);
-	mix_hash(n, n->s_pub, 32);
-	return rc;
+	start(n, pattern, s, prologue, prologue_bytes);
+	mix_hash(n, n->s.pub, 32);
 }
 
 void lode_noise_set_psk(struct lode_noise *n, const uint8_t psk[32])
@@ -130,19 +126,18 @@ void lode_noise_wipe(struct lode_noise *n)
 
 static void set_ephemeral(struct lode_noise *n, const uint8_t e_priv[32], uint8_t *out)
 {
-	memcpy(n->e_priv, e_priv, 32);
-	n->failed |= !!lode_noise_public_key(e_priv, n->e_pub);
-	memcpy(out, n->e_pub, 32);
-	mix_ephemeral(n, n->e_pub);
+	n->failed |= !!lode_noise_make_pair(e_priv, &n->e);
+	memcpy(out, n->e.pub, 32);
+	mix_ephemeral(n, n->e.pub);
 }
 
 int lode_noise_write_init(struct lode_noise *n, const uint8_t e_priv[32], const void *payload,
 	size_t len, uint8_t *out)
 {
 	set_ephemeral(n, e_priv, out);
-	mix_dh(n, n->e_priv, n->rs);
-	encrypt_and_hash(n, n->s_pub, 32, out + 32);
-	mix_dh(n, n->s_priv, n->rs);
+	mix_dh(n, &n->e, n->rs);
+	encrypt_and_hash(n, n->s.pub, 32, out + 32);
+	mix_dh(n, &n->s, n->rs);
 	encrypt_and_hash(n, payload, len, out + 32 + 48);
 	return n->failed ? -ENOMEM : (int)(LODE_NOISE_INIT_BYTES + len);
 }
@@ -153,11 +148,11 @@ int lode_noise_read_init(struct lode_noise *n, const uint8_t *msg, size_t len, u
 		return -EBADMSG;
 	memcpy(n->re, msg, 32);
 	mix_ephemeral(n, n->re);
-	mix_dh(n, n->s_priv, n->re);
+	mix_dh(n, &n->s, n->re);
 	decrypt_and_hash(n, msg + 32, 48, n->rs);
 	if (n->failed)
 		return -EBADMSG; /* two multiplications saved: floods end here */
-	mix_dh(n, n->s_priv, n->rs);
+	mix_dh(n, &n->s, n->rs);
 	decrypt_and_hash(n, msg + 32 + 48, len - 32 - 48, payload);
 	return n->failed ? -EBADMSG : (int)(len - LODE_NOISE_INIT_BYTES);
 }
@@ -166,8 +161,8 @@ int lode_noise_write_response(struct lode_noise *n, const uint8_t e_priv[32], co
 	size_t len, uint8_t *out)
 {
 	set_ephemeral(n, e_priv, out);
-	mix_dh(n, n->e_priv, n->re);
-	mix_dh(n, n->e_priv, n->rs);
+	mix_dh(n, &n->e, n->re);
+	mix_dh(n, &n->e, n->rs);
 	mix_psk(n);
 	encrypt_and_hash(n, payload, len, out + 32);
 	return n->failed ? -ENOMEM : (int)(LODE_NOISE_RESPONSE_BYTES + len);
@@ -181,8 +176,8 @@ int lode_noise_read_response(struct lode_noise *n, const uint8_t *msg, size_t le
 	struct lode_noise t = *n;
 	memcpy(t.re, msg, 32);
 	mix_ephemeral(&t, t.re);
-	mix_dh(&t, t.e_priv, t.re);
-	mix_dh(&t, t.s_priv, t.re);
+	mix_dh(&t, &t.e, t.re);
+	mix_dh(&t, &t.s, t.re);
 	mix_psk(&t);
 	decrypt_and_hash(&t, msg + 32, len - 32, payload);
 	bool failed = t.failed;

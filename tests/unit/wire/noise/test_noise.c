@@ -84,11 +84,12 @@ static void start(struct pair *p, enum lode_noise_pattern pattern)
 	unhex(RESP_E, p->resp_e);
 	cr_assert_eq(lode_noise_public_key(resp_s, pub), 0);
 	cr_assert_arr_eq(pub, resp_pub, 32);
-	cr_assert_eq(lode_noise_start_initiator(
-			     &p->init, pattern, init_s, resp_pub, psk, prologue, prologue_bytes),
-		0);
-	cr_assert_eq(
-		lode_noise_start_responder(&p->resp, pattern, resp_s, prologue, prologue_bytes), 0);
+	struct lode_noise_pair init, resp;
+	cr_assert_eq(lode_noise_make_pair(init_s, &init), 0);
+	cr_assert_eq(lode_noise_make_pair(resp_s, &resp), 0);
+	lode_noise_start_initiator(
+		&p->init, pattern, &init, resp_pub, psk, prologue, prologue_bytes);
+	lode_noise_start_responder(&p->resp, pattern, &resp, prologue, prologue_bytes);
 	lode_noise_set_psk(&p->resp, psk);
 }
 
