@@ -16,8 +16,8 @@ struct lode_rules {
 
 /* What the context looks at; rte_acl wants a single byte first, then groups of four. */
 struct acl_key {
-	uint8_t protocol, dscp, zero[2];
-	uint32_t src_be[4], dst_be[4];
+	uint8_t protocol, zero[3];
+	uint32_t dscp_be, src_be[4], dst_be[4];
 	uint16_t sport_be, dport_be;
 };
 
@@ -47,7 +47,7 @@ static void field_defs(struct rte_acl_field_def *f)
 	f[FIELD_PROTOCOL] = field_def(FIELD_PROTOCOL, RTE_ACL_FIELD_TYPE_BITMASK, 1, 0,
 		offsetof(struct acl_key, protocol));
 	f[FIELD_DSCP] = field_def(
-		FIELD_DSCP, RTE_ACL_FIELD_TYPE_BITMASK, 1, 1, offsetof(struct acl_key, dscp));
+		FIELD_DSCP, RTE_ACL_FIELD_TYPE_BITMASK, 4, 1, offsetof(struct acl_key, dscp_be));
 	for (unsigned i = 0; i < 4; i++) {
 		f[FIELD_SRC + i] = field_def(FIELD_SRC + i, RTE_ACL_FIELD_TYPE_MASK, 4, 2 + i,
 			offsetof(struct acl_key, src_be[i]));
@@ -80,8 +80,8 @@ static void set_rule(
 			       }};
 	r->field[FIELD_PROTOCOL].value.u8 = from->protocol;
 	r->field[FIELD_PROTOCOL].mask_range.u8 = from->protocol ? 0xff : 0;
-	r->field[FIELD_DSCP].value.u8 = (uint8_t)LODE_MAX(from->dscp, 0);
-	r->field[FIELD_DSCP].mask_range.u8 = from->dscp >= 0 ? 0xff : 0;
+	r->field[FIELD_DSCP].value.u32 = (uint32_t)LODE_MAX(from->dscp, 0);
+	r->field[FIELD_DSCP].mask_range.u32 = from->dscp >= 0 ? UINT32_MAX : 0;
 	set_prefix(&r->field[FIELD_SRC], &from->src);
 	set_prefix(&r->field[FIELD_DST], &from->dst);
 	r->field[FIELD_SPORT].value.u16 = from->sport_lo;
@@ -155,7 +155,7 @@ bool rules_match(const struct lode_rules *rules, const struct five_tuple *tuple,
 	if (!rules || !rules->acl)
 		return false;
 	struct acl_key key = {.protocol = tuple->protocol,
-		.dscp = dscp,
+		.dscp_be = __builtin_bswap32(dscp),
 		.sport_be = tuple->sport_be,
 		.dport_be = tuple->dport_be};
 	memcpy(key.src_be, tuple->src.b, sizeof(key.src_be));
