@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A transfer as a modern TCP would do it, in segments of one size: slow start with HyStart's delay exit,
+/* A transfer as a modern TCP would do it, in segments of one size: slow start with HyStart's exit by delay,
  * CUBIC (RFC 9438), SACK (RFC 2018), loss found by time (RACK, RFC 8985), retransmission timer (RFC 6298).
  * The receiver acknowledges every second segment, and at once when there is a hole. Segment i carries the
  * bytes from i * mss on; its sequence number is 1 + i * mss. */
@@ -21,6 +21,7 @@
 #define DELACK_NS     (10 * LODE_NS_PER_MS)
 #define SACK_BLOCKS   3
 #define RECENT_BLOCKS 16
+#define ROUND_SAMPLES 8
 
 struct segment {
 	uint64_t sent_ns;
@@ -36,6 +37,9 @@ struct tcp_state {
 	double w_max, k;
 	uint64_t epoch_ns, recovery_end;
 	uint64_t srtt_ns, rttvar_ns, min_rtt_ns, rto_ns, rto_at_ns;
+	/* HyStart (RFC 9406): smallest RTT of the first samples of this round and of the one before */
+	uint64_t round_end, round_rtt_ns, last_round_rtt_ns;
+	unsigned n_round_samples;
 	uint64_t newest_sent_ns, newest_rtt_ns; /* of what was delivered last: RACK */
 	uint64_t rack_at_ns;
 	struct segment segs[WINDOW];
@@ -198,6 +202,24 @@ static void grow(struct tcp_state *t, unsigned n_acked, uint64_t now_ns)
 	t->cwnd += n_acked * LODE_MIN(LODE_MAX(cubic, reno), 0.5);
 }
 
+/* Leaves slow start when the RTT of a whole round has grown: a queue builds up. */
+static void hystart(struct tcp_state *t, uint64_t rtt_ns)
+{
+	if (t->una >= t->round_end) {
+		t->round_end = t->nxt;
+		t->last_round_rtt_ns = t->n_round_samples ? t->round_rtt_ns : LODE_NEVER_NS;
+		t->round_rtt_ns = LODE_NEVER_NS;
+		t->n_round_samples = 0;
+	}
+	t->round_rtt_ns = LODE_MIN(t->round_rtt_ns, rtt_ns);
+	if (++t->n_round_samples < ROUND_SAMPLES || t->last_round_rtt_ns == LODE_NEVER_NS)
+		return;
+	uint64_t slack_ns = LODE_MIN(
+		LODE_MAX(t->last_round_rtt_ns / 8, 4 * LODE_NS_PER_MS), 16 * LODE_NS_PER_MS);
+	if (t->cwnd < t->ssthresh && t->round_rtt_ns > t->last_round_rtt_ns + slack_ns)
+		t->ssthresh = t->cwnd;
+}
+
 static void take_rtt(struct tcp_state *t, uint64_t rtt_ns)
 {
 	uint64_t diff = rtt_ns > t->srtt_ns ? rtt_ns - t->srtt_ns : t->srtt_ns - rtt_ns;
@@ -205,9 +227,7 @@ static void take_rtt(struct tcp_state *t, uint64_t rtt_ns)
 	t->srtt_ns = t->srtt_ns ? (7 * t->srtt_ns + rtt_ns) / 8 : rtt_ns;
 	t->min_rtt_ns = LODE_MIN(t->min_rtt_ns, rtt_ns);
 	t->rto_ns = LODE_MAX(t->srtt_ns + 4 * t->rttvar_ns, RTO_MIN_NS);
-	uint64_t slack_ns = LODE_MAX(4 * LODE_NS_PER_MS, t->min_rtt_ns / 8);
-	if (t->cwnd < t->ssthresh && t->cwnd > 16 && t->srtt_ns > t->min_rtt_ns + slack_ns)
-		t->ssthresh = t->cwnd; /* HyStart: a queue builds up */
+	hystart(t, rtt_ns);
 }
 
 /* ---- acknowledgements in ---- */
