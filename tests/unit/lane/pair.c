@@ -239,8 +239,7 @@ static void make_site(struct pair *p, unsigned idx)
 	s->pair = p;
 	s->idx = idx;
 	s->pools = lode_lane_pools_new(&limits, SOCKET_ID_ANY);
-	s->shared = aligned_alloc(64, sizeof(*s->shared));
-	memset(s->shared, 0, sizeof(*s->shared));
+	s->shared = calloc(1, sizeof(*s->shared));
 	s->flows = calloc(PAIR_FLOWS, sizeof(s->flows[0]));
 	s->config = calloc(1, sizeof(*s->config));
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
