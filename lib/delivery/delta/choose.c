@@ -9,7 +9,7 @@
 #define ZSTD_LEVEL	 3
 #define ZSTD_LEVEL_SMALL 19 /* ranges up to SMALL_BYTES */
 #define SMALL_BYTES	 (64 * 1024)
-#define FULL_TRIAL_EVERY 64		 /* ops of one tensor between trials of everything */
+#define SAMPLE_EVERY	 16 /* large ops of a tensor between trials on a sample of them */
 #define WINDOW_SIDE	 (BLOCK_MAX / 2) /* base bytes a zstd op sees before and behind its place */
 
 int op_encoder_init(struct op_encoder *e, enum lode_delta_mode mode, struct space *base)
@@ -63,6 +63,7 @@ struct trial {
 	struct op op; /* length, base range and element type filled in */
 	struct op_result *best;
 	size_t best_size;
+	bool is_sample;			/* stands for a larger range */
 	size_t n;			/* elements */
 	size_t n_changed;		/* against the base */
 	uint64_t cols, first;		/* of the tensor */
@@ -96,7 +97,7 @@ static int zstd_effort(const struct trial *t)
 {
 	if (t->e->mode == LODE_DELTA_MODE_FAST)
 		return 1;
-	return t->op.len <= SMALL_BYTES ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
+	return t->op.len <= SMALL_BYTES && !t->is_sample ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
 }
 
 static void start_trial(struct trial *t)
@@ -222,7 +223,7 @@ static uint8_t common_shift(const struct trial *t)
 	uint64_t any = 0;
 	if (w == 8 || w == 1)
 		return 0;
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n && !(any & 1); i++)
 		any |= word_load(t->target + i * w, w);
 	if (!any)
 		return 0;
@@ -231,13 +232,15 @@ static uint8_t common_shift(const struct trial *t)
 	return (uint8_t)LODE_MIN((unsigned)__builtin_ctzll(any), room);
 }
 
-static size_t count_changed(const struct trial *t, const uint8_t *base)
+/* How many elements differ from the base, from every fourth group of 256 when there are many. */
+static size_t estimate_changed(const struct trial *t, const uint8_t *base)
 {
 	unsigned w = type_bytes(t->op.el.type);
-	size_t n = 0;
-	for (size_t i = 0; i < t->n; i++)
-		n += word_load(t->target + i * w, w) != word_load(base + i * w, w);
-	return n;
+	size_t n_changed = 0, n_seen = 0, step = t->n > 16384 ? 1024 : 256;
+	for (size_t group = 0; group < t->n; group += step)
+		for (size_t i = group; i < LODE_MIN(group + 256, t->n); i++, n_seen++)
+			n_changed += memcmp(t->target + i * w, base + i * w, w) != 0;
+	return n_seen ? n_changed * t->n / n_seen : 0;
 }
 
 /* Loads the base range into the window and decides the predictor; pred holds the prediction. */
@@ -256,10 +259,11 @@ static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor
 		return false;
 	t->n_changed = t->n;
 	if (op->predictor == LODE_DELTA_PREDICT_BASE) {
-		t->n_changed = count_changed(t, at);
-		if (type_is_float(op->el.type) && t->n_changed > t->n / 2 && !op->el.shift &&
-			row_scale_fit(op, at, t->target, t->cols, t->first, &t->best->params))
-			op->predictor = LODE_DELTA_PREDICT_ROW_SCALE;
+		t->n_changed = estimate_changed(t, at);
+		op->predictor = LODE_DELTA_PREDICT_ROW_SCALE;
+		if (t->n_changed <= t->n / 2 || op->el.shift ||
+			!row_scale_fit(op, at, t->target, t->cols, t->first, &t->best->params))
+			op->predictor = LODE_DELTA_PREDICT_BASE;
 	}
 	predict(op, tensor->factors ? &tensor->factors->lr : NULL, e->pred);
 	return true;
@@ -303,7 +307,7 @@ static void try_one(struct trial *t, const struct choice *c)
 /* Everything that may win; what cannot is left out by the share of changed elements. */
 static void try_all(struct trial *t, bool predicted)
 {
-	bool small = t->op.len <= SMALL_BYTES, few = t->n_changed < t->n / 2;
+	bool small = t->op.len <= SMALL_BYTES && !t->is_sample, few = t->n_changed < t->n / 2;
 	struct op alone = without_base(&t->op);
 	if (predicted) {
 		try_tokens(t, t->op);
@@ -336,12 +340,13 @@ static void remember_choice(struct op_encoder *e, const struct op *op)
 		true, op->coder, op->predictor, op->el.combine, e->choice.n_ops + 1};
 }
 
-/* Fast mode: lets the first elements decide for the tensor. */
-static bool choose_by_sample(struct trial *t, bool predicted)
+/* Lets the first elements decide for the whole op and those after it. */
+static void choose_by_sample(struct trial *t, bool predicted)
 {
 	struct op_result result = {0};
 	struct trial sample = *t;
 	sample.best = &result;
+	sample.is_sample = true;
 	sample.op.len = SMALL_BYTES;
 	sample.n = SMALL_BYTES / type_bytes(t->op.el.type);
 	sample.op.scales = NULL;
@@ -349,9 +354,8 @@ static bool choose_by_sample(struct trial *t, bool predicted)
 	start_trial(&sample);
 	try_all(&sample, predicted);
 	remember_choice(t->e, &result.op);
-	bool raw = result.op.coder == LODE_DELTA_RAW;
+	t->e->choice.n_ops--;
 	op_result_clear(&result);
-	return !raw;
 }
 
 static void encode_elements(struct trial *t, const struct plan_tensor *tensor)
@@ -365,11 +369,13 @@ static void encode_elements(struct trial *t, const struct plan_tensor *tensor)
 	if (e->choice_tensor != t->s->tensor)
 		e->choice = (struct choice){0};
 	e->choice_tensor = t->s->tensor;
-	bool again = e->choice.known && t->op.len > SMALL_BYTES &&
-		     (e->mode == LODE_DELTA_MODE_FAST || e->choice.n_ops % FULL_TRIAL_EVERY);
-	if (e->mode == LODE_DELTA_MODE_FAST && t->op.len > SMALL_BYTES && !again)
-		again = choose_by_sample(t, predicted);
-	if (again && (predicted || e->choice.predictor == LODE_DELTA_PREDICT_NONE))
+	bool large = t->op.len > SMALL_BYTES;
+	bool fresh = e->mode == LODE_DELTA_MODE_FAST ? !e->choice.n_ops
+						     : e->choice.n_ops % SAMPLE_EVERY == 0;
+	if (large && !e->adaptive && fresh)
+		choose_by_sample(t, predicted);
+	if (large && e->choice.known &&
+		(predicted || e->choice.predictor == LODE_DELTA_PREDICT_NONE))
 		try_one(t, &e->choice);
 	else
 		try_all(t, predicted);

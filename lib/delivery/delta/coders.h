@@ -26,7 +26,8 @@ struct token_contexts {
 };
 
 struct token_tables {
-	bool valid; /* an op of this block has set them */
+	bool valid;	/* an op of this block has set them */
+	bool has_zeros; /* the two zero tokens occur: floats only */
 	struct token_contexts contexts;
 	uint32_t slots[TOKEN_CONTEXTS][1 << TOKEN_LOG2];
 };
@@ -38,15 +39,18 @@ static inline unsigned token_context(struct token_contexts c, unsigned exponent)
 	return LODE_MIN(c.top - exponent, c.n - 1u);
 }
 
+/* Mask of the exponent once shifted down; 0 for integers, which have one context. */
+static inline unsigned token_exponent_mask(enum lode_delta_type t)
+{
+	return type_is_float(t) ? (t == LODE_DELTA_F16 ? 0x1f : 0xff) : 0;
+}
+
+/* The bit length beyond three bits and the top three bits; the rest is raw. */
 static inline unsigned token_of(uint32_t residual, unsigned *n_raw)
 {
-	unsigned bits = residual ? 32u - (unsigned)__builtin_clz(residual) : 0;
-	if (bits < 4) {
-		*n_raw = 0;
-		return residual ? residual + 2 : TOKEN_SAME;
-	}
-	*n_raw = bits - 3;
-	return 10 + (bits - 4) * 4 + (residual >> (bits - 3) & 3);
+	unsigned q = 29 - (unsigned)__builtin_clz(residual | 4);
+	*n_raw = q;
+	return residual ? 2 + 4 * q + (residual >> q) : TOKEN_SAME;
 }
 
 static inline uint32_t token_base(unsigned token, unsigned *n_raw)
@@ -58,6 +62,10 @@ static inline uint32_t token_base(unsigned token, unsigned *n_raw)
 	*n_raw = (token - 10) / 4 + 1;
 	return (4 + (token - 10) % 4) << *n_raw;
 }
+
+/* Payload: flags, then unless TOKEN_FLAG_REUSE the top exponent, the number of contexts and their
+ * frequencies; then the length of the rANS part, its states and words, and the raw low bits up to the end. */
+#define TOKEN_FLAG_REUSE 1 /* tables of the op before */
 
 /* What the encoder keeps between the ops of a block to reuse tables. */
 struct token_model {

@@ -136,12 +136,20 @@ void rans_fill_slots(
 
 /* ---- order-0 bytes ---- */
 
-static void start_slots(const struct freqs *fr, unsigned n_symbols, uint32_t *start)
+/* (x / f << log2) + x % f + start is x + start + (x / f) * ((1 << log2) - f). For f = 1 the reciprocal
+ * gives x - 1, which the bias makes up for. */
+void rans_symbols(
+	const struct freqs *fr, unsigned n_symbols, unsigned total_log2, struct rans_symbol *out)
 {
-	uint32_t slot = 0;
-	for (unsigned s = 0; s < n_symbols; s++) {
-		start[s] = slot;
-		slot += fr->f[s];
+	uint32_t start = 0;
+	for (unsigned s = 0; s < n_symbols; start += fr->f[s++]) {
+		uint32_t f = fr->f[s];
+		if (!f)
+			continue;
+		out[s].complement = (1u << total_log2) - f;
+		out[s].max = (uint64_t)f << (32 - total_log2);
+		out[s].reciprocal = f > 1 ? UINT64_MAX / f + 1 : UINT64_MAX;
+		out[s].bias = f > 1 ? start : start + out[s].complement;
 	}
 }
 
@@ -162,27 +170,34 @@ size_t rans_bytes_size(const uint32_t counts[256], size_t n)
 
 void rans_bytes_encode(const uint8_t *data, size_t n, struct buf *out)
 {
-	uint32_t counts[256] = {0}, start[256], state[RANS_STATES];
+	uint32_t counts[256] = {0};
+	uint32_t x[RANS_STATES] = {RANS_LOW, RANS_LOW, RANS_LOW, RANS_LOW};
+	struct rans_symbol symbols[256];
 	struct freqs fr;
 	for (size_t i = 0; i < n; i++)
 		counts[data[i]]++;
 	freqs_from_counts(&fr, counts, 256, RANS_BYTE_LOG2);
-	start_slots(&fr, 256, start);
+	rans_symbols(&fr, 256, RANS_BYTE_LOG2, symbols);
 	freqs_write(&fr, 256, out);
 	unsigned n_states = rans_n_states(n);
-	size_t room = 2 * n + 4 * RANS_STATES;
+	size_t room = 2 * n + 4 * RANS_STATES, i = n;
 	uint8_t *base = buf_room(out, room);
 	if (!base)
 		return;
 	uint8_t *end = base + room, *words = end;
-	for (unsigned k = 0; k < RANS_STATES; k++)
-		state[k] = RANS_LOW;
-	for (size_t i = n; i-- > 0;)
-		rans_put(&state[i & (n_states - 1)], start[data[i]], fr.f[data[i]], RANS_BYTE_LOG2,
-			&words);
+	for (; i % RANS_STATES || (n_states == 1 && i); i--)
+		rans_put(&x[(i - 1) & (n_states - 1)], &symbols[data[i - 1]], &words);
+	uint32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+	for (; i; i -= RANS_STATES) {
+		rans_put(&x3, &symbols[data[i - 1]], &words);
+		rans_put(&x2, &symbols[data[i - 2]], &words);
+		rans_put(&x1, &symbols[data[i - 3]], &words);
+		rans_put(&x0, &symbols[data[i - 4]], &words);
+	}
+	x[0] = x0, x[1] = x1, x[2] = x2, x[3] = x3;
 	for (unsigned k = n_states; k-- > 0;) {
 		words -= 4;
-		lode_store_le32(words, state[k]);
+		lode_store_le32(words, x[k]);
 	}
 	memmove(base, words, (size_t)(end - words));
 	out->len += (size_t)(end - words);

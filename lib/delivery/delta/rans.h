@@ -57,18 +57,29 @@ static inline unsigned rans_get(
 	return entry & 0xff;
 }
 
-/* The encoder's side: words are written downwards from the end of a buffer. */
-static inline void rans_put(
-	uint32_t *state, uint32_t start, uint32_t freq, unsigned total_log2, uint8_t **words)
+/* What the encoder needs of a symbol. The division by its frequency is a multiplication by
+ * 2^64 / frequency, exact for 32-bit states. */
+struct rans_symbol {
+	uint64_t reciprocal;
+	uint64_t max; /* states from here on give a word away first */
+	uint32_t bias, complement;
+};
+
+/* Only symbols with a frequency may be put. */
+void rans_symbols(
+	const struct freqs *fr, unsigned n_symbols, unsigned total_log2, struct rans_symbol *out);
+
+/* Words are written downwards from the end of a buffer. */
+static inline void rans_put(uint32_t *state, const struct rans_symbol *s, uint8_t **words)
 {
 	uint32_t x = *state;
-	if ((uint64_t)x >= (uint64_t)freq << (32 - total_log2)) {
-		uint16_t word = (uint16_t)x;
-		*words -= 2;
-		memcpy(*words, &word, sizeof(word));
-		x >>= 16;
-	}
-	*state = ((x / freq) << total_log2) + x % freq + start;
+	uint16_t word = (uint16_t)x;
+	bool full = x >= s->max;
+	memcpy(*words - 2, &word, sizeof(word));
+	*words -= full ? 2 : 0;
+	x = full ? x >> 16 : x;
+	uint32_t q = (uint32_t)(((unsigned __int128)x * s->reciprocal) >> 64);
+	*state = x + s->bias + q * s->complement;
 }
 
 /* Order-0 coding of bytes: tables, states, words. Appends to out. n > 0. */

@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define GAIN_MIN_BITS 1 /* per element, against the unscaled base */
+
 static double element(const uint8_t *p, uint32_t i, enum lode_delta_type t)
 {
 	uint32_t v = 0;
@@ -34,26 +36,47 @@ static float fit_row(const uint8_t *base, const uint8_t *target, uint32_t from, 
 	return isfinite(scale) && scale != 0 ? scale : 1;
 }
 
-/* How many of up to 64 elements of a row the scale predicts to 8 units in the last place. */
-static uint32_t count_near(const uint8_t *base, const uint8_t *target, uint32_t from, uint32_t to,
-	enum lode_delta_type t, float scale, uint32_t *n_seen)
+static unsigned residual_bits(uint64_t target, uint64_t pred, enum lode_delta_type t)
 {
-	uint32_t near = 0;
-	double unit = ldexp(8, -(int)type_mantissa_bits(t));
-	for (uint32_t i = from; i < to && i < from + 64; i++) {
-		double x = element(base, i, t), y = element(target, i, t);
-		near += fabs((double)scale * x - y) <= unit * fabs(y);
-		++*n_seen;
+	uint64_t z = word_residual(target, pred, 8 * type_bytes(t), true, COMBINE_DIFF);
+	return z ? 64u - (unsigned)__builtin_clzll(z) : 0;
+}
+
+/* What a scale did to the bit lengths of the residuals of some elements. */
+struct gain {
+	uint32_t n_seen;
+	int64_t bits; /* saved */
+};
+
+/* Tries the scale on up to 64 elements of a row. */
+static void measure_row(struct gain *g, const uint8_t *base, const uint8_t *target, uint32_t from,
+	uint32_t to, const struct op *op, float scale)
+{
+	enum lode_delta_type t = op->el.type;
+	unsigned w = type_bytes(t);
+	uint8_t scaled[64 * 4];
+	uint32_t n = LODE_MIN(to - from, 64u);
+	struct op row = {.predictor = LODE_DELTA_PREDICT_ROW_SCALE,
+		.el = op->el,
+		.len = n * w,
+		.cols = n,
+		.scales = (const uint8_t *)&scale,
+		.n_scales = 1};
+	memcpy(scaled, base + from * w, n * w);
+	predict(&row, NULL, scaled);
+	for (uint32_t i = 0; i < n; i++, g->n_seen++) {
+		uint64_t want = word_load(target + (from + i) * w, w);
+		g->bits += residual_bits(want, word_load(base + (from + i) * w, w), t);
+		g->bits -= residual_bits(want, word_load(scaled + i * w, w), t);
 	}
-	return near;
 }
 
 bool row_scale_fit(struct op *op, const uint8_t *base, const uint8_t *target, uint64_t cols,
 	uint64_t first_element, struct buf *scales)
 {
-	enum lode_delta_type t = op->el.type;
-	uint32_t n = op->len / type_bytes(t), n_seen = 0, n_near = 0;
-	if (cols < 4 || cols > UINT32_MAX || type_mantissa_bits(t) == 52)
+	uint32_t n = op->len / type_bytes(op->el.type);
+	struct gain gain = {0};
+	if (cols < 4 || cols > UINT32_MAX || !predict_allowed(op))
 		return false;
 	op->cols = (uint32_t)cols;
 	op->first = (uint32_t)(first_element % cols);
@@ -61,13 +84,15 @@ bool row_scale_fit(struct op *op, const uint8_t *base, const uint8_t *target, ui
 	scales->len = 0;
 	for (uint32_t from = 0, to; from < n; from = to) {
 		to = LODE_MIN(n, from + op->cols - (from ? 0 : op->first));
-		float scale = fit_row(base, target, from, to, t);
-		n_near += count_near(base, target, from, to, t, scale, &n_seen);
+		/* judged on the start of a long row before all of it is read */
+		float scale = fit_row(base, target, from, LODE_MIN(to, from + 256), op->el.type);
+		measure_row(&gain, base, target, from, to, op, scale);
+		if (gain.n_seen >= 128 && gain.bits < GAIN_MIN_BITS * (int64_t)gain.n_seen)
+			return false;
+		scale = fit_row(base, target, from, to, op->el.type);
 		put_bytes(scales, &scale, sizeof(scale));
 		op->n_scales++;
-		if (n_seen >= 256 && n_near < n_seen / 2)
-			return false;
 	}
 	op->scales = scales->data;
-	return !scales->failed && n_near >= n_seen / 2 + 1;
+	return !scales->failed && gain.bits >= GAIN_MIN_BITS * (int64_t)gain.n_seen;
 }
