@@ -65,7 +65,7 @@ static int read_prediction(struct block_decoder *d, const struct op *op)
 		rc = d->read_base(d->read_ctx, op->base_offset, d->window + predict_base_at(op),
 			op->base_len);
 	if (!rc)
-		predict(op, lr, d->window);
+		predict_elements(op, lr, d->window);
 	return rc;
 }
 

@@ -243,6 +243,24 @@ static size_t estimate_changed(const struct trial *t, const uint8_t *base)
 	return n_seen ? n_changed * t->n / n_seen : 0;
 }
 
+/* Bytes against bytes at the same place: finds patterns that cross elements. */
+static void try_byte_planes(struct trial *t)
+{
+	struct op op = t->op;
+	size_t n = t->n;
+	op.el = (struct element){LODE_DELTA_U8, COMBINE_DIFF, 0};
+	op.predictor = LODE_DELTA_PREDICT_BASE;
+	op.base_len = op.len;
+	if (space_read(t->e->base, op.base_offset, t->e->window, op.len))
+		return;
+	uint8_t *pred = t->e->pred;
+	t->e->pred = t->e->window;
+	t->n = op.len;
+	try_planes(t, op, COMBINE_DIFF);
+	t->n = n;
+	t->e->pred = pred;
+}
+
 /* Loads the base range into the window and decides the predictor; pred holds the prediction. */
 static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor)
 {
@@ -265,7 +283,7 @@ static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor
 			!row_scale_fit(op, at, t->target, t->cols, t->first, &t->best->params))
 			op->predictor = LODE_DELTA_PREDICT_BASE;
 	}
-	predict(op, tensor->factors ? &tensor->factors->lr : NULL, e->pred);
+	predict_elements(op, tensor->factors ? &tensor->factors->lr : NULL, e->pred);
 	return true;
 }
 
@@ -319,6 +337,8 @@ static void try_all(struct trial *t, bool predicted)
 		try_adaptive(t, t->op);
 		if (few || small)
 			try_zstd_base(t);
+		if (few && t->s->type == t->s->base_type)
+			try_byte_planes(t);
 	}
 	if (t->best_size > t->op.len / 16 * 9) {
 		try_planes(t, alone, COMBINE_XOR);
@@ -393,6 +413,7 @@ int op_encode(struct op_encoder *e, const struct plan *plan, const struct segmen
 	if (s->elements) {
 		unsigned w = type_bytes(s->type);
 		t.op.base_offset = s->base + skip / w * type_bytes(s->base_type);
+		t.op.base_type = s->base_type;
 		t.op.first_element = s->first_element + skip / w;
 		t.first = t.op.first_element;
 		t.cols = tensor->cols;
@@ -406,6 +427,7 @@ int op_encode(struct op_encoder *e, const struct plan *plan, const struct segmen
 		} else {
 			try_zstd_base(&t);
 			try_zstd(&t);
+			try_byte_planes(&t);
 		}
 	}
 	if (t.best->op.coder == LODE_DELTA_TOKENS)

@@ -74,6 +74,9 @@ static uint64_t equal_run(const struct diff *d, uint64_t pos, size_t segment, ui
 			break;
 		segment += pos == s->target + s->len;
 	}
+	/* an element is copied whole or not at all */
+	if (s->elements && pos > s->target && pos < s->target + s->len)
+		run -= LODE_MIN(run, (pos - s->target) % type_bytes(s->type));
 	return run;
 }
 
@@ -101,9 +104,12 @@ static void account(struct diff *d, uint32_t tensor, const struct op *op, uint64
 	}
 }
 
-static void account_run(struct diff *d, enum lode_delta_coder coder, uint64_t len)
+/* Bytes made by a copy or fill from pos on, over all segments they touch. */
+static void account_run(
+	struct diff *d, enum lode_delta_coder coder, uint64_t len, uint64_t patch_bytes)
 {
 	uint64_t end = d->pos + len, at = d->pos;
+	d->costs[d->plan.segments[d->segment].tensor].patch_bytes += patch_bytes;
 	for (size_t i = d->segment; i < d->plan.n_segments && at < end; i++) {
 		const struct segment *s = &d->plan.segments[i];
 		uint64_t n = LODE_MIN(end, s->target + s->len) - at;
@@ -140,6 +146,7 @@ static uint64_t try_run(struct diff *d, uint64_t file_left)
 	uint64_t limit = LODE_MIN(file_left, (uint64_t)RUN_MAX), left;
 	uint64_t run = equal_run(d, d->pos, d->segment, limit);
 	enum lode_delta_coder coder = LODE_DELTA_COPY;
+	size_t before = d->out.len;
 	if (run >= RUN_MIN || (run && run == file_left)) {
 		put_u8(&d->out, RECORD_COPY_RUN);
 		put_varint(&d->out, run);
@@ -154,7 +161,7 @@ static uint64_t try_run(struct diff *d, uint64_t file_left)
 		put_varint(&d->out, run);
 		put_u8(&d->out, *space_at(&d->target, d->pos, &left));
 	}
-	account_run(d, coder, run);
+	account_run(d, coder, run, d->out.len - before);
 	advance(d, run);
 	return run;
 }
@@ -168,7 +175,7 @@ static int add_copy_op(struct diff *d, uint64_t *expected, uint64_t base, uint32
 	size_t before = d->body.len;
 	op_write(&op, *expected, &none, &d->body);
 	*expected = op_next_base(&op, *expected);
-	account(d, d->plan.segments[d->segment].tensor, &op, d->body.len - before);
+	account_run(d, LODE_DELTA_COPY, len, d->body.len - before);
 	advance(d, len);
 	return 0;
 }

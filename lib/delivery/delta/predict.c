@@ -159,7 +159,7 @@ static void predict_cast(const struct op *op, uint8_t *buf)
 		store_float(buf + i * w, op->el.type, load_float(from + i * base_w, op->base_type));
 }
 
-void predict(const struct op *op, const struct low_rank *lr, uint8_t *buf)
+void predict_elements(const struct op *op, const struct low_rank *lr, uint8_t *buf)
 {
 	switch (op->predictor) {
 	case LODE_DELTA_PREDICT_NONE:

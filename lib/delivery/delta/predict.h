@@ -23,4 +23,4 @@ bool predict_allowed(const struct op *op);
 /* In place: the op's base bytes lie at buf + predict_base_at, afterwards the prediction is in buf[0 ..
  * len). lr may be NULL unless the predictor is LOW_RANK. */
 uint32_t predict_base_at(const struct op *op);
-void predict(const struct op *op, const struct low_rank *lr, uint8_t *buf);
+void predict_elements(const struct op *op, const struct low_rank *lr, uint8_t *buf);

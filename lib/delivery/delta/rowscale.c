@@ -63,7 +63,7 @@ static void measure_row(struct gain *g, const uint8_t *base, const uint8_t *targ
 		.scales = (const uint8_t *)&scale,
 		.n_scales = 1};
 	memcpy(scaled, base + from * w, n * w);
-	predict(&row, NULL, scaled);
+	predict_elements(&row, NULL, scaled);
 	for (uint32_t i = 0; i < n; i++, g->n_seen++) {
 		uint64_t want = word_load(target + (from + i) * w, w);
 		g->bits += residual_bits(want, word_load(base + (from + i) * w, w), t);

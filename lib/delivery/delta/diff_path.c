@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "files.h"
+
+#include <stdlib.h>
+
+static int diff_mapped(const struct lode_delta_job *job, const char *path,
+	struct lode_delta_report *report, struct lode_err *err)
+{
+	struct lode_delta_patch patch;
+	struct place place;
+	int rc = lode_delta_diff(job, &patch, report, err);
+	if (rc)
+		return rc;
+	rc = place_open(&place, path, err);
+	if (!rc)
+		rc = place_write(&place, &posix_fs, patch.data, patch.len, err);
+	place_close(&place);
+	free(patch.data);
+	if (rc && report)
+		lode_delta_report_clear(report);
+	return rc;
+}
+
+int lode_delta_diff_path(const char *base, const char *target, const char *patch,
+	enum lode_delta_mode mode,
+	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *progress_ctx,
+	struct lode_delta_report *report, struct lode_err *err)
+{
+	struct mapped *from = calloc(1, sizeof(*from)), *to = calloc(1, sizeof(*to));
+	int rc = from && to ? mapped_open(from, base, err) : -ENOMEM;
+	if (!rc)
+		rc = mapped_open(to, target, err);
+	if (!rc) {
+		struct lode_delta_job job = {.base = from->files,
+			.target = to->files,
+			.n_base = from->n_files,
+			.n_target = to->n_files,
+			.mode = mode,
+			.progress = progress,
+			.progress_ctx = progress_ctx};
+		rc = diff_mapped(&job, patch, report, err);
+	}
+	if (from)
+		mapped_close(from);
+	if (to)
+		mapped_close(to);
+	free(from);
+	free(to);
+	return rc;
+}
