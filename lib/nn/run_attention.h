@@ -82,7 +82,7 @@ INLINE void attend_heads(const struct attention *a, const uint8_t *keys, const i
 }
 
 /* One query (signed bytes) against all keys; out: unsigned bytes. */
-INLINE void attend(const struct attention *a, const uint8_t *keys, const int8_t *values,
+SHARED void attend(const struct attention *a, const uint8_t *keys, const int8_t *values,
 	const int8_t *q, uint8_t *out)
 {
 	switch (ALIGN_UP(a->n_steps, 16u) / 16) {
@@ -142,7 +142,7 @@ INLINE void value_tile(const struct lode_nn_model *m, const struct packed_linear
 }
 
 /* in: n_steps rows rounded up to 4. */
-INLINE void put_values(const struct lode_nn_model *m, const struct packed_linear *l,
+SHARED void put_values(const struct lode_nn_model *m, const struct packed_linear *l,
 	const uint8_t *in, size_t in_stride, unsigned n_steps, int8_t *values)
 {
 	for (unsigned s = 0; s < n_steps; s += 4) {

@@ -5,9 +5,12 @@
 #include "activations.h"
 #include "scratch.h"
 
+/* Large layers are worth one call; left to itself the compiler copies them to every place of use. */
+#define SHARED static __attribute__((noinline))
+
 /* n floats to bytes. Returns false if one of them is NaN or infinite. mul and add are padded to 16;
  * writes up to 15 bytes past n. */
-INLINE bool quantise_input(
+SHARED bool quantise_input(
 	const float *in, unsigned n, const float *mul, const float *add, uint8_t *out)
 {
 	v16f poison = vf_set1(0); /* x * 0 stays 0 for finite x only */
@@ -100,7 +103,7 @@ INLINE void linear_row_to(const struct lode_nn_model *m, const struct packed_lin
 }
 
 /* out = the layer's result for one row, as its sink says. */
-INLINE void linear_row(
+SHARED void linear_row(
 	const struct lode_nn_model *m, const struct packed_linear *l, const uint8_t *in, void *out)
 {
 	if (l->sink == SINK_F32)
@@ -139,7 +142,7 @@ INLINE void linear_rows_to(const struct lode_nn_model *m, const struct packed_li
 }
 
 /* n_rows a multiple of 4; strides in bytes. */
-INLINE void linear_rows(const struct lode_nn_model *m, const struct packed_linear *l,
+SHARED void linear_rows(const struct lode_nn_model *m, const struct packed_linear *l,
 	const uint8_t *in, size_t in_stride, void *out, size_t out_stride, unsigned n_rows)
 {
 	if (l->sink == SINK_F32)
@@ -152,7 +155,7 @@ INLINE void linear_rows(const struct lode_nn_model *m, const struct packed_linea
 
 /* ---- the network's last step ---- */
 
-INLINE void softmax(float *v, unsigned n)
+static void softmax(float *v, unsigned n)
 {
 	float max = v[0], total = 0;
 	for (unsigned i = 1; i < n; i++)
@@ -168,7 +171,7 @@ INLINE void softmax(float *v, unsigned n)
 }
 
 /* v: the head's n_out values, padded to 16; changed. */
-INLINE void finish(const struct lode_nn_desc *d, float *v, float *out)
+SHARED void finish(const struct lode_nn_desc *d, float *v, float *out)
 {
 	unsigned n = d->n_out;
 	if (d->output == LODE_NN_OUT_SOFTMAX)

@@ -64,7 +64,7 @@ static void lstm_cell(const struct lode_nn_model *m, const uint8_t *x, const uin
 
 static void lstm_head(const struct lode_nn_model *m, const uint8_t *h, float *head, float *out)
 {
-	linear_row_to(m, &m->linear[LSTM_HEAD], h, head, SINK_F32);
+	linear_row(m, &m->linear[LSTM_HEAD], h, head);
 	finish(&m->desc, head, out);
 }
 

@@ -18,7 +18,7 @@ static int mlp_one(
 		return -EINVAL;
 	for (unsigned i = 0; i < last; i++, from ^= 1)
 		linear_row(m, &m->linear[i], s->bytes[from], s->bytes[from ^ 1]);
-	linear_row_to(m, &m->linear[last], s->bytes[from], s->head[0], SINK_F32);
+	linear_row(m, &m->linear[last], s->bytes[from], s->head[0]);
 	finish(&m->desc, s->head[0], out);
 	return 0;
 }

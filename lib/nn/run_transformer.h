@@ -76,7 +76,7 @@ INLINE void add_rows(float *stream, const float *add, size_t n)
 }
 
 /* From the stream after attention and its residual to the output; the last of n_rows is read. */
-INLINE void feed_forward(const struct lode_nn_model *m, const struct transformer_scratch *s,
+SHARED void feed_forward(const struct lode_nn_model *m, const struct transformer_scratch *s,
 	float *stream, unsigned n_rows, unsigned last, float *out)
 {
 	settle(m, 0, m->tf.mid, stream, s->stream_row, s->mid, s->row, n_rows);
@@ -84,7 +84,7 @@ INLINE void feed_forward(const struct lode_nn_model *m, const struct transformer
 	layer(m, TF_FF2, s->ff1, s->ff_row, s->add, 4 * s->row, n_rows);
 	add_rows(stream, s->add, n_rows * s->stream_row);
 	settle(m, 1, m->tf.final, stream, s->stream_row, s->final, s->row, n_rows);
-	linear_row_to(m, &m->linear[TF_PRED], s->final + last * s->row, s->head, SINK_F32);
+	linear_row(m, &m->linear[TF_PRED], s->final + last * s->row, s->head);
 	finish(&m->desc, s->head, out);
 }
 
@@ -159,7 +159,7 @@ static int run_window(const struct lode_nn_model *m, uint8_t *scratch, const flo
 		return -EINVAL;
 	memset(s.in + n * d->n_in, 0, (steps - n) * d->n_in);
 	embed_rows(m, &s, in, &rows, &stride);
-	linear_rows(m, &m->linear[TF_KEY], rows, stride, s.key, s.dims, steps);
+	layer(m, TF_KEY, rows, stride, s.key, s.dims, steps);
 	for (unsigned i = 0; i < n; i++)
 		put_key(s.key + i * s.dims, s.dims, i, 16u * m->tf.step_vecs, s.keys);
 	put_values(m, &m->linear[TF_VALUE], rows, stride, n, s.values);
@@ -287,7 +287,7 @@ INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const 
 			z + n_in + 16 * v, n_steps - 16 * v < 16 ? n_steps - 16 * v : 16, score[v]);
 }
 
-INLINE void fold_head(const struct lode_nn_model *m, const float *u, const float *columns, float *z)
+SHARED void fold_head(const struct lode_nn_model *m, const float *u, const float *columns, float *z)
 {
 	switch (m->tf.step_vecs) {
 	case 1:

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lode-perf nn: nanoseconds per inference of every model, form and instruction set: warm (independent
+ * calls, and each waiting for the one before), cold (weights evicted from L1 and L2), in batches; the
+ * share of the core's measured peak; and other engines on the same core in the same run. */
+#include "nn_nets.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH	    32
+#define EVICT_BYTES (8u << 20)
+#define BUDGET_NS   40000000.0 /* of one measurement */
+
+struct runner {
+	const struct lode_nn_model *model;
+	const struct perf_net *net;
+	void *scratch, *state;
+	float *in;
+	float out[BATCH * LODE_NN_MAX_OUT];
+	unsigned next;
+};
+
+static void run_next(void *arg)
+{
+	struct runner *r = arg;
+	const float *in = r->net->inputs + (r->next++ % PERF_INPUTS) * perf_net_in(r->net);
+	lode_nn_run(r->model, r->scratch, in, r->out);
+}
+
+/* The next input is made from the last output, so calls cannot overlap. */
+static void run_chained(void *arg)
+{
+	struct runner *r = arg;
+	r->in[0] = r->net->inputs[0] + r->out[0] * 0.0f;
+	lode_nn_run(r->model, r->scratch, r->in, r->out);
+}
+
+static void run_batch(void *arg)
+{
+	struct runner *r = arg;
+	lode_nn_run_batch(r->model, r->scratch, r->net->inputs, BATCH, r->out);
+}
+
+static void run_step(void *arg)
+{
+	struct runner *r = arg;
+	const float *in = r->net->inputs + (r->next++ % PERF_INPUTS) * perf_net_in(r->net);
+	lode_nn_step(r->model, r->scratch, r->state, in, r->out);
+}
+
+static double median_ns(void (*fn)(void *), void *arg)
+{
+	double once = lode_perf_median_ns(fn, arg, 16, 5);
+	unsigned n_calls = (unsigned)fmin(100000, fmax(8, BUDGET_NS / 40 / once));
+	return lode_perf_median_ns(fn, arg, n_calls, 40);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static double once_ns(void (*fn)(void *), void *arg)
+{
+	uint64_t start = lode_perf_wall_ns();
+	fn(arg);
+	return (double)(lode_perf_wall_ns() - start);
+}
+
+/* Median of single calls, each after other data have taken the first two cache levels. */
+static double cold_ns(void (*fn)(void *), void *arg)
+{
+	enum { N = 301 };
+	double ns[N], clock[N];
+	static uint8_t other[EVICT_BYTES];
+	volatile uint8_t sink;
+	for (unsigned i = 0; i < N; i++) {
+		for (unsigned k = 0; k < EVICT_BYTES; k += 64)
+			sink = ++other[k];
+		(void)sink;
+		clock[i] = once_ns(nothing, NULL);
+		ns[i] = once_ns(fn, arg);
+	}
+	qsort(ns, N, sizeof(*ns), by_value);
+	qsort(clock, N, sizeof(*clock), by_value);
+	return ns[N / 2] - clock[N / 2];
+}
+
+static int runner_open(
+	struct runner *r, const struct perf_net *net, enum lode_nn_isa isa, enum lode_nn_form form)
+{
+	struct lode_err err;
+	size_t bytes = lode_nn_model_bytes(&net->desc, form);
+	size_t page = (bytes + (2u << 20) - 1) & ~((size_t)(2u << 20) - 1);
+	void *memory = aligned_alloc(2u << 20, page);
+	*r = (struct runner){.net = net};
+	if (!memory || lode_nn_model_build(memory, bytes, &net->desc, net->int8, net->n_int8, isa,
+			       form, &r->model, &err)) {
+		free(memory);
+		return -EINVAL;
+	}
+	r->scratch = aligned_alloc(64, LODE_NN_SCRATCH_BYTES);
+	r->state = aligned_alloc(64, lode_nn_state_bytes(r->model) + 64);
+	r->in = malloc(perf_net_in(net) * sizeof(float));
+	memcpy(r->in, net->inputs, perf_net_in(net) * sizeof(float));
+	if (lode_nn_state_bytes(r->model)) {
+		lode_nn_state_reset(r->model, r->state);
+		for (unsigned i = 0; i < net->desc.n_steps; i++)
+			run_step(r);
+	}
+	return 0;
+}
+
+static void runner_close(struct runner *r)
+{
+	free((void *)r->model);
+	free(r->scratch);
+	free(r->state);
+	free(r->in);
+}
+
+static void row(struct lode_perf *p, const char *name, const char *metric, double ns)
+{
+	lode_perf_row(p, name, metric, ns, "ns", NULL, NAN);
+}
+
+/* Window runs of one model on one instruction set; returns the warm time. */
+static double measure_isa(struct lode_perf *p, const struct perf_net *net, const char *name,
+	enum lode_nn_isa isa, enum lode_nn_form form, double vnni_ns)
+{
+	struct runner r;
+	char metric[64];
+	bool best = isa == lode_nn_isa_best();
+	if (runner_open(&r, net, isa, form))
+		return NAN;
+	double ns = median_ns(run_next, &r);
+	snprintf(metric, sizeof(metric), "%s", lode_nn_isa_name(isa));
+	lode_perf_row(p, name, metric, ns, "ns", best ? NULL : "best isa", vnni_ns / ns);
+	if (best) {
+		row(p, name, "latency", median_ns(run_chained, &r));
+		row(p, name, "batch 32, per sample", median_ns(run_batch, &r) / BATCH);
+		row(p, name, "L2-cold", cold_ns(run_next, &r));
+	}
+	runner_close(&r);
+	return ns;
+}
+
+static void measure_window(
+	struct lode_perf *p, const struct perf_net *net, const char *name, enum lode_nn_form form)
+{
+	static const enum lode_nn_isa isas[] = {LODE_NN_AVX512VNNI, LODE_NN_AVX2, LODE_NN_PORTABLE};
+	double best = NAN;
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(isas); i++) {
+		double ns = lode_nn_isa_available(isas[i])
+				    ? measure_isa(p, net, name, isas[i], form, best)
+				    : NAN;
+		best = isnan(best) ? ns : best;
+	}
+}
+
+static void measure_step(
+	struct lode_perf *p, const struct perf_net *net, const char *name, enum lode_nn_form form)
+{
+	struct runner r;
+	if (runner_open(&r, net, LODE_NN_ISA_AUTO, form))
+		return;
+	row(p, name, "step", median_ns(run_step, &r));
+	row(p, name, "step, L2-cold", cold_ns(run_step, &r));
+	runner_close(&r);
+}
+
+static void measure(struct lode_perf *p, const char *name, const struct lode_nn_desc *d)
+{
+	static const enum lode_nn_form forms[] = {
+		LODE_NN_FORM_FULL, LODE_NN_FORM_LAST, LODE_NN_FORM_FOLDED};
+	struct perf_net net;
+	char full[96];
+	if (!lode_perf_wanted(p, name))
+		return;
+	if (perf_net_open(&net, name, d))
+		return;
+	if (d->kind != LODE_NN_TRANSFORMER) {
+		measure_window(p, &net, name, LODE_NN_FORM_AUTO);
+		if (d->kind == LODE_NN_LSTM)
+			measure_step(p, &net, name, LODE_NN_FORM_AUTO);
+	} else {
+		for (unsigned i = 0; i < LODE_ARRAY_LEN(forms); i++) {
+			snprintf(full, sizeof(full), "%s, %s", name, lode_nn_form_name(forms[i]));
+			measure_window(p, &net, full, forms[i]);
+		}
+		snprintf(full, sizeof(full), "%s, stream", name);
+		if (d->position == LODE_NN_POSITION_NONE)
+			measure_step(p, &net, full, LODE_NN_FORM_STREAM);
+	}
+	perf_net_close(&net);
+}
+
+int suite_nn(struct lode_perf *p);
+
+int suite_nn(struct lode_perf *p)
+{
+	static const uint16_t dqn[] = {128, 128, 6}, ppo[] = {128, 128, 2}, oracle[] = {32, 32, 4};
+	static const uint16_t window[] = {64, 64, 1};
+	const struct {
+		const char *name;
+		struct lode_nn_desc desc;
+	} models[] = {
+		{"dqn 8-128-128-6", lode_nn_desc_mlp(8, 1, dqn, 3, LODE_NN_OUT_LINEAR)},
+		{"ppo 8-128-128-2", lode_nn_desc_mlp(8, 1, ppo, 3, LODE_NN_OUT_LINEAR)},
+		{"oracle 8-32-32-4", lode_nn_desc_mlp(8, 1, oracle, 3, LODE_NN_OUT_LINEAR)},
+		{"window mlp 160-64-64-1", lode_nn_desc_mlp(8, 20, window, 3, LODE_NN_OUT_SIGMOID)},
+		{"lstm 64", lode_nn_desc_lstm(8, 20, 64, 1)},
+		{"transformer legacy", lode_nn_desc_transformer_legacy()},
+		{"transformer", lode_nn_desc_transformer()},
+	};
+	cpu_set_t cpus;
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(models); i++)
+		measure(p, models[i].name, &models[i].desc);
+	return 0;
+}
