@@ -68,10 +68,10 @@ Test(sessions, both_begin_at_once)
 {
 	for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
 		struct world *w = world_new(seed + 100, 2);
-		w->delay_ns = seed * 17 * MS;
+		w->delay_ns = seed * 50 * MS; /* to a round trip of 2 s */
 		site_on(&w->sites[0], true);
 		site_on(&w->sites[1], true);
-		world_run(w, 3 * SECOND);
+		world_run(w, 4 * SECOND);
 		cr_assert(world_agrees(w), "seed %llu", (unsigned long long)seed);
 		struct lode_peer_info info[2];
 		lode_peer_info(w->sites[0].peer, &info[0]);
@@ -98,7 +98,7 @@ Test(sessions, the_larger_key_gets_through_when_the_smaller_cannot)
 		lode_peer_set_links(silent->peer, &link, 1, &silent->params.lanes, w->now_ns, NULL),
 		0);
 	site_on(&w->sites[1 - smaller], true);
-	world_run(w, 4 * SECOND);
+	world_run(w, 6 * SECOND);
 	cr_assert(world_agrees(w));
 	cr_assert_gt(site_counters(silent)->yielded, 0);
 	world_free(w);
