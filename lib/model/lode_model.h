@@ -19,6 +19,7 @@
 
 #include "lode_base.h"
 #include "lode_nn.h"
+#include "lode_onnx.h"
 #include "lode_package.h"
 
 /* ---- feature schemas: what the numbers of an input mean ---- */
@@ -106,7 +107,7 @@ struct lode_model_options {
 	unsigned n_schemas;
 	enum lode_nn_isa isa;
 	enum lode_nn_form form; /* for transformers */
-	/* Inputs for an FP32 file without ranges; NULL: drawn from its schema. */
+	/* Inputs for an FP32 file without ranges; NULL: 500 drawn from its schema. */
 	const float *calibration;
 	uint32_t n_calibration; /* rows */
 };
@@ -173,7 +174,7 @@ struct lode_model_source {
 	} nets[LODE_MODEL_NETS];
 	unsigned n_nets; /* 2 for PPO: actor, critic; else 1 */
 	const float *calibration;
-	uint32_t n_calibration; /* rows; NULL and 0: 4000 drawn from the schema */
+	uint32_t n_calibration; /* rows; NULL and 0: 1000 drawn from the schema */
 	const float *golden;
 	uint32_t n_golden; /* rows, at most 256; NULL and 0: 32 drawn from the schema */
 };
@@ -186,3 +187,19 @@ int lode_model_write(const struct lode_model_source *source, enum lode_nn_format
 /* The source of a loaded FP32 model, older files included, for quantising it: views into model. */
 int lode_model_as_source(
 	const struct lode_model *model, struct lode_model_source *source, struct lode_err *err);
+
+/* ---- import from ONNX ---- */
+
+struct lode_model_import {
+	struct lode_nn_desc desc;
+	struct lode_nn_tensor fp32[LODE_NN_MAX_TENSORS];
+	unsigned n_fp32;
+	float largest_error; /* between graph and network, on seeded inputs */
+	void *memory;	     /* of the tensors; free() */
+};
+
+/* Recognises an MLP, an LSTM with a head, or a one-layer transformer read at the last step by the order
+ * and shapes of its linear layers, then proves it: graph and network must give the same on seeded
+ * inputs, within 1e-4 relative to 1 + |value|. -ENOTSUP with a sentence for everything else. */
+int lode_model_import_onnx(const struct lode_onnx_graph *graph, struct lode_model_import *import,
+	struct lode_err *err);

@@ -37,7 +37,7 @@ void print_hex_digest(const uint8_t sha256[LODE_SHA256_BYTES], char hex[HEX_BYTE
 /* golden.c */
 enum { MAX_OUTPUTS = LODE_MODEL_NETS * LODE_NN_MAX_OUT };
 #define GOLDEN_FP32_TOLERANCE 1e-5f /* relative to 1 + |expected| */
-/* How far INT8 may be from FP32 at most, whatever a file says: 5 % of the largest output. */
+/* How far INT8 may be from FP32 at most, whatever a file says: 10 % of the largest output. */
 float golden_tolerance_limit(const float *golden_out, size_t n);
 int golden_check_fp32(const struct lode_model *m, struct lode_err *err);
 /* The exact bits, in the unfolded form. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-	CALIBRATION_ROWS = 4000,
+	CALIBRATION_ROWS = 1000,
 	GOLDEN_ROWS = 32,
 	CALIBRATION_SEED = 3,
 	GOLDEN_SEED = 4,
