@@ -61,6 +61,8 @@ const struct lode_link_config *lode_sim_get_link(const struct lode_sim *s, unsig
 void lode_sim_cut(struct lode_sim *s, unsigned site, unsigned wan_port, bool cut);
 /* The gateway loses its memory and starts again (a new process); its saved counters survive. */
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err);
+/* Applies the site's configuration with other additional YAML while it runs. */
+int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, struct lode_err *err);
 /* Puts a frame in front of a site's WAN port as if it came from the network. */
 void lode_sim_inject(
 	struct lode_sim *s, unsigned site, unsigned wan_port, const void *frame, size_t len);

@@ -92,7 +92,8 @@ static void add_ports(struct text *t, const struct site *site)
 	}
 }
 
-static struct lode_config *make_config(const struct site *site, struct lode_err *err)
+static struct lode_config *make_config(
+	const struct site *site, const char *yaml, struct lode_err *err)
 {
 	const struct lode_sim *s = site->sim;
 	struct text t = {.buf = malloc(YAML_BYTES)};
@@ -113,7 +114,7 @@ static struct lode_config *make_config(const struct site *site, struct lode_err 
 			add_peer(&t, &s->sites[i]);
 	if (s->params.topology == LODE_SIM_HUB && site->idx)
 		add(&t, "routes: {default: %s}\n", s->sites[0].name);
-	add(&t, "%s", s->params.yaml ? s->params.yaml : "");
+	add(&t, "%s", yaml ? yaml : "");
 	lode_config_parse(site->name, t.buf, t.len, &config, err);
 	free(t.buf);
 	return config;
@@ -197,7 +198,7 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 static int make_control(struct site *site, struct lode_err *err)
 {
 	struct lode_prepared *prepared;
-	struct lode_config *config = make_config(site, err);
+	struct lode_config *config = make_config(site, site->sim->params.yaml, err);
 	if (!config || lode_control_prepare(config, &prepared, err))
 		return -EINVAL;
 	struct lode_control_params params = {.shared = site->shared,
@@ -275,6 +276,18 @@ int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err)
 {
 	site_stop(&s->sites[site]);
 	return site_start(&s->sites[site], err);
+}
+
+int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, struct lode_err *err)
+{
+	struct lode_prepared *prepared;
+	struct lode_config *config = make_config(&s->sites[site], yaml, err);
+	if (!config)
+		return -EINVAL;
+	int rc = lode_control_prepare(config, &prepared, err);
+	return rc ? rc
+		  : lode_control_apply(
+			    s->sites[site].control, prepared, site_now(&s->sites[site]), err);
 }
 
 /* ---- packets ---- */

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Control without workers: its rings are played by the test. */
+#include "control.h"
+
+#include <criterion/criterion.h>
+#include <rte_eal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MS LODE_NS_PER_MS
+#define S  LODE_NS_PER_S
+
+static struct lode_err err;
+static struct lode_shared *shared;
+static struct lode_worker_rings rings;
+static struct lode_aead *aead;
+static struct lode_control *c;
+static unsigned n_resolves;
+static struct lode_rng rng;
+
+static void on_random(void *ctx, void *buf, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)buf)[i] = (uint8_t)lode_rng_u64(&rng);
+}
+static int on_save(void *ctx, uint64_t counter)
+{
+	return 0;
+}
+static void on_resolve(void *ctx, const struct lode_resolve *want)
+{
+	n_resolves++;
+}
+static void on_log(void *ctx, enum lode_log_level level, const char *text)
+{
+}
+
+#define KEY_1 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define KEY_2 "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define BASE                                                                           \
+	"version: 1\n"                                                                 \
+	"ports:\n"                                                                     \
+	"  - {name: lan0, role: lan, device: a, addresses: [10.1.0.1/24]}\n"           \
+	"  - {name: wan0, role: wan, device: b, addresses: [192.0.2.1/24], gateway4: " \
+	"192.0.2.254, up_mbps: 10}\n"
+#define PEER(name, key, prefix)                                            \
+	"  - {name: " name ", public_key: \"" key "\", prefixes: [" prefix \
+	"], links: [{name: l, port: wan0, remote: \"198.51.100.7:51900\"}]}\n"
+
+static struct lode_prepared *prepare(const char *yaml)
+{
+	struct lode_config *config;
+	struct lode_prepared *p;
+	cr_assert_eq(lode_config_parse("t", yaml, strlen(yaml), &config, &err), 0, "%s", err.msg);
+	cr_assert_eq(lode_control_prepare(config, &p, &err), 0, "%s", err.msg);
+	return p;
+}
+
+static void setup(void)
+{
+	char prefix[40];
+	snprintf(prefix, sizeof(prefix), "--file-prefix=lodectrl%d", (int)getpid());
+	char *argv[] = {"test", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m",
+		"64", "-l", "0", "--log-level=3", prefix, NULL};
+	cr_assert_geq(rte_eal_init((int)LODE_ARRAY_LEN(argv) - 1, argv), 0);
+	lode_rng_seed(&rng, 4);
+	shared = calloc(1, sizeof(*shared));
+	aead = lode_aead_new("null", &err);
+	rings = (struct lode_worker_rings){
+		.to_control = lode_ring_new(16, sizeof(struct lode_datagram)),
+		.from_control = lode_ring_new(64, sizeof(struct lode_datagram)),
+		.messages = lode_ring_new(16, sizeof(struct lode_peer_message))};
+	const struct lode_control_params params = {.shared = shared,
+		.aead = aead,
+		.private_key = {1, 2, 3},
+		.n_workers = 1,
+		.rings = {&rings},
+		.random = on_random,
+		.save_counter = on_save,
+		.resolve = on_resolve,
+		.log = on_log};
+	c = lode_control_new(
+		&params, prepare(BASE "peers:\n" PEER("one", KEY_1, "10.2.0.0/16")), S, &err);
+	cr_assert(c, "%s", err.msg);
+	const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	lode_control_set_port(c, 0, mac, 1500, true);
+	lode_control_set_port(c, 1, mac, 1500, true);
+}
+
+static void teardown(void)
+{
+	lode_control_free(c);
+	lode_aead_free(aead);
+	lode_ring_free(rings.to_control);
+	lode_ring_free(rings.from_control);
+	lode_ring_free(rings.messages);
+	free(shared);
+}
+TestSuite(control, .init = setup, .fini = teardown);
+
+static const struct lode_snapshot *snapshot(void)
+{
+	return atomic_load(&shared->snapshot);
+}
+
+static struct lode_ip ip_of(const char *text)
+{
+	struct lode_ip ip;
+	cr_assert_eq(lode_ip_parse(text, &ip), 0);
+	return ip;
+}
+
+static unsigned route_kind(const char *text)
+{
+	struct lode_ip ip = ip_of(text);
+	return lode_routes_lookup4(snapshot()->routes, lode_ip_v4_be(&ip))->kind;
+}
+
+Test(control, first_snapshot_has_routes_and_ports)
+{
+	lode_control_poll(c, S);
+	cr_assert_eq(route_kind("10.1.0.77"), LODE_ROUTE_PORT);
+	cr_assert_eq(route_kind("10.1.0.1"), LODE_ROUTE_BOX);
+	cr_assert_eq(route_kind("10.2.3.4"), LODE_ROUTE_PEER);
+	cr_assert_eq(
+		route_kind("192.0.2.77"), LODE_ROUTE_NONE, "WAN networks are not for LAN hosts");
+	cr_assert_eq(route_kind("8.8.8.8"), LODE_ROUTE_NONE);
+	cr_assert(snapshot()->ports[1].up);
+	cr_assert_null(snapshot()->peers[0], "no session yet");
+}
+
+Test(control, handshakes_leave_by_the_router)
+{
+	struct lode_datagram d;
+	for (uint64_t t = S; t < 3 * S; t += 10 * MS)
+		lode_control_poll(c, t);
+	cr_assert(lode_ring_pop(rings.from_control, &d));
+	cr_assert_eq(d.port_idx, 1);
+	cr_assert_eq(d.local_port, 51900);
+	struct lode_ip router = ip_of("192.0.2.254"), local = ip_of("192.0.2.1");
+	cr_assert_arr_eq(&d.next_hop, &router, sizeof(router));
+	cr_assert_arr_eq(&d.local, &local, sizeof(local));
+}
+
+Test(control, port_without_link_sends_nothing)
+{
+	struct lode_datagram d;
+	const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	lode_control_set_port(c, 1, mac, 1500, false);
+	for (uint64_t t = S; t < 3 * S; t += 10 * MS)
+		lode_control_poll(c, t);
+	cr_assert(!lode_ring_pop(rings.from_control, &d));
+}
+
+Test(control, neighbours_come_and_go)
+{
+	struct lode_neighbour n = {.ip = ip_of("10.1.0.5"), .mac = {2, 0, 0, 0, 0, 5}};
+	lode_control_poll(c, S);
+	uint64_t serial = lode_control_serial(c);
+	lode_control_set_neighbour(c, &n);
+	lode_control_poll(c, S + MS);
+	cr_assert_gt(lode_control_serial(c), serial);
+	const struct lode_neighbour *found =
+		lode_neighbours_lookup(snapshot()->neighbours, 0, &n.ip);
+	cr_assert(found && found->mac[5] == 5);
+	serial = lode_control_serial(c);
+	lode_control_set_neighbour(c, &n);
+	lode_control_poll(c, S + 2 * MS);
+	cr_assert_eq(lode_control_serial(c), serial, "nothing new, nothing published");
+	lode_control_forget_neighbour(c, 0, &n.ip);
+	lode_control_poll(c, S + 3 * MS);
+	cr_assert_null(lode_neighbours_lookup(snapshot()->neighbours, 0, &n.ip));
+}
+
+Test(control, learned_addresses_replace_the_configured)
+{
+	const struct lode_prefix addr = {.ip = ip_of("10.9.0.2"), .len = 120};
+	const struct lode_ip none = {0};
+	lode_control_set_addrs(c, 0, &addr, 1, &none, &none);
+	lode_control_poll(c, S);
+	cr_assert_eq(route_kind("10.9.0.2"), LODE_ROUTE_BOX);
+	cr_assert_eq(route_kind("10.9.0.3"), LODE_ROUTE_PORT);
+	cr_assert_eq(route_kind("10.1.0.77"), LODE_ROUTE_NONE);
+}
+
+Test(control, apply_changes_peers_or_nothing)
+{
+	lode_control_poll(c, S);
+	uint64_t serial = lode_control_serial(c);
+	cr_assert_eq(lode_control_apply(c,
+			     prepare(BASE "peers:\n" PEER("one", KEY_1, "10.2.0.0/16")
+					     PEER("two", KEY_2, "10.3.0.0/16")),
+			     2 * S, &err),
+		0, "%s", err.msg);
+	cr_assert_gt(lode_control_serial(c), serial);
+	cr_assert_eq(route_kind("10.3.0.1"), LODE_ROUTE_PEER);
+	struct lode_peer_status st;
+	cr_assert_eq(lode_control_peer_status(c, 1, 2 * S, &st), 0);
+	cr_assert_str_eq(st.name, "two");
+
+	serial = lode_control_serial(c);
+	int rc = lode_control_apply(c, prepare(BASE "tunnel: {udp_port: 4000}\n"), 3 * S, &err);
+	cr_assert_eq(rc, -EBUSY);
+	cr_assert(strstr(err.msg, "udp_port"), "%s", err.msg);
+	cr_assert_eq(lode_control_serial(c), serial);
+	cr_assert_eq(lode_control_config(c)->n_peers, 2);
+
+	cr_assert_eq(lode_control_apply(c, prepare(BASE), 4 * S, &err), 0, "%s", err.msg);
+	cr_assert_eq(lode_control_peer_status(c, 0, 4 * S, &st), -ENOENT);
+	cr_assert_eq(route_kind("10.3.0.1"), LODE_ROUTE_NONE);
+}
+
+/* Two peers with one key pass the configuration's checks but not peer's: everything must be as before. */
+Test(control, apply_that_fails_late_is_taken_back)
+{
+	lode_control_poll(c, S);
+	struct lode_prepared *bad = prepare(BASE "peers:\n" PEER("one", KEY_1, "10.2.0.0/16"));
+	bad->config->peers[1] = bad->config->peers[0];
+	bad->config->n_peers = 2;
+	cr_assert_neq(lode_control_apply(c, bad, 2 * S, &err), 0);
+	cr_assert_eq(lode_control_config(c)->n_peers, 1);
+	struct lode_peer_status st;
+	cr_assert_eq(lode_control_peer_status(c, 0, 2 * S, &st), 0);
+	cr_assert_eq(lode_control_peer_status(c, 1, 2 * S, &st), -ENOENT);
+	cr_assert_eq(route_kind("10.2.0.1"), LODE_ROUTE_PEER);
+	cr_assert_eq(lode_counter_read(&lode_control_counters(c)->applies_refused), 1);
+}
+
+Test(control, old_snapshots_are_freed_when_no_worker_has_them)
+{
+	for (unsigned i = 0; i < 10; i++) {
+		struct lode_neighbour n = {
+			.ip = ip_of("10.1.0.5"), .mac = {2, 0, 0, 0, 0, (uint8_t)i}};
+		lode_control_set_neighbour(c, &n);
+		lode_control_poll(c, S + i * MS);
+	}
+	unsigned n = 0;
+	for (const struct published *p = c->newest; p; p = p->next)
+		n++;
+	cr_assert_geq(n, 10);
+	lode_control_reclaim(c, lode_control_serial(c) - 1, 2 * S);
+	cr_assert(c->newest && c->newest->next && !c->newest->next->next,
+		"newest and the one in use");
+	lode_control_reclaim(c, UINT64_MAX, 2 * S);
+	cr_assert(c->newest && !c->newest->next, "the newest always stays");
+}
+
+/* ---- decisions ---- */
+
+Test(budget, shares_are_fair_and_whole)
+{
+	struct lode_rng r;
+	lode_rng_seed(&r, 6);
+	for (unsigned round = 0; round < 20000; round++) {
+		uint32_t demand[16], share[16], rate = 1000 + (uint32_t)lode_rng_below(&r, 1000000);
+		unsigned n = 1 + (unsigned)lode_rng_below(&r, 16);
+		uint64_t sum = 0, wanted = 0;
+		uint32_t least_unmet = UINT32_MAX;
+		for (unsigned i = 0; i < n; i++)
+			demand[i] = lode_rng_below(&r, 4) ? (uint32_t)lode_rng_below(&r, 200000)
+							  : UINT32_MAX;
+		divide_rate(rate, demand, n, share);
+		for (unsigned i = 0; i < n; i++) {
+			sum += share[i];
+			wanted += demand[i];
+			if (share[i] < demand[i])
+				least_unmet = LODE_MIN(least_unmet, share[i]);
+		}
+		/* All of the rate is given, but for rounding; nobody unmet has less than another has. */
+		cr_assert(
+			sum <= rate + n && sum + n >= rate, "%lu of %u", (unsigned long)sum, rate);
+		for (unsigned i = 0; i < n && least_unmet != UINT32_MAX; i++)
+			cr_assert_leq(share[i], least_unmet + 1);
+		if (wanted <= rate)
+			cr_assert_eq(least_unmet, UINT32_MAX);
+	}
+}
+
+static union lode_choice choice_of(unsigned cls)
+{
+	return (union lode_choice){.word = atomic_load(&shared->choice[0][cls])};
+}
+
+static void report_states(const enum lode_path_state *states, uint64_t now_ns)
+{
+	struct lode_lane_summary s = {.now_ns = now_ns};
+	for (unsigned p = 0; p < 2; p++)
+		s.paths[p].state = (uint8_t)states[p];
+	lode_lane_summary_publish(c->peers[0].slot, &s);
+	lode_control_poll(c, now_ns);
+}
+
+/* Path ids belong to peer; the policy only needs a view with names. */
+Test(control, class_moves_at_once_and_returns_after_ten_seconds)
+{
+	lode_control_poll(c, S);
+	strcpy(c->peers[0].view->paths[0].name, "a");
+	strcpy(c->peers[0].view->paths[1].name, "b");
+	c->peers[0].view->paths[0].valid = c->peers[0].view->paths[1].valid = true;
+	struct lode_config_class *voip = &c->prepared->config->classes[LODE_VOIP];
+	strcpy(voip->links[0], "b");
+	strcpy(voip->links[1], "a");
+	voip->n_links = 2;
+	const enum lode_path_state up[] = {LODE_PATH_UP, LODE_PATH_UP};
+	const enum lode_path_state b_down[] = {LODE_PATH_UP, LODE_PATH_SUSPECT};
+	uint64_t t = 2 * S;
+	report_states(up, t);
+	report_states(up, t += 20 * MS);
+	cr_assert_eq(choice_of(LODE_VOIP).preferred, 1);
+	cr_assert_eq(choice_of(LODE_VOIP).allowed, 3);
+	cr_assert_eq(choice_of(LODE_BULK).preferred, LODE_NO_PATH);
+	report_states(b_down, t += 20 * MS);
+	cr_assert_eq(choice_of(LODE_VOIP).preferred, 0, "at once");
+	uint64_t back = t;
+	while (choice_of(LODE_VOIP).preferred == 0 && t < 60 * S)
+		report_states(up, t += 20 * MS);
+	cr_assert(t - back >= 10 * S && t - back <= 10 * S + 100 * MS, "%lu ms",
+		(unsigned long)((t - back) / MS));
+	cr_assert_eq(lode_counter_read(&lode_control_counters(c)->failovers), 1);
+	cr_assert_eq(lode_counter_read(&lode_control_counters(c)->failbacks), 1);
+}
