@@ -48,9 +48,10 @@ int golden_check_packed(struct lode_model *m, struct lode_err *err);
 /* Runs every row of in through a form of the packed networks. */
 int golden_run(const struct lode_model *m, enum lode_nn_isa isa, enum lode_nn_form form,
 	const float *in, uint32_t n_rows, float *out, struct lode_err *err);
-/* Without golden vectors in the file: FP32 results of seeded inputs take their place. */
-int golden_sample(
-	const struct lode_model *m, uint32_t n_rows, float **in, float **out, struct lode_err *err);
+/* Without golden vectors in the file: FP32 results of the given inputs, or seeded ones, take their
+ * place. */
+int golden_sample(const struct lode_model *m, uint32_t n_rows, const float *given, float **in,
+	float **out, struct lode_err *err);
 
 /* pack.c */
 /* Widens the ranges of every network over the inputs. */
