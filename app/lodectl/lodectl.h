@@ -25,7 +25,7 @@ struct command {
 		NULL, NULL, NULL, NULL, NULL \
 	}
 
-extern const struct command config_commands[], key_commands[], gateway_commands[],
+extern const struct command config_commands[], delta_commands[], key_commands[], gateway_commands[],
 	doctor_commands[];
 
 /* Prints "lodectl: message" and returns code. */

@@ -11,6 +11,7 @@ static const struct command *const tables[] = {
 	gateway_commands,
 	config_commands,
 	key_commands,
+	delta_commands,
 	doctor_commands,
 };
 
