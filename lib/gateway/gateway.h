@@ -72,11 +72,16 @@ struct worker_run {
 	_Atomic uint64_t heartbeat_ns; /* worker writes, control reads */
 };
 
+/* Routes of the box's own traffic over mirrors: behind every route an operator sets. Plus the port's index. */
+#define MIRROR_METRIC 20000
+
 struct mirror {
 	struct lode_tap tap;
 	int device_ifindex; /* kernel interface behind the port, 0: none */
 	char device[IFNAMSIZ];
-	bool up; /* link of the port */
+	bool up;	  /* link of the port */
+	pid_t dhcp_pid;	  /* client on it, 0: none; helper thread */
+	uint64_t dhcp_ns; /* when to start one again */
 	/* Learned over netlink, for ports on DHCP. */
 	struct lode_prefix addrs[LODE_ADDRS_MAX];
 	unsigned n_addrs;
@@ -150,6 +155,10 @@ int start_port_views(struct gateway *g, struct lode_err *err);
 void mirrors_run(struct gateway *g);
 /* Link of a port changed: mirror and control are told. Takes the lock. */
 void mirror_set_link(struct gateway *g, unsigned port_idx, bool up);
+
+/* ---- dhcp.c: the helper thread calls it often, and once at its end ---- */
+void dhcp_run(struct gateway *g);
+void dhcp_stop(struct gateway *g);
 
 /* ---- exception.c ---- */
 int start_exception(struct gateway *g, struct lode_err *err);

@@ -193,6 +193,7 @@ static void *helper_main(void *arg)
 	struct pollfd fds[] = {
 		{g->signal_fd, POLLIN, 0}, {lode_ipc_server_fd(g->server), POLLIN, 0}};
 	while (!atomic_load(&g->stop)) {
+		dhcp_run(g);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)
 			continue;
 		if (fds[0].revents)
@@ -200,6 +201,7 @@ static void *helper_main(void *arg)
 		if (fds[1].revents)
 			lode_ipc_server_run(g->server, 0);
 	}
+	dhcp_stop(g);
 	return NULL;
 }
 

@@ -6,8 +6,7 @@
 
 #include <unistd.h>
 
-#define PREFIX	     "lode-"
-#define ROUTE_METRIC 20000 /* the box's own traffic: behind every route an operator sets */
+#define PREFIX "lode-"
 
 /* lode-<port>, or lode-p<index> when that is too long for an interface. */
 static void mirror_name(const struct gateway *g, unsigned i, char name[IFNAMSIZ])
@@ -40,7 +39,7 @@ static void add_default_route(
 	if (lode_ip_is_none(gateway))
 		return;
 	int rc = lode_netlink_add_route(
-		g->netlink, g->mirrors[i].tap.ifindex, &all, gateway, ROUTE_METRIC + i);
+		g->netlink, g->mirrors[i].tap.ifindex, &all, gateway, MIRROR_METRIC + i);
 	if (rc)
 		log_line(&g->log, LOG_KERNEL, LODE_LOG_WARN,
 			"%s: no default route over its mirror (%s): the box answers on-link only",
