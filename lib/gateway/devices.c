@@ -88,6 +88,8 @@ void stop_pool(struct gateway *g)
 	if (in_use)
 		log_line(&g->log, LOG_GATEWAY, LODE_LOG_ERROR,
 			"%u packet buffers were not given back", in_use);
+	else
+		log_line(&g->log, LOG_GATEWAY, LODE_LOG_INFO, "packet pool whole");
 	rte_mempool_free(g->pool);
 }
 

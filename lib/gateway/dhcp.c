@@ -41,7 +41,7 @@ static int write_script(const struct gateway *g, char *path, size_t size)
 static void run_client(const char *mirror, const char *path, char *metric)
 {
 	char *argv[] = {"udhcpc", "-f", "-i", (char *)(uintptr_t)mirror, "-s",
-		(char *)(uintptr_t)path, "-t", "4", "-T", "2", "-A", "5", "-R", NULL};
+		(char *)(uintptr_t)path, "-t", "4", "-T", "2", "-A", "2", "-R", NULL};
 	char *envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", metric, NULL};
 	sigset_t none;
 	sigemptyset(&none);
