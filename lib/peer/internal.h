@@ -6,16 +6,17 @@
 
 #include "hello.h"
 
-#define RETRANSMIT_NS  (250 * LODE_NS_PER_MS) /* doubles */
-#define ATTEMPT_NS     (5 * LODE_NS_PER_S)    /* then a new one, with new keys */
-#define BACKOFF_MIN_NS (500 * LODE_NS_PER_MS)
-#define BACKOFF_MAX_NS (5 * LODE_NS_PER_S)
-#define PRECEDENCE_NS  (3 * LODE_NS_PER_S)  /* the smaller key ignores the other's initiation */
-#define CONFIRM_NS     (2 * LODE_NS_PER_S)  /* a response is given this long before we begin */
-#define UNCONFIRMED_NS (10 * LODE_NS_PER_S) /* a response that led to nothing */
-#define OLD_KEYS_NS    (1 * LODE_NS_PER_S)  /* plus 3 RTT */
-#define COOKIE_NS      (120 * LODE_NS_PER_S)
-#define ANSWER_REPEATS 64
+#define RETRANSMIT_NS	  (250 * LODE_NS_PER_MS) /* doubles */
+#define RETRANSMIT_MAX_NS (1 * LODE_NS_PER_S)
+#define ATTEMPT_NS	  (5 * LODE_NS_PER_S) /* then a new one, with new keys */
+#define BACKOFF_MIN_NS	  (500 * LODE_NS_PER_MS)
+#define BACKOFF_MAX_NS	  (2 * LODE_NS_PER_S)  /* a restarted hub is found again soon */
+#define PRECEDENCE_NS	  (3 * LODE_NS_PER_S)  /* the smaller key ignores the other's initiation */
+#define CONFIRM_NS	  (2 * LODE_NS_PER_S)  /* a response is given this long before we begin */
+#define UNCONFIRMED_NS	  (10 * LODE_NS_PER_S) /* a response that led to nothing */
+#define OLD_KEYS_NS	  (1 * LODE_NS_PER_S)  /* plus 3 RTT */
+#define COOKIE_NS	  (120 * LODE_NS_PER_S)
+#define ANSWER_REPEATS	  64
 
 /* One handshake's outcome. The epoch is first: dropping its last reference frees the whole. */
 struct session {

@@ -293,7 +293,7 @@ static void poll_attempt(struct lode_peer *p, uint64_t now_ns)
 	if (a->active && now_ns >= a->next_ns) {
 		handshake_transmit(p, now_ns);
 		a->next_ns = now_ns + a->interval_ns;
-		a->interval_ns *= 2;
+		a->interval_ns = LODE_MIN(2 * a->interval_ns, RETRANSMIT_MAX_NS);
 	}
 }
 
