@@ -26,7 +26,7 @@ struct command {
 	}
 
 extern const struct command config_commands[], delta_commands[], key_commands[], gateway_commands[],
-	doctor_commands[];
+	doctor_commands[], model_commands[];
 
 /* Prints "lodectl: message" and returns code. */
 int complain(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

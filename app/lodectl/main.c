@@ -12,6 +12,7 @@ static const struct command *const tables[] = {
 	config_commands,
 	key_commands,
 	delta_commands,
+	model_commands,
 	doctor_commands,
 };
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define OLDER_LICENCE "MIT OR Apache-2.0" /* declared by the project that published them */
+
 enum { CALIBRATION_ROWS = 500, CALIBRATION_SEED = 2, SAMPLE_ROWS = 32 };
 
 unsigned lode_model_outputs(const struct lode_model *m)
@@ -35,10 +37,10 @@ static int describe(struct lode_model *m, const struct lode_package *pkg,
 	return rc ? rc : schema_accept(m->schema, options, err);
 }
 
-static char *copy_metadata(const struct lode_package *pkg, const char *key)
+static char *copy_metadata(const struct lode_package *pkg, const char *key, const char *missing)
 {
 	const char *value = lode_package_metadata(pkg, key);
-	return strdup(value ? value : "");
+	return strdup(value ? value : missing);
 }
 
 /* The file's own tolerance, as long as it is one. */
@@ -123,8 +125,8 @@ static int load_package(struct lode_model *m, const struct lode_package *pkg,
 	int rc = describe(m, pkg, o, &names, err);
 	if (rc)
 		return rc;
-	m->card = copy_metadata(pkg, META "card");
-	m->licence = copy_metadata(pkg, META "licence");
+	m->card = copy_metadata(pkg, META "card", "{}");
+	m->licence = copy_metadata(pkg, META "licence", OLDER_LICENCE);
 	if (!m->card || !m->licence)
 		return lode_err_set(err, -ENOMEM, "no memory for the model card");
 	rc = read_weights(m, pkg, &names, err);

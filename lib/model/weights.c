@@ -108,11 +108,23 @@ static int read_tensor(struct reader *r, const char *name, enum lode_dtype dtype
 	return 0;
 }
 
+/* Of the network, not of the file: an INT8 file adds scales and ranges. */
+static uint64_t count_params(const struct lode_nn_desc *desc)
+{
+	struct lode_nn_tensor specs[LODE_NN_MAX_TENSORS];
+	unsigned n = lode_nn_specs(desc, LODE_NN_FORMAT_FP32, specs);
+	uint64_t sum = 0;
+	for (unsigned k = 0; k < n; k++)
+		sum += lode_nn_tensor_bytes(&specs[k]) / sizeof(float);
+	return sum;
+}
+
 static int read_net(struct reader *r, unsigned i)
 {
 	struct lode_model_net *net = &r->m->nets[i];
 	struct lode_nn_tensor *t = net->tensors;
 	net->n_tensors = lode_nn_specs(&net->desc, r->m->format, t);
+	r->m->n_params += count_params(&net->desc);
 	for (unsigned k = 0; k < net->n_tensors; k++) {
 		char name[TENSOR_NAME_BYTES];
 		uint64_t dims[2] = {t[k].dims[0], t[k].dims[1]};
@@ -121,7 +133,6 @@ static int read_net(struct reader *r, unsigned i)
 			t[k].n_dims, &t[k].data, r->err);
 		if (rc)
 			return rc;
-		r->m->n_params += dims[0] * (t[k].n_dims == 2 ? dims[1] : 1);
 	}
 	return lode_nn_tensors_check(&net->desc, r->m->format, t, net->n_tensors, r->err);
 }
