@@ -112,3 +112,8 @@ const struct lode_control_counters *lode_control_counters(const struct lode_cont
 {
 	return &c->counters;
 }
+
+const struct lode_peer_counters *lode_control_peer_counters(const struct lode_control *c)
+{
+	return lode_peer_host_counters(c->host);
+}

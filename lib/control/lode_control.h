@@ -116,6 +116,8 @@ LODE_COUNTER_STRUCT(lode_control_counters, LODE_CONTROL_COUNTERS);
 extern const struct lode_counter_desc lode_control_counter_descs[];
 extern const unsigned lode_control_n_counters;
 const struct lode_control_counters *lode_control_counters(const struct lode_control *c);
+/* Handshakes by what became of them: lode_peer_counter_descs of peer. */
+const struct lode_peer_counters *lode_control_peer_counters(const struct lode_control *c);
 
 /* -ENOENT: no such peer. */
 int lode_control_peer_status(const struct lode_control *c, unsigned peer_idx, uint64_t now_ns,

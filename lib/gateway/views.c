@@ -4,6 +4,7 @@
 #include "gateway.h"
 
 #include "lode_path.h"
+#include "lode_peer.h"
 
 #include <inttypes.h>
 #include <rte_ethdev.h>
@@ -130,6 +131,8 @@ static int view_status(
 	lode_json_bool(j, "hugepages", g->hugepages);
 	put_counters(j, lode_control_counter_descs, lode_control_n_counters,
 		lode_control_counters(g->control));
+	put_counters(j, lode_peer_counter_descs, lode_peer_n_counters,
+		lode_control_peer_counters(g->control));
 	return 0;
 }
 
