@@ -142,7 +142,6 @@ int build_neighbours(struct lode_control *c, struct lode_err *err)
 		return lode_err_set(err, -ENOMEM, "no memory for %u neighbours", c->n_neighbours);
 	for (uint32_t i = 0; i < c->n_neighbours; i++)
 		lode_neighbours_add(table, &c->neighbours[i]);
-	lode_neighbours_ref(table);
 	lode_neighbours_unref(c->neighbour_table);
 	c->neighbour_table = table;
 	c->neighbours_stale = false;
@@ -199,7 +198,6 @@ int build_routes(struct lode_control *c, struct lode_err *err)
 	struct lode_routes *routes = lode_routes_new();
 	if (!routes)
 		return lode_err_set(err, -ENOMEM, "no memory for routes");
-	lode_routes_ref(routes);
 	int rc = add_peer_routes(c->prepared->config, routes);
 	if (!rc)
 		rc = add_port_routes(c, routes);

@@ -65,7 +65,6 @@ static void add_route(struct lode_routes *r, const char *ip, uint8_t len, uint8_
 static void make_routes(struct world *x)
 {
 	x->routes = lode_routes_new();
-	lode_routes_ref(x->routes);
 	add_route(x->routes, "10.1.0.0", 120, LODE_ROUTE_PORT, 0);
 	add_route(x->routes, "2001:db8:1::", 64, LODE_ROUTE_PORT, 0);
 	add_route(x->routes, "10.3.0.0", 120, LODE_ROUTE_PORT, 1);
@@ -152,7 +151,6 @@ void world_make(struct world *x)
 	make_routes(x);
 	make_view(x);
 	x->neighbours = lode_neighbours_new(64, 1);
-	lode_neighbours_ref(x->neighbours);
 	add_neighbour(x, "10.1.0.9", 0);
 	const struct lode_worker_params params = {.name = "world",
 		.n_workers = 1,
