@@ -69,6 +69,14 @@ void publish_settings(struct gateway *g, const struct lode_config *config)
 	log_set_level(&g->log, config->log_level);
 }
 
+/* Peers refuse a handshake counter that is not above the last one they saw. An appliance whose state was lost
+ * (reinstalled with the same key) would be locked out by those that cannot call it; the wall clock, at 1024
+ * counters a second, is always ahead of what was used. A clock that is wrong does no harm: the file counts too. */
+static uint64_t first_counter(uint64_t saved)
+{
+	return LODE_MAX(saved, (uint64_t)time(NULL) << 10);
+}
+
 static int make_control(struct gateway *g, struct lode_err *err)
 {
 	struct lode_config *config;
@@ -87,6 +95,7 @@ static int make_control(struct gateway *g, struct lode_err *err)
 		params.rings[i] = lode_worker_rings(g->workers[i].worker);
 	give_random(NULL, &params.seed, sizeof(params.seed));
 	int rc = state_read_counter(g->config->state_dir, &params.counter, err);
+	params.counter = first_counter(params.counter);
 	if (!rc)
 		rc = lode_config_read_key(g->config->key_file, params.private_key, err);
 	if (!rc)

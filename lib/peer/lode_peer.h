@@ -37,7 +37,8 @@ struct lode_peer_host_params {
 	uint64_t features;		  /* feature bits offered */
 	uint8_t version_min, version_max; /* 0: those of lode_wire.h */
 	uint32_t load_per_s; /* initiations; more than this, and cookies are asked for; 0: 50 */
-	uint64_t counter;    /* the last one given to save_counter; 0 at the very first start */
+	/* The last one given to save_counter, 0 at the very first start; or more, never less. */
+	uint64_t counter;
 	void *ctx;
 	/* Secure random bytes (the simulator gives seeded ones). */
 	void (*random)(void *ctx, void *buf, size_t len);
