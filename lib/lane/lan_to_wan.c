@@ -126,7 +126,7 @@ static uint8_t join_tos(uint8_t a, uint8_t b)
 static bool goes_along(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, unsigned path,
 	unsigned room_bytes, uint64_t now_ns)
 {
-	if (m->data_len > BUNDLE_ITEM_MAX ||
+	if (m->data_len > l->bundle_item_bytes ||
 		m->data_len + (unsigned)LODE_WIRE_BUNDLE_ITEM_BYTES > room_bytes)
 		return false;
 	return !is_sticky(cls) || path_for(l, cls, m, true, now_ns) == path ||
@@ -182,7 +182,9 @@ static struct rte_mbuf *number_segment(
 {
 	struct class_queue *q = &l->queue[cls];
 	struct lode_pkt *pkt = lode_pkt(m);
-	unsigned n = lode_wire_mtu_parts(m->data_len, l->segment_bytes);
+	unsigned n = 1;
+	if (m->data_len > l->segment_bytes)
+		n = lode_wire_mtu_parts(m->data_len, l->segment_bytes);
 	if (lode_unlikely(n == 0)) {
 		lane_drop(l, m, &l->counters.drop_too_long, now_ns);
 		return NULL;
@@ -198,7 +200,7 @@ static struct rte_mbuf *number_segment(
 	pkt->segment.flags = 0;
 	pkt->segment.n_parts = (uint8_t)n;
 	lode_counter_add(&l->counters.tx_segments, n);
-	return m->data_len <= BUNDLE_ITEM_MAX ? bundle(l, m, cls, now_ns) : m;
+	return m->data_len <= l->bundle_item_bytes ? bundle(l, m, cls, now_ns) : m;
 }
 
 static void pull_class(

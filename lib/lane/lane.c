@@ -41,6 +41,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 	l->env = *env;
 	l->peer_idx = (uint8_t)peer_idx;
 	l->lane_id = (uint8_t)lane_id;
+	l->bundle_item_bytes = BUNDLE_ITEM_BYTES;
 	l->expire_due_ns = l->due_ns = LODE_NEVER_NS;
 	uint32_t room_bytes = rte_pktmbuf_data_room_size(env->mbufs) - RTE_PKTMBUF_HEADROOM;
 	l->buffer_bytes = (uint16_t)LODE_MIN(room_bytes - LODE_WIRE_TAG_BYTES, UINT16_MAX);

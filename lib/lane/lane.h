@@ -10,9 +10,10 @@
 
 /* ---- flow queues (fq.c): RFC 8290 over slots that all lanes of a worker share ---- */
 
-#define FQ_BUCKETS 256 /* per class; two flows in one bucket share a queue */
-#define FQ_QUANTUM 1514
-#define NIL	   0 /* slot 0 of a pool is never used */
+#define FQ_BUCKETS	  256 /* per class; two flows in one bucket share a queue */
+#define BUNDLE_ITEM_BYTES 256
+#define FQ_QUANTUM	  1514
+#define NIL		  0 /* slot 0 of a pool is never used */
 
 struct flow_queue {
 	struct rte_mbuf *head, *tail;
@@ -132,10 +133,11 @@ struct lane_path {
 struct lode_lane {
 	struct lode_lane_env env;
 	uint8_t peer_idx, lane_id;
-	uint8_t sendable;	/* mask of paths with a next hop and an address */
-	uint16_t segment_bytes; /* E */
-	uint16_t buffer_bytes;	/* longest segment that one of our buffers holds */
-	uint32_t tag;		/* tells flows which lane wrote their state */
+	uint8_t sendable;	    /* mask of paths with a next hop and an address */
+	uint16_t segment_bytes;	    /* E */
+	uint16_t bundle_item_bytes; /* longer packets travel alone */
+	uint16_t buffer_bytes;	    /* longest segment that one of our buffers holds */
+	uint32_t tag;		    /* tells flows which lane wrote their state */
 	uint32_t association;
 	const struct lode_snapshot *snapshot;
 	const struct lode_peer_view *view; /* NULL: no session */

@@ -251,22 +251,20 @@ static void learn_address(struct lode_lane *l, struct lane_path *path, struct rt
 	if (generation < path->remote_generation ||
 		(generation == path->remote_generation && number < path->remote_pn))
 		return;
-	const uint8_t *ip = (const uint8_t *)m->buf_addr + pkt->outer_off;
-	struct lode_ip remote;
-	uint16_t port;
-	if (ip[0] >> 4 == 4) {
-		uint32_t addr_be;
-		memcpy(&addr_be, ip + 12, sizeof(addr_be));
-		remote = lode_ip_from_v4_be(addr_be);
-		port = lode_load_be16(ip + (ip[0] & 15) * 4);
-	} else {
-		memcpy(remote.b, ip + 8, sizeof(remote.b));
-		port = lode_load_be16(ip + 40);
-	}
 	path->remote_pn = number;
 	path->remote_generation = generation;
-	if (port == path->remote_port && memcmp(&remote, &path->remote, sizeof(remote)) == 0)
+	const uint8_t *ip = (const uint8_t *)m->buf_addr + pkt->outer_off;
+	bool v4 = ip[0] >> 4 == 4;
+	uint16_t port = lode_load_be16(ip + (v4 ? (ip[0] & 15) * 4 : 40));
+	const uint8_t *known = path->remote.b;
+	bool same = v4 ? lode_ip_is_v4(&path->remote) &&
+				    lode_load_le32(ip + 12) == lode_load_le32(known + 12)
+		       : lode_load_le64(ip + 8) == lode_load_le64(known) &&
+				    lode_load_le64(ip + 16) == lode_load_le64(known + 8);
+	if (lode_likely(same && port == path->remote_port))
 		return;
+	struct lode_ip remote = {.b = {[10] = 0xff, [11] = 0xff}};
+	memcpy(remote.b + (v4 ? 12 : 0), ip + (v4 ? 12 : 8), v4 ? 4 : 16);
 	path->remote = remote;
 	path->remote_port = port;
 	path->remote_ns = now_ns;
