@@ -222,7 +222,7 @@ int suite_wanem(struct lode_perf *p)
 	char program[4096];
 	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 64);
 	char *slash = len > 0 ? memrchr(program, '/', (size_t)len) : NULL;
-	strcpy(slash ? slash : program, "/../app/lodestone-wanem");
+	strcpy(slash ? slash : program, "/../lodestone-wanem");
 	if (unshare(CLONE_NEWNET) || shell("ip link add lh1 type veth peer name lw1 && ip link add "
 					   "lh2 type veth peer name lw2 && "
 					   "for i in lh1 lh2 lw1 lw2; do "
