@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int json_fail(struct json_scan *s, int code, const char *fmt, ...)
+int scan_fail(struct json_scan *s, int code, const char *fmt, ...)
 {
 	if (s->rc)
 		return s->rc;
@@ -27,7 +27,7 @@ static void skip_space(struct json_scan *s)
 		s->p++;
 }
 
-bool json_take(struct json_scan *s, char c)
+bool scan_take(struct json_scan *s, char c)
 {
 	if (s->rc)
 		return false;
@@ -38,20 +38,20 @@ bool json_take(struct json_scan *s, char c)
 	return true;
 }
 
-int json_expect(struct json_scan *s, char c)
+int scan_expect(struct json_scan *s, char c)
 {
-	if (json_take(s, c))
+	if (scan_take(s, c))
 		return 0;
 	if (s->p == s->end)
-		return json_fail(s, -EBADMSG, "'%c' expected, end of header found", c);
-	return json_fail(s, -EBADMSG, "'%c' expected, byte 0x%02x found", c, *s->p);
+		return scan_fail(s, -EBADMSG, "'%c' expected, end of header found", c);
+	return scan_fail(s, -EBADMSG, "'%c' expected, byte 0x%02x found", c, *s->p);
 }
 
 static int hex4(struct json_scan *s, uint32_t *v)
 {
 	*v = 0;
 	if (s->end - s->p < 4)
-		return json_fail(s, -EBADMSG, "\\u escape is cut");
+		return scan_fail(s, -EBADMSG, "\\u escape is cut");
 	for (int i = 0; i < 4; i++, s->p++) {
 		uint8_t c = *s->p, lower = c | 0x20;
 		if (c >= '0' && c <= '9')
@@ -59,7 +59,7 @@ static int hex4(struct json_scan *s, uint32_t *v)
 		else if (lower >= 'a' && lower <= 'f')
 			*v = *v * 16 + lower - 'a' + 10;
 		else
-			return json_fail(s, -EBADMSG, "\\u escape needs four hex digits");
+			return scan_fail(s, -EBADMSG, "\\u escape needs four hex digits");
 	}
 	return 0;
 }
@@ -72,12 +72,12 @@ static int unicode_escape(struct json_scan *s, uint32_t *cp)
 	if (*cp < 0xd800 || *cp > 0xdfff)
 		return 0;
 	if (*cp > 0xdbff || s->end - s->p < 2 || s->p[0] != '\\' || s->p[1] != 'u')
-		return json_fail(s, -EBADMSG, "\\u escape is half a surrogate pair");
+		return scan_fail(s, -EBADMSG, "\\u escape is half a surrogate pair");
 	s->p += 2;
 	if (hex4(s, &low))
 		return s->rc;
 	if (low < 0xdc00 || low > 0xdfff)
-		return json_fail(s, -EBADMSG, "\\u escape is half a surrogate pair");
+		return scan_fail(s, -EBADMSG, "\\u escape is half a surrogate pair");
 	*cp = 0x10000 + ((*cp - 0xd800) << 10) + (low - 0xdc00);
 	return 0;
 }
@@ -89,21 +89,21 @@ static int next_char(struct json_scan *s, uint32_t *cp)
 	if (*s->p != '\\') {
 		size_t n = utf8_decode(s->p, (size_t)(s->end - s->p), cp);
 		if (!n)
-			return json_fail(s, -EBADMSG, "byte 0x%02x is not UTF-8", *s->p);
+			return scan_fail(s, -EBADMSG, "byte 0x%02x is not UTF-8", *s->p);
 		if (*cp < 0x20)
-			return json_fail(
+			return scan_fail(
 				s, -EBADMSG, "raw control character 0x%02x in a string", *cp);
 		s->p += n;
 		return 0;
 	}
 	if (++s->p == s->end)
-		return json_fail(s, -EBADMSG, "escape is cut");
+		return scan_fail(s, -EBADMSG, "escape is cut");
 	uint8_t c = *s->p++;
 	if (c == 'u')
 		return unicode_escape(s, cp);
 	const char *at = c ? strchr(escapes, c) : NULL;
 	if (!at)
-		return json_fail(s, -EBADMSG, "escape \\0x%02x is unknown", c);
+		return scan_fail(s, -EBADMSG, "escape \\0x%02x is unknown", c);
 	*cp = (uint8_t)meanings[at - escapes];
 	return 0;
 }
@@ -132,26 +132,26 @@ static int decode_string(struct json_scan *s, uint32_t max_bytes, bool newlines,
 		if (next_char(s, &cp))
 			return s->rc;
 		if (!allowed(cp, newlines))
-			return json_fail(s, -EBADMSG, "control character 0x%02x in a string", cp);
+			return scan_fail(s, -EBADMSG, "control character 0x%02x in a string", cp);
 		n += utf8_encode(cp, out + n);
 		if (n > max_bytes)
-			return json_fail(s, -E2BIG, "string is longer than %u bytes", max_bytes);
+			return scan_fail(s, -E2BIG, "string is longer than %u bytes", max_bytes);
 	}
 	out[n] = 0;
-	return json_expect(s, '"');
+	return scan_expect(s, '"');
 }
 
-int json_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **out)
+int scan_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **out)
 {
 	*out = NULL;
-	if (json_expect(s, '"'))
+	if (scan_expect(s, '"'))
 		return s->rc;
 	size_t raw = raw_length(s);
 	if (raw / 6 > max_bytes)
-		return json_fail(s, -E2BIG, "string is longer than %u bytes", max_bytes);
+		return scan_fail(s, -E2BIG, "string is longer than %u bytes", max_bytes);
 	char *text = malloc(raw + 1);
 	if (!text)
-		return json_fail(s, -ENOMEM, "no memory for a string of %zu bytes", raw);
+		return scan_fail(s, -ENOMEM, "no memory for a string of %zu bytes", raw);
 	if (decode_string(s, max_bytes, newlines, text)) {
 		free(text);
 		return s->rc;
@@ -160,7 +160,7 @@ int json_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **o
 	return 0;
 }
 
-int json_u64(struct json_scan *s, uint64_t *v)
+int scan_u64(struct json_scan *s, uint64_t *v)
 {
 	skip_space(s);
 	const uint8_t *first = s->p;
@@ -168,15 +168,15 @@ int json_u64(struct json_scan *s, uint64_t *v)
 	while (!s->rc && s->p < s->end && *s->p >= '0' && *s->p <= '9') {
 		if (__builtin_mul_overflow(*v, 10u, v) ||
 			__builtin_add_overflow(*v, (uint64_t)(*s->p - '0'), v) || *v > INT64_MAX)
-			return json_fail(s, -E2BIG, "number is above 2^63 - 1");
+			return scan_fail(s, -E2BIG, "number is above 2^63 - 1");
 		s->p++;
 	}
 	if (s->p == first)
-		return json_fail(s, -EBADMSG, "unsigned integer expected");
+		return scan_fail(s, -EBADMSG, "unsigned integer expected");
 	if (*first == '0' && s->p - first > 1)
-		return json_fail(s, -EBADMSG, "number has a leading zero");
+		return scan_fail(s, -EBADMSG, "number has a leading zero");
 	if (s->p < s->end && (*s->p == '.' || (*s->p | 0x20) == 'e'))
-		return json_fail(
+		return scan_fail(
 			s, -EBADMSG, "plain decimal integer expected, fraction or exponent found");
 	return s->rc;
 }
@@ -184,21 +184,21 @@ int json_u64(struct json_scan *s, uint64_t *v)
 static int skip_container(struct json_scan *s, char close, unsigned depth)
 {
 	if (!depth)
-		return json_fail(s, -E2BIG, "values are nested too deep");
-	if (json_take(s, close))
+		return scan_fail(s, -E2BIG, "values are nested too deep");
+	if (scan_take(s, close))
 		return s->rc;
 	do {
 		char *key = NULL;
 		if (close == '}' &&
-			(json_string(s, UINT32_MAX / 8, true, &key) || json_expect(s, ':'))) {
+			(scan_string(s, UINT32_MAX / 8, true, &key) || scan_expect(s, ':'))) {
 			free(key);
 			return s->rc;
 		}
 		free(key);
-		if (json_skip(s, depth - 1))
+		if (scan_skip(s, depth - 1))
 			return s->rc;
-	} while (json_take(s, ','));
-	return json_expect(s, close);
+	} while (scan_take(s, ','));
+	return scan_expect(s, close);
 }
 
 /* Numbers and literals: letters, digits, signs and points; what they mean does not matter. */
@@ -207,28 +207,28 @@ static int skip_word(struct json_scan *s)
 	const uint8_t *first = s->p;
 	while (s->p < s->end && *s->p && strchr("+-.0123456789Eaeflnrstu", *s->p))
 		s->p++;
-	return s->p > first ? s->rc : json_fail(s, -EBADMSG, "a value is expected");
+	return s->p > first ? s->rc : scan_fail(s, -EBADMSG, "a value is expected");
 }
 
-int json_skip(struct json_scan *s, unsigned depth)
+int scan_skip(struct json_scan *s, unsigned depth)
 {
-	if (json_take(s, '{'))
+	if (scan_take(s, '{'))
 		return skip_container(s, '}', depth);
-	if (json_take(s, '['))
+	if (scan_take(s, '['))
 		return skip_container(s, ']', depth);
 	if (s->p < s->end && *s->p == '"') {
 		char *text;
-		int rc = json_string(s, UINT32_MAX / 8, true, &text);
+		int rc = scan_string(s, UINT32_MAX / 8, true, &text);
 		free(text);
 		return rc;
 	}
 	return skip_word(s);
 }
 
-int json_finish(struct json_scan *s)
+int scan_finish(struct json_scan *s)
 {
 	skip_space(s);
 	if (s->p != s->end)
-		return json_fail(s, -EBADMSG, "byte 0x%02x after the end of the object", *s->p);
+		return scan_fail(s, -EBADMSG, "byte 0x%02x after the end of the object", *s->p);
 	return s->rc;
 }

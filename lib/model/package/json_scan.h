@@ -13,18 +13,18 @@ struct json_scan {
 };
 
 /* Takes c after white space. */
-int json_expect(struct json_scan *s, char c);
+int scan_expect(struct json_scan *s, char c);
 /* True when c comes next; takes it then. */
-bool json_take(struct json_scan *s, char c);
+bool scan_take(struct json_scan *s, char c);
 /* Decodes a string into *out (malloc, the caller frees; NUL-terminated). At most max_bytes; UTF-8
  * only; no control characters unless newlines is true, which allows \n, \r and \t. */
-int json_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **out);
+int scan_string(struct json_scan *s, uint32_t max_bytes, bool newlines, char **out);
 /* Plain decimal below 2^63: no sign, fraction, exponent or leading zero. */
-int json_u64(struct json_scan *s, uint64_t *v);
+int scan_u64(struct json_scan *s, uint64_t *v);
 /* Passes over one value of any kind, at most `depth` containers deep. */
-int json_skip(struct json_scan *s, unsigned depth);
+int scan_skip(struct json_scan *s, unsigned depth);
 /* Only white space may follow. */
-int json_finish(struct json_scan *s);
+int scan_finish(struct json_scan *s);
 /* Stores a sentence with the byte offset in front and returns it as the sticky error. */
-int json_fail(struct json_scan *s, int code, const char *fmt, ...)
+int scan_fail(struct json_scan *s, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

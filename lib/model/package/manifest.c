@@ -108,7 +108,7 @@ void lode_manifest_free(struct lode_manifest *m)
 	*m = (struct lode_manifest){0};
 }
 
-static void json_digest(struct lode_json *json, const char *key, const digest d)
+static void scan_digest(struct lode_json *json, const char *key, const digest d)
 {
 	char hex[2 * LODE_SHA256_BYTES + 1];
 	for (int i = 0; i < LODE_SHA256_BYTES; i++)
@@ -122,7 +122,7 @@ static void json_file(struct lode_json *json, const struct lode_package_file *f,
 	lode_json_string(json, "name", f->name);
 	lode_json_string(json, "format", lode_format_name(f->format));
 	lode_json_u64(json, "bytes", f->n_bytes);
-	json_digest(json, "sha256", d);
+	scan_digest(json, "sha256", d);
 	lode_json_string(json, "note", f->note);
 	lode_json_close_object(json);
 }
@@ -140,7 +140,7 @@ static void json_tensor(struct lode_json *json, const struct lode_package *pkg,
 	lode_json_close_array(json);
 	lode_json_u64(json, "offset", e->offset_bytes);
 	lode_json_u64(json, "bytes", e->n_bytes);
-	json_digest(json, "sha256", d);
+	scan_digest(json, "sha256", d);
 	lode_json_close_object(json);
 }
 
@@ -148,7 +148,7 @@ void lode_manifest_json(
 	const struct lode_manifest *m, const struct lode_package *pkg, struct lode_json *json)
 {
 	lode_json_object(json, NULL);
-	json_digest(json, "merkle_root", m->merkle_root);
+	scan_digest(json, "merkle_root", m->merkle_root);
 	lode_json_array(json, "files");
 	for (uint32_t f = 0; f < pkg->n_files; f++)
 		json_file(json, &pkg->files[f], m->file_sha256[f]);

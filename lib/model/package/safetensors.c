@@ -20,7 +20,7 @@ static int read_dtype(struct json_scan *s, struct lode_extent *e)
 	/* Known to the format, without whole bytes per element or rare: carried, not looked into. */
 	static const char *const others[] = {"F4", "F6_E2M3", "F6_E3M2", "F8_E8M0", "C64"};
 	char *name;
-	if (json_string(s, 16, false, &name))
+	if (scan_string(s, 16, false, &name))
 		return s->rc;
 	int found = -1;
 	for (int i = LODE_BOOL; i < LODE_N_DTYPES; i++)
@@ -31,7 +31,7 @@ static int read_dtype(struct json_scan *s, struct lode_extent *e)
 			found = LODE_BYTES;
 	e->dtype = found < 0 ? LODE_BYTES : (enum lode_dtype)found;
 	if (found < 0)
-		json_fail(s, -EBADMSG, "dtype '%s' is unknown", name);
+		scan_fail(s, -EBADMSG, "dtype '%s' is unknown", name);
 	free(name);
 	return s->rc;
 }
@@ -41,16 +41,16 @@ static int read_numbers(
 	struct json_scan *s, uint64_t *v, uint32_t max, uint32_t *n, const char *what)
 {
 	*n = 0;
-	if (json_expect(s, '[') || json_take(s, ']'))
+	if (scan_expect(s, '[') || scan_take(s, ']'))
 		return s->rc;
 	do {
 		if (*n == max)
-			return json_fail(s, -E2BIG, "%s has more than %u numbers", what, max);
-		if (json_u64(s, &v[*n]))
+			return scan_fail(s, -E2BIG, "%s has more than %u numbers", what, max);
+		if (scan_u64(s, &v[*n]))
 			return s->rc;
 		++*n;
-	} while (json_take(s, ','));
-	return json_expect(s, ']');
+	} while (scan_take(s, ','));
+	return scan_expect(s, ']');
 }
 
 static int read_field(struct json_scan *s, const struct lode_limits *limits, struct lode_extent *e,
@@ -58,18 +58,18 @@ static int read_field(struct json_scan *s, const struct lode_limits *limits, str
 {
 	static const char *const fields[] = {"dtype", "shape", "data_offsets"};
 	char *key;
-	if (json_string(s, 16, false, &key))
+	if (scan_string(s, 16, false, &key))
 		return s->rc;
 	unsigned f = 0;
 	while (f < LODE_ARRAY_LEN(fields) && strcmp(key, fields[f]))
 		f++;
 	if (f == LODE_ARRAY_LEN(fields))
-		json_fail(
+		scan_fail(
 			s, -EBADMSG, "field '%s': dtype, shape and data_offsets are allowed", key);
 	else if (*seen & 1u << f)
-		json_fail(s, -EEXIST, "field '%s' occurs twice", key);
+		scan_fail(s, -EEXIST, "field '%s' occurs twice", key);
 	free(key);
-	if (json_expect(s, ':'))
+	if (scan_expect(s, ':'))
 		return s->rc;
 	*seen |= 1u << f;
 	uint64_t offsets[2] = {0};
@@ -83,7 +83,7 @@ static int read_field(struct json_scan *s, const struct lode_limits *limits, str
 		if (read_numbers(s, offsets, 2, &n, "data_offsets"))
 			return s->rc;
 		if (n != 2 || offsets[0] > offsets[1])
-			return json_fail(
+			return scan_fail(
 				s, -EBADMSG, "data_offsets must be [begin, end] with begin <= end");
 		e->offset_bytes = offsets[0];
 		e->n_bytes = offsets[1] - offsets[0];
@@ -95,24 +95,24 @@ static int read_field(struct json_scan *s, const struct lode_limits *limits, str
 static int read_tensor(struct json_scan *s, const struct lode_limits *limits, struct lode_extent *e)
 {
 	unsigned seen = 0;
-	if (json_expect(s, '{'))
+	if (scan_expect(s, '{'))
 		return s->rc;
 	do {
 		if (read_field(s, limits, e, &seen))
 			return s->rc;
-	} while (json_take(s, ','));
-	if (json_expect(s, '}'))
+	} while (scan_take(s, ','));
+	if (scan_expect(s, '}'))
 		return s->rc;
 	if (seen != 7)
-		return json_fail(s, -EBADMSG, "dtype, shape and data_offsets are all required");
+		return scan_fail(s, -EBADMSG, "dtype, shape and data_offsets are all required");
 	if (!(limits->dtypes & 1u << e->dtype))
-		return json_fail(s, -EBADMSG, "dtype %s is not allowed by the %s limits",
+		return scan_fail(s, -EBADMSG, "dtype %s is not allowed by the %s limits",
 			lode_dtype_name(e->dtype), limits->name);
 	uint64_t expected;
 	if (!layout_tensor_bytes(e->dtype, e->dims, e->rank, &expected))
-		return json_fail(s, -E2BIG, "product of the shape is above 2^63 bytes");
+		return scan_fail(s, -E2BIG, "product of the shape is above 2^63 bytes");
 	if (e->dtype != LODE_BYTES && expected != e->n_bytes)
-		return json_fail(s, -EBADMSG,
+		return scan_fail(s, -EBADMSG,
 			"shape and dtype need %" PRIu64 " bytes, data_offsets hold %" PRIu64,
 			expected, e->n_bytes);
 	return 0;
@@ -120,22 +120,22 @@ static int read_tensor(struct json_scan *s, const struct lode_limits *limits, st
 
 static int read_metadata(struct json_scan *s, struct lode_package *pkg)
 {
-	if (json_expect(s, '{') || json_take(s, '}'))
+	if (scan_expect(s, '{') || scan_take(s, '}'))
 		return s->rc;
 	do {
 		char *key, *value;
-		if (json_string(s, pkg->limits->name_bytes, false, &key))
+		if (scan_string(s, pkg->limits->name_bytes, false, &key))
 			return s->rc;
-		if (json_expect(s, ':') ||
-			json_string(s, pkg->limits->metadata_bytes, true, &value)) {
+		if (scan_expect(s, ':') ||
+			scan_string(s, pkg->limits->metadata_bytes, true, &value)) {
 			free(key);
 			return s->rc;
 		}
 		int rc = layout_add_metadata(pkg, key, value, s->err);
 		if (rc)
 			return rc;
-	} while (json_take(s, ','));
-	return json_expect(s, '}');
+	} while (scan_take(s, ','));
+	return scan_expect(s, '}');
 }
 
 static int read_entry(
@@ -143,18 +143,18 @@ static int read_entry(
 {
 	struct lode_extent e = {.file_idx = file_idx};
 	char *name;
-	if (json_string(s, pkg->limits->name_bytes, false, &name))
+	if (scan_string(s, pkg->limits->name_bytes, false, &name))
 		return s->rc;
 	if (!strcmp(name, "__metadata__")) {
 		free(name);
 		if (*metadata_seen)
-			return json_fail(s, -EEXIST, "__metadata__ occurs twice");
+			return scan_fail(s, -EEXIST, "__metadata__ occurs twice");
 		*metadata_seen = true;
-		return json_expect(s, ':') ? s->rc : read_metadata(s, pkg);
+		return scan_expect(s, ':') ? s->rc : read_metadata(s, pkg);
 	}
 	if (!name[0])
-		json_fail(s, -EBADMSG, "a tensor has an empty name");
-	if (json_expect(s, ':') || read_tensor(s, pkg->limits, &e)) {
+		scan_fail(s, -EBADMSG, "a tensor has an empty name");
+	if (scan_expect(s, ':') || read_tensor(s, pkg->limits, &e)) {
 		lode_err_prefix(s->err, "tensor '%.80s'", name);
 		free(name);
 		return s->rc;
@@ -166,16 +166,16 @@ static int read_entry(
 static int read_header(struct json_scan *s, struct lode_package *pkg, uint32_t file_idx)
 {
 	bool metadata_seen = false;
-	if (json_expect(s, '{'))
+	if (scan_expect(s, '{'))
 		return s->rc;
-	if (json_take(s, '}'))
-		return json_finish(s);
+	if (scan_take(s, '}'))
+		return scan_finish(s);
 	do {
 		int rc = read_entry(s, pkg, file_idx, &metadata_seen);
 		if (rc)
 			return rc;
-	} while (json_take(s, ','));
-	return json_expect(s, '}') ? s->rc : json_finish(s);
+	} while (scan_take(s, ','));
+	return scan_expect(s, '}') ? s->rc : scan_finish(s);
 }
 
 static int by_offset(const void *a, const void *b)

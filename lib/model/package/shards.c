@@ -15,10 +15,10 @@ bool package_is_index(const char *name)
 static int add_shard(struct json_scan *s, struct lode_package *pkg)
 {
 	char *tensor, *file;
-	if (json_string(s, pkg->limits->name_bytes, false, &tensor))
+	if (scan_string(s, pkg->limits->name_bytes, false, &tensor))
 		return s->rc;
 	free(tensor);
-	if (json_expect(s, ':') || json_string(s, LODE_FILE_NAME_BYTES, false, &file))
+	if (scan_expect(s, ':') || scan_string(s, LODE_FILE_NAME_BYTES, false, &file))
 		return s->rc;
 	uint32_t file_idx;
 	int rc = package_sibling(pkg, file, &file_idx, s->err);
@@ -28,33 +28,33 @@ static int add_shard(struct json_scan *s, struct lode_package *pkg)
 
 static int add_map(struct json_scan *s, struct lode_package *pkg)
 {
-	if (json_expect(s, '{') || json_take(s, '}'))
+	if (scan_expect(s, '{') || scan_take(s, '}'))
 		return s->rc;
 	do {
 		int rc = add_shard(s, pkg);
 		if (rc)
 			return rc;
-	} while (json_take(s, ','));
-	return json_expect(s, '}');
+	} while (scan_take(s, ','));
+	return scan_expect(s, '}');
 }
 
 static int read_index(struct json_scan *s, struct lode_package *pkg)
 {
-	if (json_expect(s, '{'))
+	if (scan_expect(s, '{'))
 		return s->rc;
 	do {
 		char *key;
-		if (json_string(s, pkg->limits->name_bytes, false, &key))
+		if (scan_string(s, pkg->limits->name_bytes, false, &key))
 			return s->rc;
 		bool map = !strcmp(key, "weight_map");
 		free(key);
-		if (json_expect(s, ':'))
+		if (scan_expect(s, ':'))
 			return s->rc;
-		int rc = map ? add_map(s, pkg) : json_skip(s, MAX_DEPTH - 1);
+		int rc = map ? add_map(s, pkg) : scan_skip(s, MAX_DEPTH - 1);
 		if (rc)
 			return rc;
-	} while (json_take(s, ','));
-	return json_expect(s, '}') ? s->rc : json_finish(s);
+	} while (scan_take(s, ','));
+	return scan_expect(s, '}') ? s->rc : scan_finish(s);
 }
 
 int package_add_shards(struct lode_package *pkg, uint32_t index_idx, struct lode_err *err)
