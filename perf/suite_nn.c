@@ -22,6 +22,36 @@ struct runner {
 	unsigned next;
 };
 
+#ifdef __x86_64__
+#include <immintrin.h>
+
+#define PEAK_PRODUCTS 16384
+
+/* Products in registers only, in chains enough to fill the pipes: what the core can do at best now. */
+__attribute__((target("avx512f,avx512vnni"))) static void run_peak(void *arg)
+{
+	__m512i sum[12], a = _mm512_set1_epi32(1);
+	for (unsigned i = 0; i < 12; i++)
+		sum[i] = a;
+	for (unsigned k = 0; k < PEAK_PRODUCTS / 12; k++)
+#pragma GCC unroll 12
+		for (unsigned i = 0; i < 12; i++)
+			__asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(sum[i]) : "v"(a));
+	(void)arg;
+}
+#endif
+
+/* 8-bit products per ns of this core, measured now; NAN without VNNI. */
+static double peak_per_ns(void)
+{
+#ifdef __x86_64__
+	if (lode_nn_isa_available(LODE_NN_AVX512VNNI))
+		return 64.0 * (PEAK_PRODUCTS / 12 * 12) /
+			lode_perf_median_ns(run_peak, NULL, 20, 50);
+#endif
+	return NAN;
+}
+
 static void run_next(void *arg)
 {
 	struct runner *r = arg;
@@ -145,6 +175,9 @@ static double measure_isa(struct lode_perf *p, const struct perf_net *net, const
 	snprintf(metric, sizeof(metric), "%s", lode_nn_isa_name(isa));
 	lode_perf_row(p, name, metric, ns, "ns", best ? NULL : "best isa", vnni_ns / ns);
 	if (best) {
+		double macs = (double)lode_nn_macs(&net->desc);
+		lode_perf_row(p, name, "share of measured peak",
+			100 * macs / ns / peak_per_ns(), "%", NULL, NAN);
 		row(p, name, "latency", median_ns(run_chained, &r));
 		row(p, name, "batch 32, per sample", median_ns(run_batch, &r) / BATCH);
 		row(p, name, "L2-cold", cold_ns(run_next, &r));

@@ -33,6 +33,16 @@ INLINE v16f exp2_fine(v16f x)
 	return exp2_of(vf_fma(p, f, vf_set1(1.00000007f)), shifted);
 }
 
+/* 1 / x for 1 <= x < 2^126, relative error 7e-6: a straight line through the exponent as first guess,
+ * two Newton steps. Sooner ready than a division, and sixteen lanes at once everywhere. */
+INLINE v16f reciprocal(v16f x)
+{
+	v16f two = vf_set1(2), minus_x = vf_sub(vf_set1(0), x);
+	v16f y = vf_from_bits(vi_sub(vi_set1(0x7ef127ea), vf_bits(x)));
+	y = vf_mul(y, vf_fma(minus_x, y, two));
+	return vf_mul(y, vf_fma(minus_x, y, two));
+}
+
 INLINE v16f sigmoid(v16f x)
 {
 	v16f one = vf_set1(1);

@@ -19,7 +19,7 @@ struct source {
 	/* value of an input = in_step * (byte + in_offset[column]); in_step 1: weights carry it */
 	double in_step, in_offset[LODE_NN_MAX_HIDDEN];
 	int16_t row[4 * LODE_NN_MAX_LSTM + LODE_NN_MAX_HIDDEN]; /* per packed output */
-	int16_t col[LODE_NN_MAX_HIDDEN + 16];			/* per packed input */
+	int16_t col[LODE_NN_MAX_HIDDEN + 32];			/* per packed input */
 };
 
 struct range {
@@ -94,7 +94,7 @@ static void put_weights(
 	int8_t *to = (int8_t *)m + l->weights;
 	for (unsigned first = 0; first < l->n_vecs; first += PANEL_VECS) {
 		unsigned end = LODE_MIN(first + PANEL_VECS, (unsigned)l->n_vecs);
-		for (unsigned g = 0; g < l->k_groups; g++)
+		for (unsigned g = 0; g < l->k_padded; g++)
 			for (unsigned out = 16 * first; out < 16 * end; out++)
 				for (unsigned i = 0; i < 4; i++)
 					*to++ = weight_at(s, out, 4 * g + i);
@@ -112,7 +112,7 @@ static struct real real_output(const struct packed_linear *l, const struct sourc
 		return (struct real){0};
 	unsigned row = (unsigned)s->row[out];
 	struct real r = {.mul = s->scale[row] * s->in_step, .add = s->bias[row]};
-	for (unsigned i = 0; i < 4u * l->k_groups; i++) {
+	for (unsigned i = 0; i < 4u * l->k_padded; i++) {
 		int w = weight_at(s, out, i);
 		if (w)
 			r.add += r.mul * w * s->in_offset[s->col[i]];

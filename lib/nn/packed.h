@@ -23,7 +23,9 @@ struct packed_linear {
 	uint32_t weights;  /* s8 */
 	uint32_t mul, add; /* f32, n_vecs * 16 */
 	uint32_t table;	   /* SINK_GELU: f32 [3][16], see gelu_table */
-	uint16_t n_vecs, k_groups;
+	uint16_t n_vecs;
+	uint16_t k_groups; /* that hold inputs */
+	uint16_t k_padded; /* with groups of zero weights, so that partial sums come out even */
 	enum sink sink;
 };
 

@@ -14,17 +14,25 @@ static unsigned vecs(unsigned n)
 	return ALIGN_UP(n, 16u) / 16;
 }
 
+/* Partial sums that linear_row takes: the fewer vectors, the more. */
+static unsigned even_groups(unsigned n_vecs)
+{
+	unsigned rest = n_vecs % PANEL_VECS;
+	return rest & 1 ? 8 : rest ? 4 : 2;
+}
+
 static void plan_linear(
 	struct lode_nn_model *m, unsigned index, unsigned n_vecs, unsigned n_in, enum sink sink)
 {
 	struct packed_linear *l = &m->linear[index];
 	l->n_vecs = (uint16_t)n_vecs;
 	l->k_groups = (uint16_t)(ALIGN_UP(n_in, 4u) / 4);
+	l->k_padded = (uint16_t)ALIGN_UP(l->k_groups, even_groups(n_vecs));
 	l->sink = sink;
 	l->mul = take(m, 64 * n_vecs);
 	l->add = take(m, 64 * n_vecs);
 	l->table = sink == SINK_GELU ? take(m, 3 * 64) : 0;
-	l->weights = take(m, 64u * n_vecs * l->k_groups);
+	l->weights = take(m, 64u * n_vecs * l->k_padded);
 	m->n_linears = LODE_MAX(m->n_linears, index + 1);
 }
 

@@ -35,22 +35,22 @@ INLINE int32_t attention_weights(const struct attention *a, const uint8_t *keys,
 	uint8_t *p, const unsigned n_vecs)
 {
 	v16i score[4];
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		score[v] = slot_mask(a->n_steps, v);
 	for (unsigned d = 0; d < a->head_dims; d += 4) {
 		v16i query = vi_load_dup(q + d);
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned v = 0; v < n_vecs; v++)
 			score[v] =
 				vi_dot4(score[v], vi_load(keys + 16 * n_vecs * d + 64 * v), query);
 	}
 	v16i highest = score[0], total = vi_set1(0);
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 1; v < n_vecs; v++)
 		highest = vi_max(highest, score[v]);
 	highest = vi_set1(vi_highest(highest));
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++) {
 		v16f below = vf_from_int(vi_sub(score[v], highest));
 		v16f e = vf_fma(below, vf_set1(a->score_mul), vf_set1(LOG2_255));
@@ -124,10 +124,10 @@ INLINE void value_tile(const struct lode_nn_model *m, const struct packed_linear
 	v16i sum[16];
 	unsigned w_stride;
 	const int8_t *w = panel(m, l, vec, &w_stride);
-	dot_tile(sum, in, in_stride, w, w_stride, l->k_groups, n_vecs);
+	dot_tile(sum, in, in_stride, w, w_stride, l->k_groups, n_vecs, 1);
 	for (unsigned v = 0; v < n_vecs; v++) {
 		v16i all = vi_set1((int32_t)0x80808080);
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned r = 0; r < 4; r++) {
 			v16i byte = sunk(sum[r * n_vecs + v], m, l, vec + v, SINK_U8);
 			byte = vi_min(vi_max(byte, vi_set1(0)), vi_set1(255));

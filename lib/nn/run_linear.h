@@ -52,7 +52,7 @@ INLINE void sink_row(const v16i *sum, const struct lode_nn_model *m, const struc
 				scaled_sum(sum[v], mul + 16 * (vec + v), add + 16 * (vec + v)));
 		return;
 	}
-#pragma GCC unroll 2
+	UNROLL
 	for (; v + 4 <= n_vecs; v += 4)
 		vi_store_u8x4((uint8_t *)out + 16 * (vec + v), sunk(sum[v], m, l, vec + v, sink),
 			sunk(sum[v + 1], m, l, vec + v + 1, sink),
@@ -69,7 +69,7 @@ INLINE const int8_t *panel(const struct lode_nn_model *m, const struct packed_li
 	unsigned first = vec / PANEL_VECS * PANEL_VECS;
 	unsigned width = LODE_MIN(l->n_vecs - first, (unsigned)PANEL_VECS);
 	*w_stride = 64 * width;
-	return (const int8_t *)model_at(m, l->weights) + (size_t)first * 64 * l->k_groups +
+	return (const int8_t *)model_at(m, l->weights) + (size_t)first * 64 * l->k_padded +
 	       64 * (vec - first);
 }
 
@@ -80,7 +80,7 @@ INLINE void linear_part(const struct lode_nn_model *m, const struct packed_linea
 	v16i sum[PANEL_VECS];
 	unsigned w_stride;
 	const int8_t *w = panel(m, l, vec, &w_stride);
-	dot_row(sum, in, w, w_stride, l->k_groups, n_vecs, n_split);
+	dot_row(sum, in, w, w_stride, l->k_padded, n_vecs, n_split);
 	sink_row(sum, m, l, vec, n_vecs, sink, out);
 }
 
@@ -121,7 +121,10 @@ INLINE void linear_tile(const struct lode_nn_model *m, const struct packed_linea
 	v16i sum[16];
 	unsigned w_stride;
 	const int8_t *w = panel(m, l, vec, &w_stride);
-	dot_tile(sum, in, in_stride, w, w_stride, l->k_groups, n_vecs);
+	if (n_vecs == 1)
+		dot_tile(sum, in, in_stride, w, w_stride, l->k_padded, 1, 4);
+	else
+		dot_tile(sum, in, in_stride, w, w_stride, l->k_groups, n_vecs, 1);
 	for (unsigned r = 0; r < 4; r++)
 		sink_row(sum + r * n_vecs, m, l, vec, n_vecs, sink, out + r * out_stride);
 }
@@ -180,5 +183,6 @@ SHARED void finish(const struct lode_nn_desc *d, float *v, float *out)
 		vf_store_part(v, 1, sigmoid(vf_load(v)));
 	for (unsigned i = 0; d->output == LODE_NN_OUT_SIGMOID && i < n; i += 16)
 		vf_store(v + i, sigmoid(vf_load(v + i)));
-	memcpy(out, v, n * sizeof(*out));
+	for (unsigned i = 0; i < n; i += 16)
+		vf_store_part(out + i, LODE_MIN(n - i, 16u), vf_load(v + i));
 }

@@ -13,16 +13,16 @@ INLINE v16f exp2_gate(v16f z)
 }
 
 /* One block's cell and hidden state from its four gate exponents. Products of the denominators stay
- * below 2^91, so two divisions do for five activations. */
+ * below 2^91, so two reciprocals do for five activations. */
 INLINE void lstm_units(const v16f z[GATES], float *c, uint8_t *h)
 {
 	v16f one = vf_set1(1);
 	v16f ei = exp2_gate(z[0]), ef = exp2_gate(z[1]), eg = exp2_gate(z[2]);
 	v16f ig = vf_mul(vf_add(one, ei), vf_add(one, eg)), f = vf_add(one, ef);
 	v16f above = vf_fma(vf_load(c), ig, vf_mul(vf_sub(one, eg), f));
-	v16f cell = vf_div(above, vf_mul(ig, f));
+	v16f cell = vf_mul(above, reciprocal(vf_mul(ig, f)));
 	v16f ec = exp2_gate(vf_mul(cell, vf_set1(-2 * LOG2E))), eo = exp2_gate(z[3]);
-	v16f hidden = vf_div(vf_sub(one, ec), vf_mul(vf_add(one, ec), vf_add(one, eo)));
+	v16f hidden = vf_mul(vf_sub(one, ec), reciprocal(vf_mul(vf_add(one, ec), vf_add(one, eo))));
 	vf_store(c, cell);
 	vi_store_u8(h, vf_round(vf_fma(hidden, vf_set1(127), vf_set1(128))));
 }
@@ -40,14 +40,14 @@ INLINE void lstm_blocks(const struct lode_nn_model *m, const uint8_t *x, const u
 	unsigned vec = GATES * block, stride_x, stride_h;
 	const int8_t *wx = panel(m, lx, vec, &stride_x), *wh = panel(m, lh, vec, &stride_h);
 	dot_row(sum_x, x, wx, stride_x, lx->k_groups, n_vecs, 1);
-#pragma GCC unroll 8
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		z[v] = scaled_sum(sum_x[v], mul_x + 16 * (vec + v), add + 16 * (vec + v));
-	dot_row(sum_h, h, wh, stride_h, lh->k_groups, n_vecs, 2);
-#pragma GCC unroll 8
+	dot_row(sum_h, h, wh, stride_h, lh->k_padded, n_vecs, 2);
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		z[v] = vf_fma(vf_from_int(sum_h[v]), vf_load(mul_h + 16 * (vec + v)), z[v]);
-#pragma GCC unroll 2
+	UNROLL
 	for (unsigned b = 0; b < n_blocks; b++)
 		lstm_units(z + GATES * b, c + 16 * (block + b), h_next + 16 * (block + b));
 }

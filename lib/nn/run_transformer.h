@@ -249,35 +249,35 @@ INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const 
 	unsigned n_in = m->desc.n_in, n_steps = m->desc.n_steps, slots = 16 * n_vecs;
 	v16f score[4];
 	v16f highest, total = vf_set1(0);
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++) {
 		score[v] = vf_from_int(slot_mask(n_steps, v));
 		if (m->tf.position)
 			score[v] = vf_add(score[v], vf_load(u + ALIGN_UP(n_in, 16u) + 16 * v));
 	}
 	for (unsigned i = 0; i < n_in; i++) {
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned v = 0; v < n_vecs; v++)
 			score[v] = vf_fma(
 				vf_set1(u[i]), vf_load(columns + i * slots + 16 * v), score[v]);
 	}
 	highest = score[0];
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 1; v < n_vecs; v++)
 		highest = vf_max(highest, score[v]);
 	highest = vf_set1(vf_highest(highest));
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++) {
 		score[v] = exp2_fine(vf_max(vf_sub(score[v], highest), vf_set1(-100)));
 		total = vf_add(total, score[v]);
 	}
 	v16f scale = vf_set1(1.0f / vf_sum(total));
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		score[v] = vf_mul(score[v], scale);
 	for (unsigned i = 0; i < n_in; i++) {
 		v16f mixed = vf_mul(score[0], vf_load(columns + i * slots));
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned v = 1; v < n_vecs; v++)
 			mixed = vf_fma(score[v], vf_load(columns + i * slots + 16 * v), mixed);
 		z[i] = vf_sum(mixed);

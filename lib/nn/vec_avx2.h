@@ -4,6 +4,8 @@
  * those of VNNI. What each operation does is told in vec_portable.h. */
 #pragma once
 
+#include "compiler.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -245,20 +247,20 @@ INLINE void dot_halves(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned
 	unsigned k_groups, const unsigned n_halves)
 {
 	__m256i acc[4];
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
 		acc[h] = _mm256_setzero_si256();
 	for (unsigned g = 0; g < k_groups;) {
 		unsigned end = k_groups - g > GROUPS_PER_WIDEN ? g + GROUPS_PER_WIDEN : k_groups;
 		__m256i low[4], high[4];
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned h = 0; h < n_halves; h++)
 			low[h] = high[h] = _mm256_setzero_si256();
 		for (; g < end; g++) {
 			__m256i in = load_dup(a + 4 * g);
 			__m256i in_low = low_nibbles(in), in_high = high_nibbles(in);
 			const __m256i *row = (const __m256i *)(w + (size_t)g * w_stride);
-#pragma GCC unroll 4
+			UNROLL
 			for (unsigned h = 0; h < n_halves; h++) {
 				__m256i weights = _mm256_load_si256(row + h);
 				low[h] = _mm256_add_epi16(
@@ -267,11 +269,11 @@ INLINE void dot_halves(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned
 					high[h], _mm256_maddubs_epi16(in_high, weights));
 			}
 		}
-#pragma GCC unroll 4
+		UNROLL
 		for (unsigned h = 0; h < n_halves; h++)
 			acc[h] = widen(acc[h], low[h], high[h]);
 	}
-#pragma GCC unroll 4
+	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
 		sum[h] = acc[h];
 }
@@ -288,8 +290,8 @@ INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_str
 }
 
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
-	unsigned w_stride, unsigned k_groups, const unsigned n_vecs)
+	unsigned w_stride, unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
 {
 	for (unsigned r = 0; r < 4; r++)
-		dot_row(sum + r * n_vecs, a + r * a_stride, w, w_stride, k_groups, n_vecs, 1);
+		dot_row(sum + r * n_vecs, a + r * a_stride, w, w_stride, k_groups, n_vecs, n_split);
 }

@@ -3,6 +3,8 @@
  * vec_avx2.h and vec_portable.h; what each operation does is told in vec_portable.h. */
 #pragma once
 
+#include "compiler.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -167,65 +169,77 @@ INLINE v16i vi_dot4(v16i sum, v16i u8, v16i s8)
 	return _mm512_dpbusd_epi32(sum, u8, s8);
 }
 
+/* sum += in (u8) . weights (s8, aligned). By hand, because compilers copy every sum to another register
+ * around the intrinsic in long loops. */
+INLINE void dot_step(v16i *sum, v16i in, const int8_t *weights)
+{
+	__asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(in), "m"(*(const __m512i *)weights));
+}
+INLINE void dot_step_held(v16i *sum, v16i in, v16i weights)
+{
+	__asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(in), "v"(weights));
+}
+
 /* One row: n_vecs vectors of sums; the k-groups go round n_split partial sums, because a sum alone
  * could start a product only every five cycles. */
 INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
 	unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
 {
 	v16i part[16];
-	unsigned g = 0;
-#pragma GCC unroll 16
+	UNROLL
 	for (unsigned i = 0; i < n_vecs * n_split; i++)
 		part[i] = _mm512_setzero_si512();
-	for (; g + n_split <= k_groups; g += n_split) {
-#pragma GCC unroll 16
+	for (unsigned g = 0; g < k_groups; g += n_split) {
+		UNROLL
 		for (unsigned s = 0; s < n_split; s++) {
 			v16i in = vi_load_dup(a + 4 * (g + s));
 			const int8_t *row = w + (size_t)(g + s) * w_stride;
-#pragma GCC unroll 16
+			UNROLL
 			for (unsigned v = 0; v < n_vecs; v++)
-				part[s * n_vecs + v] = vi_dot4(
-					part[s * n_vecs + v], in, _mm512_load_si512(row + 64 * v));
+				dot_step(&part[s * n_vecs + v], in, row + 64 * v);
 		}
 	}
-	for (; g < k_groups; g++) {
-		v16i in = vi_load_dup(a + 4 * g);
-#pragma GCC unroll 16
-		for (unsigned v = 0; v < n_vecs; v++)
-			part[v] = vi_dot4(
-				part[v], in, _mm512_load_si512(w + (size_t)g * w_stride + 64 * v));
-	}
-#pragma GCC unroll 16
+	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++) {
 		sum[v] = part[v];
-#pragma GCC unroll 16
+		UNROLL
 		for (unsigned s = 1; s < n_split; s++)
 			sum[v] = _mm512_add_epi32(sum[v], part[s * n_vecs + v]);
 	}
 }
 
-/* Four rows against four vectors of outputs. */
+/* Four rows against n_vecs vectors of outputs, again with n_split partial sums. */
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
-	unsigned w_stride, unsigned k_groups, const unsigned n_vecs)
+	unsigned w_stride, unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
 {
+	const unsigned n_sums = 4 * n_vecs;
 	v16i acc[16];
-#pragma GCC unroll 16
-	for (unsigned i = 0; i < 4 * n_vecs; i++)
+	UNROLL
+	for (unsigned i = 0; i < n_sums * n_split; i++)
 		acc[i] = _mm512_setzero_si512();
-	for (unsigned g = 0; g < k_groups; g++) {
-		v16i wv[4];
-#pragma GCC unroll 4
-		for (unsigned v = 0; v < n_vecs; v++)
-			wv[v] = _mm512_load_si512(w + (size_t)g * w_stride + 64 * v);
-#pragma GCC unroll 4
-		for (unsigned r = 0; r < 4; r++) {
-			v16i in = vi_load_dup(a + r * a_stride + 4 * g);
-#pragma GCC unroll 4
+	const uint8_t *end = a + 4 * (size_t)k_groups;
+	do {
+		UNROLL
+		for (unsigned s = 0; s < n_split; s++, a += 4, w += w_stride) {
+			v16i weights[4];
+			UNROLL
 			for (unsigned v = 0; v < n_vecs; v++)
-				acc[r * n_vecs + v] = vi_dot4(acc[r * n_vecs + v], in, wv[v]);
+				weights[v] = _mm512_load_si512(w + 64 * v);
+			UNROLL
+			for (unsigned r = 0; r < 4; r++) {
+				v16i in = vi_load_dup(a + r * a_stride);
+				UNROLL
+				for (unsigned v = 0; v < n_vecs; v++)
+					dot_step_held(
+						&acc[s * n_sums + r * n_vecs + v], in, weights[v]);
+			}
 		}
-	}
-#pragma GCC unroll 16
-	for (unsigned i = 0; i < 4 * n_vecs; i++)
+	} while (a != end);
+	UNROLL
+	for (unsigned i = 0; i < n_sums; i++) {
 		sum[i] = acc[i];
+		UNROLL
+		for (unsigned s = 1; s < n_split; s++)
+			sum[i] = _mm512_add_epi32(sum[i], acc[s * n_sums + i]);
+	}
 }

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define UNROLL
+
 /* Calls, not inlined copies: this is the version that has to be right, not fast, and the optimiser
  * would take minutes over sixteen-lane structs in the large functions. */
 #define INLINE static __attribute__((noinline, unused))
@@ -240,7 +242,8 @@ INLINE v16i vi_dot4(v16i sum, v16i u8, v16i s8)
 }
 
 /* sum[v] lane l: row a against output 16 v + l. Weights are laid out as packed.h tells: k-group g at
- * w + g * w_stride, 64 bytes per vector. n_split is a hint for how to break dependences. */
+ * w + g * w_stride, 64 bytes per vector. n_split says how many partial
+ * sums may be made, to break dependences; k_groups is a multiple of it. */
 INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
 	unsigned k_groups, unsigned n_vecs, unsigned n_split)
 {
@@ -255,8 +258,8 @@ INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_str
 
 /* Four rows: sum[r * n_vecs + v]. */
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
-	unsigned w_stride, unsigned k_groups, unsigned n_vecs)
+	unsigned w_stride, unsigned k_groups, unsigned n_vecs, unsigned n_split)
 {
 	for (unsigned r = 0; r < 4; r++)
-		dot_row(sum + r * n_vecs, a + r * a_stride, w, w_stride, k_groups, n_vecs, 1);
+		dot_row(sum + r * n_vecs, a + r * a_stride, w, w_stride, k_groups, n_vecs, n_split);
 }

@@ -383,3 +383,66 @@ Test(run, refused_step_leaves_the_state)
 	free(state);
 	free(before);
 }
+
+/* The bars that a decider's model has to hold, on calibration-like inputs. */
+static void check_bars(
+	const char *name, struct lode_nn_desc d, enum lode_nn_form form, unsigned n_inputs)
+{
+	struct net *net = net_new(&d, 4242, 500);
+	const struct lode_nn_model *m = net_build(net, LODE_NN_ISA_AUTO, form);
+	struct errors e = measure(net, m, n_inputs);
+	cr_expect_leq(e.mean, 0.006, "%s: mean error %g", name, e.mean);
+	cr_expect_leq(e.p99, 0.03, "%s: p99 error %g", name, e.p99);
+	net_model_free(m);
+	net_free(net);
+}
+
+Test(accuracy, probabilities)
+{
+	check_bars("lstm", lode_nn_desc_lstm(8, 20, 64, 1), LODE_NN_FORM_AUTO, 500);
+	check_bars("transformer legacy", lode_nn_desc_transformer_legacy(), LODE_NN_FORM_LAST, 500);
+	check_bars("transformer legacy", lode_nn_desc_transformer_legacy(), LODE_NN_FORM_AUTO, 500);
+	check_bars("transformer", lode_nn_desc_transformer(), LODE_NN_FORM_LAST, 500);
+	check_bars("transformer", lode_nn_desc_transformer(), LODE_NN_FORM_AUTO, 500);
+	check_bars("window mlp", lode_nn_desc_mlp(8, 20, window_widths, 3, LODE_NN_OUT_SIGMOID),
+		LODE_NN_FORM_AUTO, 2000);
+}
+
+static void check_argmax(const char *name, struct lode_nn_desc d)
+{
+	struct net *net = net_new(&d, 4242, 2000);
+	const struct lode_nn_model *m = net_build(net, LODE_NN_ISA_AUTO, LODE_NN_FORM_AUTO);
+	struct errors e = measure(net, m, 10000);
+	cr_expect_geq(e.n_argmax_equal, 9900, "%s: %u of 10000 equal", name, e.n_argmax_equal);
+	net_model_free(m);
+	net_free(net);
+}
+
+Test(accuracy, choices)
+{
+	check_argmax("dqn", lode_nn_desc_mlp(8, 1, dqn, 3, LODE_NN_OUT_LINEAR));
+	check_argmax("oracle", lode_nn_desc_mlp(8, 1, oracle, 3, LODE_NN_OUT_SOFTMAX));
+}
+
+/* 10^5 inputs for each kind of layer, on every instruction set. */
+Test(run, same_bits_on_many_inputs, .timeout = 200)
+{
+	static const uint16_t one[] = {19};
+	struct lode_nn_desc linear = lode_nn_desc_mlp(13, 1, one, 1, LODE_NN_OUT_SOFTMAX);
+	static const uint16_t two[] = {24, 3};
+	struct lode_nn_desc relu = lode_nn_desc_mlp(13, 1, two, 2, LODE_NN_OUT_SIGMOID);
+	struct shape shapes[] = {
+		{"linear, softmax", linear},
+		{"relu", relu},
+		{"gelu", gelu(relu)},
+		{"lstm cell", lode_nn_desc_lstm(8, 1, 24, 1)},
+		{"attention, norm", odd_transformer(4, 5, 2, 8, 16, 1)},
+	};
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(shapes); i++) {
+		struct net *net = net_new(&shapes[i].desc, i + 7, 50);
+		enum lode_nn_form forms[3];
+		for (unsigned f = 0; f < forms_of(&shapes[i].desc, forms); f++)
+			check_bits(shapes[i].name, net, forms[f], 100000);
+		net_free(net);
+	}
+}
