@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WIDTH	    512
 #define VOCABULARY  2048
 #define LORA_RANK   8
 #define MAX_TENSORS 512
@@ -84,8 +83,8 @@ static void prune(struct matrix *m)
 		m->target[i] = m->base[i] * (fabs(m->base[i]) >= threshold ? 1.0f : 0.0f);
 }
 
-static int draw_matrix(struct matrix *m, const struct pair_recipe *r, bool last,
-	struct lode_rng *rng)
+static int draw_matrix(
+	struct matrix *m, const struct pair_recipe *r, bool last, struct lode_rng *rng)
 {
 	uint64_t n = m->rows * m->cols;
 	m->base = malloc(2 * n * sizeof(float));
@@ -153,22 +152,23 @@ static int write_images(struct matrix *m, char (*names)[32], unsigned n, enum pa
 	for (unsigned i = 0; i < n; i++) {
 		store(m[i].base, m[i].rows * m[i].cols, m[i].std, dtype);
 		store(m[i].target, m[i].rows * m[i].cols, m[i].std, dtype);
-		base[i] = (struct lode_tensor_out){names[i], dtypes[dtype], 2,
-			{m[i].rows, m[i].cols}, m[i].base};
+		base[i] = (struct lode_tensor_out){
+			names[i], dtypes[dtype], 2, {m[i].rows, m[i].cols}, m[i].base};
 		target[i] = base[i];
 		target[i].data = m[i].target;
 	}
 	int rc = lode_safetensors_write(base, n, NULL, 0, &out->base, &out->base_len, NULL);
 	if (!rc)
-		rc = lode_safetensors_write(target, n, NULL, 0, &out->target, &out->target_len, NULL);
+		rc = lode_safetensors_write(
+			target, n, NULL, 0, &out->target, &out->target_len, NULL);
 	return rc;
 }
 
-int model_pair_make(const struct pair_recipe *r, unsigned n_layers, uint64_t seed,
+int model_pair_make(const struct pair_recipe *r, unsigned n_layers, unsigned width, uint64_t seed,
 	struct model_pair *out)
 {
-	static const uint16_t shapes[4][2] = {{3 * WIDTH, WIDTH}, {WIDTH, WIDTH}, {4 * WIDTH, WIDTH},
-		{WIDTH, 4 * WIDTH}};
+	const unsigned shapes[4][2] = {
+		{3 * width, width}, {width, width}, {4 * width, width}, {width, 4 * width}};
 	struct matrix m[MAX_TENSORS] = {0};
 	char names[MAX_TENSORS][32];
 	struct lode_rng rng;
@@ -179,10 +179,11 @@ int model_pair_make(const struct pair_recipe *r, unsigned n_layers, uint64_t see
 	for (unsigned layer = 0; layer < n_layers && n + 5 < MAX_TENSORS; layer++)
 		for (unsigned k = 0; k < 4; k++, n++) {
 			snprintf(names[n], sizeof(names[n]), "layer%03u.%u", layer, k);
-			m[n] = (struct matrix){shapes[k][0], shapes[k][1], 0.02 + 0.01 * k, NULL, NULL};
+			m[n] = (struct matrix){
+				shapes[k][0], shapes[k][1], 0.02 + 0.01 * k, NULL, NULL};
 		}
 	snprintf(names[n], sizeof(names[n]), "zz.head");
-	m[n++] = (struct matrix){VOCABULARY, WIDTH, 0.03, NULL, NULL};
+	m[n++] = (struct matrix){VOCABULARY, width, 0.03, NULL, NULL};
 	for (unsigned i = 0; i < n && !rc; i++)
 		rc = draw_matrix(&m[i], r, i == n - 1, &rng);
 	if (!rc)

@@ -31,6 +31,6 @@ struct model_pair {
 	size_t base_len, target_len;
 };
 
-/* n_layers: about 3.1 million weights each, and 1 million around them. Returns 0 or -ENOMEM. */
-int model_pair_make(const struct pair_recipe *r, unsigned n_layers, uint64_t seed,
+/* n_layers of 12 width^2 weights each and a head of 2048 width. Returns 0 or -ENOMEM. */
+int model_pair_make(const struct pair_recipe *r, unsigned n_layers, unsigned width, uint64_t seed,
 	struct model_pair *out);

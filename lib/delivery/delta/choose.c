@@ -7,7 +7,7 @@
 #include "words.h"
 
 #define ZSTD_LEVEL	 3
-#define ZSTD_LEVEL_SMALL 19 /* ranges up to SMALL_BYTES */
+#define ZSTD_LEVEL_SMALL 19 /* segments up to SMALL_BYTES */
 #define SMALL_BYTES	 (64 * 1024)
 #define SAMPLE_EVERY	 16 /* large ops of a tensor between trials on a sample of them */
 #define WINDOW_SIDE	 (BLOCK_MAX / 2) /* base bytes a zstd op sees before and behind its place */
@@ -63,7 +63,7 @@ struct trial {
 	struct op op; /* length, base range and element type filled in */
 	struct op_result *best;
 	size_t best_size;
-	bool is_sample;			/* stands for a larger range */
+
 	size_t n;			/* elements */
 	size_t n_changed;		/* against the base */
 	uint64_t cols, first;		/* of the tensor */
@@ -97,7 +97,7 @@ static int zstd_effort(const struct trial *t)
 {
 	if (t->e->mode == LODE_DELTA_MODE_FAST)
 		return 1;
-	return t->op.len <= SMALL_BYTES && !t->is_sample ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
+	return t->s->len <= SMALL_BYTES ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
 }
 
 static void start_trial(struct trial *t)
@@ -325,7 +325,7 @@ static void try_one(struct trial *t, const struct choice *c)
 /* Everything that may win; what cannot is left out by the share of changed elements. */
 static void try_all(struct trial *t, bool predicted)
 {
-	bool small = t->op.len <= SMALL_BYTES && !t->is_sample, few = t->n_changed < t->n / 2;
+	bool small = t->s->len <= SMALL_BYTES, few = t->n_changed < t->n / 2;
 	struct op alone = without_base(&t->op);
 	if (predicted) {
 		try_tokens(t, t->op);
@@ -366,7 +366,7 @@ static void choose_by_sample(struct trial *t, bool predicted)
 	struct op_result result = {0};
 	struct trial sample = *t;
 	sample.best = &result;
-	sample.is_sample = true;
+
 	sample.op.len = SMALL_BYTES;
 	sample.n = SMALL_BYTES / type_bytes(t->op.el.type);
 	sample.op.scales = NULL;
@@ -394,7 +394,7 @@ static void encode_elements(struct trial *t, const struct plan_tensor *tensor)
 						     : e->choice.n_ops % SAMPLE_EVERY == 0;
 	if (large && !e->adaptive && fresh)
 		choose_by_sample(t, predicted);
-	if (large && e->choice.known &&
+	if (t->s->len > SMALL_BYTES && e->choice.known &&
 		(predicted || e->choice.predictor == LODE_DELTA_PREDICT_NONE))
 		try_one(t, &e->choice);
 	else

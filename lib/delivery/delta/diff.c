@@ -10,9 +10,9 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-#define RUN_MIN		   (32 * 1024)	     /* equal bytes worth a record of their own */
-#define COPY_MIN	   512		     /* equal bytes worth an op of their own */
-#define ADAPTIVE_MAX_BYTES (8 * 1000 * 1000) /* changed bytes up to which adaptive models run */
+#define RUN_MIN		   (32 * 1024)	 /* equal bytes worth a record of their own */
+#define COPY_MIN	   512		 /* equal bytes worth an op of their own */
+#define ADAPTIVE_MAX_BYTES (2500 * 1000) /* changed bytes up to which adaptive models run */
 
 struct diff {
 	const struct lode_delta_job *job;
@@ -392,19 +392,15 @@ static int prepare(struct diff *d)
 	return 0;
 }
 
-/* Header last, since it names the features that were used. */
-static int assemble(struct diff *d, struct lode_delta_patch *patch)
+/* The features are known only now; they do not change the header's length. */
+static int finish(struct diff *d, struct lode_delta_patch *patch)
 {
-	struct buf all = {0};
 	put_u8(&d->out, RECORD_END);
-	header_write(d->info, &all);
-	put_bytes(&all, d->out.data, d->out.len);
-	if (all.failed || d->out.failed) {
-		buf_free(&all);
+	if (d->out.failed)
 		return lode_err_set(d->err, -ENOMEM, "no memory for the patch");
-	}
-	patch->data = all.data;
-	patch->len = all.len;
+	header_set_features(d->out.data, d->info->incompat);
+	*patch = (struct lode_delta_patch){d->out.data, d->out.len};
+	d->out = (struct buf){0};
 	return 0;
 }
 
@@ -430,10 +426,11 @@ static void fill_report(struct diff *d, const struct lode_delta_patch *patch)
 static int run(struct diff *d, struct lode_delta_patch *patch)
 {
 	int rc = prepare(d);
+	header_write(d->info, &d->out);
 	for (uint32_t f = 0; !rc && f < d->job->n_target; f++)
 		rc = write_file(d, d->job->target[f].size);
 	if (!rc)
-		rc = assemble(d, patch);
+		rc = finish(d, patch);
 	if (!rc && d->report)
 		fill_report(d, patch);
 	return rc;

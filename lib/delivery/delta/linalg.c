@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "linalg.h"
 
+#include "lode_base.h"
+
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define JACOBI_SWEEPS 12
@@ -96,4 +99,37 @@ void symmetric_eigen(double *a, unsigned n, double *values, double *vectors)
 		for (unsigned k = i + 1; k < n; k++)
 			if (values[k] > values[i])
 				swap_columns(values, vectors, n, i, k);
+}
+
+/* y = x a for k rows x; a is symmetric. */
+static void multiply_rows(const double *a, unsigned n, const double *x, unsigned k, double *y)
+{
+	memset(y, 0, sizeof(*y) * n * k);
+	for (unsigned r = 0; r < k; r++)
+		for (unsigned i = 0; i < n; i++)
+			for (unsigned c = 0; c < n; c++)
+				y[r * n + c] += x[r * n + i] * a[i * n + c];
+}
+
+void largest_eigen(const double *a, unsigned n, unsigned k, double *values)
+{
+	double *x = calloc(2ul * n * k, sizeof(*x)), *y = x + (size_t)n * k, small[32 * 32];
+	struct lode_rng rng;
+	memset(values, 0, sizeof(*values) * k);
+	if (!x)
+		return;
+	lode_rng_seed(&rng, 2);
+	for (unsigned i = 0; i < n * k; i++)
+		x[i] = lode_rng_normal(&rng);
+	for (unsigned step = 0; step < 2; step++) {
+		multiply_rows(a, n, x, k, y);
+		orthonormalise(y, k, n);
+		memcpy(x, y, sizeof(*x) * n * k);
+	}
+	multiply_rows(a, n, x, k, y);
+	for (unsigned i = 0; i < k; i++)
+		for (unsigned j = 0; j < k; j++)
+			small[i * k + j] = dot(x + i * n, y + j * n, n);
+	symmetric_eigen(small, k, values, NULL);
+	free(x);
 }

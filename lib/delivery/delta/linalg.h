@@ -11,3 +11,6 @@ void orthonormalise(double *x, unsigned k, uint64_t len);
 /* Eigenvalues of a symmetric n x n matrix by cyclic Jacobi rotations, largest first; a is destroyed.
  * vectors: column i belongs to value i; may be NULL. */
 void symmetric_eigen(double *a, unsigned n, double *values, double *vectors);
+/* The k largest eigenvalues of a symmetric positive matrix, k <= 32, by two steps of subspace iteration:
+ * good for values that stand out, too small for those that do not. a is kept. Without memory: zeros. */
+void largest_eigen(const double *a, unsigned n, unsigned k, double *values);

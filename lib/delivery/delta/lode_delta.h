@@ -49,7 +49,7 @@ enum lode_delta_type {
 };
 
 enum lode_delta_mode {
-	LODE_DELTA_MODE_DEFAULT, /* tries every coder; adaptive models up to 8 MB of changes */
+	LODE_DELTA_MODE_DEFAULT, /* tries every coder; adaptive models up to 2.5 MB of changes */
 	LODE_DELTA_MODE_FAST,	 /* decides from a 64 KiB sample of each tensor */
 	LODE_DELTA_MODE_BEST,	 /* adaptive models at any size: some 20 MB/s on both sides */
 };

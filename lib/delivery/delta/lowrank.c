@@ -51,7 +51,7 @@ static uint32_t promising_rank(const struct update *m)
 {
 	unsigned n = LODE_MIN(SAMPLE_MAX, LODE_MIN(m->rows, m->cols)), best = 0;
 	double *sub = calloc(2ul * n * n, sizeof(*sub)), *gram = sub ? sub + n * n : NULL;
-	double lambda[SAMPLE_MAX], rest = 0, total, best_saving = 0;
+	double lambda[LOW_RANK_MAX], rest = 0, total, best_saving = 0;
 	double n_elements = (double)m->rows * m->cols;
 	if (!sub)
 		return 0;
@@ -60,9 +60,9 @@ static uint32_t promising_rank(const struct update *m)
 			sub[i * n + k] = difference(
 				m, (uint64_t)i * m->rows / n * m->cols + (uint64_t)k * m->cols / n);
 	gram_rows(sub, n, n, gram);
-	symmetric_eigen(gram, n, lambda, NULL);
+	largest_eigen(gram, n, LODE_MIN(LOW_RANK_MAX, n), lambda);
 	for (unsigned i = 0; i < n; i++)
-		rest += LODE_MAX(lambda[i], 0);
+		rest += gram[i * n + i];
 	total = rest;
 	for (unsigned r = 1; total > 0 && r <= LOW_RANK_MAX && r < n / 2; r++) {
 		rest = LODE_MAX(rest - lambda[r - 1], total * 1e-14);

@@ -3,7 +3,7 @@
 #include "edits.h"
 #include "lode_package.h"
 #include "memory_io.h"
-#include "reference.h"
+#include "plain_decoder.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -331,7 +331,7 @@ static void expect_same_as_reference(
 	cr_assert_eq(lode_delta_diff(&job, &patch, NULL, NULL), 0);
 	uint8_t *padded = calloc(1, patch.len + READ_PAD);
 	memcpy(padded, patch.data, patch.len);
-	cr_assert_eq(reference_apply(padded, patch.len, a->image, a->len, &made), 0);
+	cr_assert_eq(plain_apply(padded, patch.len, a->image, a->len, &made), 0);
 	cr_assert(made.len == b->len && !memcmp(made.data, b->image, b->len));
 	buf_free(&made);
 	free(padded);

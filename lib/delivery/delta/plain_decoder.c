@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "reference.h"
+#include "plain_decoder.h"
 
 #include "bits.h"
 #include "block.h"
@@ -377,7 +377,7 @@ static int no_base(void *ctx, uint64_t offset, void *buf, size_t len)
 	return -EINVAL;
 }
 
-int reference_apply(
+int plain_apply(
 	const uint8_t *patch, size_t len, const uint8_t *bases, uint64_t base_size, struct buf *out)
 {
 	struct lode_delta_info *info = malloc(sizeof(*info));

@@ -8,5 +8,5 @@
 
 /* Appends all target files, one after another. bases: all base files, one after another. Digests are not
  * checked; READ_PAD bytes behind the patch must be readable. Returns 0, -EBADMSG or -ENOMEM. */
-int reference_apply(const uint8_t *patch, size_t len, const uint8_t *bases, uint64_t base_size,
+int plain_apply(const uint8_t *patch, size_t len, const uint8_t *bases, uint64_t base_size,
 	struct buf *out);
