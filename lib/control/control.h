@@ -79,6 +79,7 @@ struct lode_control {
 	bool routes_stale, neighbours_stale, views_stale, snapshot_stale;
 	struct published *newest;
 	uint64_t serial, tick_ns, now_ns;
+	unsigned first_ring; /* where taking from the workers' rings begins */
 };
 
 /* ---- peers.c ---- */

@@ -191,10 +191,13 @@ void take_rings(struct lode_control *c, uint64_t now_ns)
 {
 	struct lode_datagram datagram;
 	struct lode_peer_message msg;
+	c->first_ring++; /* a flood on one ring must not starve the others */
 	for (unsigned i = 0; i < c->params.n_workers; i++) {
-		while (lode_ring_pop(c->params.rings[i]->to_control, &datagram))
+		const struct lode_worker_rings *rings =
+			c->params.rings[(c->first_ring + i) % c->params.n_workers];
+		while (!lode_peer_host_busy(c->host) && lode_ring_pop(rings->to_control, &datagram))
 			take_datagram(c, &datagram, now_ns);
-		while (lode_ring_pop(c->params.rings[i]->messages, &msg))
+		while (lode_ring_pop(rings->messages, &msg))
 			if (msg.type == LODE_WIRE_TLV_CLOSE && c->peers[msg.peer_idx].peer)
 				lode_peer_closed(c->peers[msg.peer_idx].peer, now_ns);
 	}

@@ -229,12 +229,19 @@ int lode_peer_host_input(
 	}
 }
 
+bool lode_peer_host_busy(const struct lode_peer_host *h)
+{
+	return h->n_heavy >= HEAVY_PER_POLL;
+}
+
 uint64_t lode_peer_host_poll(struct lode_peer_host *h, uint64_t now_ns)
 {
-	uint64_t due = LODE_NEVER_NS;
+	uint64_t due = lode_peer_host_busy(h) ? now_ns + BUSY_NS : LODE_NEVER_NS;
+	unsigned n_begun = 0;
+	h->n_heavy = 0;
 	for (struct lode_peer *p = h->peers; p; p = p->list) {
-		peer_poll(p, now_ns);
-		due = LODE_MIN(due, peer_due(p));
+		peer_poll(p, now_ns, &n_begun);
+		due = LODE_MIN(due, LODE_MAX(peer_due(p), now_ns + BUSY_NS));
 	}
 	return due;
 }

@@ -15,6 +15,8 @@
 #define CONFIRM_NS	  (2 * LODE_NS_PER_S)  /* a response is given this long before we begin */
 #define UNCONFIRMED_NS	  (10 * LODE_NS_PER_S) /* a response that led to nothing */
 #define OLD_KEYS_NS	  (1 * LODE_NS_PER_S)  /* plus 3 RTT */
+#define HEAVY_PER_POLL	  4 /* handshake messages read, and begun: about 1 ms in all */
+#define BUSY_NS		  (1 * LODE_NS_PER_MS)
 #define COOKIE_NS	  (120 * LODE_NS_PER_S)
 #define ANSWER_REPEATS	  64
 
@@ -94,6 +96,7 @@ struct lode_peer_host {
 	struct lode_noise_mac_keys mac_keys; /* for messages to us */
 	uint64_t instance, counter, counter_saved, serial;
 	struct lode_peer *peers;
+	unsigned n_heavy;		  /* messages read since the last poll */
 	uint8_t cookie_secret[2][32];	  /* current, previous */
 	uint64_t cookie_secret_ns;	  /* age of the current one; 0: none yet */
 	uint64_t second_ns;		  /* start of the running second of the load meter */
@@ -138,7 +141,8 @@ void session_drop(struct session **s);
 
 /* The session is ready to receive: publishes it, and waits for lode_peer_installed. */
 void peer_set_next(struct lode_peer *p, struct session *s);
-void peer_poll(struct lode_peer *p, uint64_t now_ns);
+/* n_begun: attempts begun in this poll, over all peers; it may not exceed HEAVY_PER_POLL. */
+void peer_poll(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun);
 uint64_t peer_due(const struct lode_peer *p);
 /* Answers the initiation that made `next`, as soon as the workers can receive under it. */
 void peer_answer(struct lode_peer *p, const struct lode_peer_datagram *to);

@@ -279,7 +279,7 @@ static void back_off(struct lode_peer *p, uint64_t now_ns)
 	p->backoff_ns = LODE_MIN(p->backoff_ns * 2, BACKOFF_MAX_NS);
 }
 
-static void poll_attempt(struct lode_peer *p, uint64_t now_ns)
+static void poll_attempt(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun)
 {
 	struct attempt *a = &p->attempt;
 	if (a->active && now_ns - a->started_ns >= ATTEMPT_NS) {
@@ -288,8 +288,11 @@ static void poll_attempt(struct lode_peer *p, uint64_t now_ns)
 		host_count(&p->host->counters.attempts_failed);
 		back_off(p, now_ns);
 	}
-	if (want_ns(p) <= now_ns && handshake_start(p, now_ns))
-		back_off(p, now_ns);
+	if (want_ns(p) <= now_ns && *n_begun < HEAVY_PER_POLL) {
+		++*n_begun;
+		if (handshake_start(p, now_ns))
+			back_off(p, now_ns);
+	}
 	if (a->active && now_ns >= a->next_ns) {
 		handshake_transmit(p, now_ns);
 		a->next_ns = now_ns + a->interval_ns;
@@ -297,7 +300,7 @@ static void poll_attempt(struct lode_peer *p, uint64_t now_ns)
 	}
 }
 
-void peer_poll(struct lode_peer *p, uint64_t now_ns)
+void peer_poll(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun)
 {
 	if (p->prev && now_ns >= p->prev_until_ns) {
 		session_drop(&p->prev);
@@ -310,7 +313,7 @@ void peer_poll(struct lode_peer *p, uint64_t now_ns)
 	}
 	if (now_ns >= reject_ns(p))
 		end_sessions(p);
-	poll_attempt(p, now_ns);
+	poll_attempt(p, now_ns, n_begun);
 }
 
 uint64_t peer_due(const struct lode_peer *p)

@@ -182,6 +182,58 @@ Test(hub, sixty_four_peers_at_once)
 	lode_aead_free(aead);
 }
 
+/* Sixty-four peers to call and as many calling: no poll and no row of inputs does more than its share. */
+Test(hub, work_is_spread_over_polls)
+{
+	struct lode_aead *aead = lode_aead_new("openssl", NULL);
+	struct mailbox *m = calloc(1, sizeof(*m));
+	struct node *nodes = calloc(N_SPOKES + 1, sizeof(*nodes));
+	struct node *hub = &nodes[0];
+	uint64_t now_ns = SECOND;
+	for (unsigned i = 0; i <= N_SPOKES; i++)
+		node_init(&nodes[i], i, m, aead);
+	for (unsigned i = 0; i < N_SPOKES; i++)
+		hub->peers[i] = connect_to(hub, &nodes[i + 1], true);
+	unsigned n_polls = 0, n_sent = 0;
+	while (n_sent < N_SPOKES) {
+		uint64_t due_ns = lode_peer_host_poll(hub->host, now_ns);
+		cr_assert_leq(m->n, n_sent + 8, "poll %u", n_polls);
+		n_sent = m->n;
+		cr_assert(n_sent == N_SPOKES || due_ns <= now_ns + MS);
+		now_ns += MS;
+		n_polls++;
+	}
+	cr_assert_geq(n_polls, 8);
+
+	/* And back: each spoke calls the hub, which says when it has had enough. */
+	m->n = 0;
+	for (unsigned i = 1; i <= N_SPOKES; i++) {
+		nodes[i].peers[0] = connect_to(&nodes[i], hub, true);
+		lode_peer_host_poll(nodes[i].host, now_ns);
+	}
+	unsigned n_taken = 0, n_rows = 0;
+	for (; n_taken < N_SPOKES; n_rows++) {
+		unsigned n_row = 0;
+		while (!lode_peer_host_busy(hub->host) && n_taken < N_SPOKES) {
+			struct lode_peer_datagram d = {.local = hub->at,
+				.remote = m->letters[n_taken].from,
+				.data = m->letters[n_taken].data,
+				.len = m->letters[n_taken].len};
+			lode_peer_host_input(hub->host, now_ns, &d);
+			n_taken++;
+			n_row++;
+		}
+		cr_assert_leq(n_row, 8);
+		cr_assert_eq(lode_peer_host_poll(hub->host, now_ns), now_ns + MS);
+	}
+	cr_assert_geq(n_rows, 8);
+	for (unsigned i = 0; i <= N_SPOKES; i++)
+		lode_peer_host_free(nodes[i].host);
+	free(nodes);
+	free(m);
+	lode_aead_free(aead);
+}
+
 /* A snapshot outlives the peer and its host: the keys in it still work. */
 Test(hub, epochs_outlive_their_peer)
 {
