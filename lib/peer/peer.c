@@ -361,14 +361,19 @@ static bool other_names(
 	return n_same != n_links || n_same != p->params.n_links;
 }
 
+static bool other_lanes(const struct lode_wire_lanes *a, const struct lode_wire_lanes *b)
+{
+	return a->n_lanes != b->n_lanes ||
+	       memcmp(a->udp_port, b->udp_port, a->n_lanes * sizeof(a->udp_port[0]));
+}
+
 int lode_peer_set_links(struct lode_peer *p, const struct lode_peer_link *links, unsigned n_links,
 	const struct lode_wire_lanes *lanes, uint64_t now_ns, struct lode_err *err)
 {
 	int rc = check_links(links, n_links, lanes, err);
 	if (rc)
 		return rc;
-	p->changed |=
-		other_names(p, links, n_links) || memcmp(lanes, &p->params.lanes, sizeof(*lanes));
+	p->changed |= other_names(p, links, n_links) || other_lanes(lanes, &p->params.lanes);
 	forget_moved(p, links, n_links);
 	memmove(p->params.links, links, n_links * sizeof(*links));
 	p->params.n_links = (uint8_t)n_links;
