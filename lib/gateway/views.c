@@ -229,6 +229,7 @@ static void put_path(const struct gateway *g, const struct lode_peer_status *pee
 	char key[2 * LODE_NAME_MAX];
 	snprintf(key, sizeof(key), "%s/%s", peer->name, p->name);
 	lode_json_object(j, key);
+	lode_json_string(j, "name", p->name);
 	lode_json_string(j, "state", lode_path_state_name(p->state));
 	lode_json_string(j, "port", g->config->ports[p->port_idx].name);
 	lode_json_u64(j, "rtt_us", p->rtt_us);
