@@ -75,8 +75,7 @@ all_up() { # site number
 }
 
 path_state_is() { # site link state
-	paths_json "$1" | jq -e --arg l "$2" --arg s "$3" \
-		'[.. | objects | select(.name? == $l and .state? == $s)] | length == 1' >/dev/null
+	[ "$(paths_json "$1" | jq -r --arg l "/$2" 'to_entries[] | select(.key | endswith($l)) | .value.state')" = "$3" ]
 }
 
 # Sum of a drop reason over everything the gateway reports.
