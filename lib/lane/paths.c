@@ -113,14 +113,18 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 	unsigned p;
 	LODE_FOREACH_BIT (p, l->sendable) {
 		const struct lane_path *path = &l->path[p];
-		due_ns = LODE_MIN(due_ns, lode_path_next_due_ns(path->est));
+		/* What is still due could not be done: no buffer, no room. */
+		uint64_t control_ns = lode_path_next_due_ns(path->est);
+		if (control_ns <= now_ns)
+			control_ns = now_ns + BUSY_NS;
+		due_ns = LODE_MIN(due_ns, control_ns);
 		if (!waiting)
 			continue;
+		uint64_t credit_ns = lode_path_credit_due_ns(path->est);
 		if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
 			due_ns = LODE_MIN(due_ns, now_ns + BUSY_NS);
 		else if ((l->up | l->suspect) & 1u << p)
-			due_ns = LODE_MIN(due_ns,
-				LODE_MAX(lode_path_credit_due_ns(path->est), now_ns + STEP_NS));
+			due_ns = LODE_MIN(due_ns, LODE_MAX(credit_ns, now_ns + STEP_NS));
 	}
 	return waiting ? LODE_MIN(due_ns, now_ns + BLOCKED_NS) : due_ns;
 }

@@ -75,6 +75,10 @@ void pair_send(
 void pair_choose(struct pair *p, unsigned cls, uint8_t allowed, uint8_t preferred, uint8_t copies);
 /* Renews both sites' snapshots after a change of view or config. */
 void pair_publish(struct pair *p);
+/* New keys in that epoch slot; one end sends under them 30 ms before the other. */
+void pair_rekey(struct pair *p, unsigned slot, uint64_t generation, unsigned first_sender);
+/* A site forgets everything and comes back with a new association. */
+void pair_restart(struct pair *p, unsigned idx);
 /* Fails when a packet was altered, came twice, or counters do not add up. */
 void pair_check(struct pair *p);
 uint32_t pair_misordered(const struct pair *p, unsigned to);

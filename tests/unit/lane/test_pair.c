@@ -163,3 +163,162 @@ Test(pair, congestion_marks_come_through)
 	cr_assert_eq(lode_lane_counters(p->site[1].lane)->rx_ce, 50);
 	pair_free(p);
 }
+
+Test(pair, a_lane_is_small)
+{
+	cr_assert_leq(lode_lane_bytes(), LODE_LANE_BYTES_MAX, "%zu bytes", lode_lane_bytes());
+}
+
+/* What one greedy flow of Bulk brings through, in Mbit/s of inner packets. */
+static double goodput(struct pair *p, uint8_t allowed)
+{
+	uint64_t before = lode_lane_counters(p->site[1].lane)->delivered_bytes;
+	pair_choose(p, LODE_BULK, allowed, LODE_NO_PATH, 1);
+	uint64_t start_ns = p->now_ns;
+	for (unsigned t = 0; t < 2000; t++) {
+		while (lode_lane_backlog_pkts(p->site[0].lane) < 64) {
+			if (p->site[0].flows[0].sent == PAIR_FLOW_PKTS - 1)
+				break;
+			pair_send(p, 0, 0, LODE_BULK, 1400, ECN_NOT_ECT);
+		}
+		if (p->site[0].flows[0].sent == PAIR_FLOW_PKTS - 1)
+			break;
+		pair_run(p, p->now_ns + MS);
+	}
+	uint64_t bytes = lode_lane_counters(p->site[1].lane)->delivered_bytes - before;
+	return (double)bytes * 8e3 / (double)(p->now_ns - start_ns);
+}
+
+Test(pair, unequal_paths_add_up)
+{
+	static const double mbps[3] = {30, 10, 40};
+	double got[3];
+	for (unsigned run = 0; run < 3; run++) {
+		struct pair *p = pair_new(20, 2, "null");
+		for (unsigned i = 0; i < 2; i++) {
+			p->pipe[i][0].rate_bps = 30 * 1000 * 1000;
+			p->pipe[i][1].rate_bps = 10 * 1000 * 1000;
+			p->pipe[i][1].delay_ns = 30 * MS;
+			p->site[i].view.paths[0].up_kbps = 30 * 1000;
+			p->site[i].view.paths[1].up_kbps = 10 * 1000;
+			for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+				p->site[i].config->classes[cls].queue_limit_us = 2000000;
+		}
+		pair_publish(p);
+		settle(p);
+		got[run] = goodput(p, (uint8_t)(run + 1));
+		settle(p);
+		pair_check(p);
+		pair_free(p);
+		cr_assert_gt(got[run], 0.6 * mbps[run], "run %u: %.1f Mbit/s", run, got[run]);
+	}
+	cr_assert_gt(
+		got[2], 0.95 * (got[0] + got[1]), "%.1f of %.1f + %.1f", got[2], got[0], got[1]);
+}
+
+Test(pair, a_dead_path_is_left_and_taken_again)
+{
+	struct pair *p = pair_new(21, 2, "null");
+	pair_choose(p, LODE_VOIP, 3, 0, 1);
+	settle(p);
+	uint32_t *delivered = &p->site[0].flows[0].delivered, *sent = &p->site[0].flows[0].sent;
+	uint64_t gap_ns = 0, last_ns = 0;
+	uint32_t last = 0;
+	for (unsigned t = 0; t < 1500; t++) {
+		if (t == 200 || t == 600)
+			for (unsigned i = 0; i < 2; i++)
+				p->pipe[i][0].dead = t == 200;
+		pair_send(p, 0, 0, LODE_VOIP, 200, ECN_NOT_ECT);
+		pair_run(p, p->now_ns + 10 * MS);
+		if (*delivered != last && last_ns != 0)
+			gap_ns = LODE_MAX(gap_ns, p->now_ns - last_ns);
+		if (*delivered != last)
+			last_ns = p->now_ns;
+		last = *delivered;
+	}
+	settle(p);
+	pair_check(p);
+	cr_assert_leq(gap_ns, 260 * MS, "silence of %lu ms", gap_ns / MS);
+	cr_assert_leq(*sent - *delivered, 26, "%u lost", *sent - *delivered);
+	cr_assert_geq(lode_lane_counters(p->site[0].lane)->flow_moves, 2, "away and back");
+	cr_assert_eq(p->site[0].flows[0].state.path, 1, "back on the preferred path");
+	pair_free(p);
+}
+
+Test(pair, new_keys_under_traffic_lose_nothing)
+{
+	struct pair *p = pair_new(22, 3, "auto");
+	settle(p);
+	for (unsigned k = 0; k < 7; k++) {
+		mixed(p, 60, 10);
+		pair_rekey(p, (k + 1) % LODE_EPOCHS, k + 2, k % 2);
+	}
+	mixed(p, 60, 10);
+	settle(p);
+	pair_check(p);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_all_delivered(p, i);
+		cr_assert_eq(p->site[i].lane->rx_generation, 8);
+		cr_assert_eq(lode_lane_counters(p->site[i].lane)->drop_rx_auth, 0);
+	}
+	pair_free(p);
+}
+
+Test(pair, a_restarted_peer_is_heard_at_once)
+{
+	struct pair *p = pair_new(23, 2, "null");
+	settle(p);
+	for (unsigned round = 0; round < 4; round++) {
+		mixed(p, 100, 10);
+		settle(p);
+		pair_restart(p, round % 2);
+		settle(p);
+	}
+	uint32_t before = p->site[1].n_delivered, sent = p->site[0].flows[3].sent;
+	mixed(p, 100, 10);
+	settle(p);
+	cr_assert_eq(p->site[1].n_delivered - before, 1000);
+	cr_assert_eq(p->site[0].flows[3].sent - sent, 100);
+	pair_free(p);
+}
+
+Test(pair, an_empty_pool_loses_packets_and_nothing_else)
+{
+	struct pair *p = pair_new(24, 2, "null");
+	pair_choose(p, LODE_VOIP, 3, LODE_NO_PATH, 2);
+	settle(p);
+	/* Take all buffers but a few away, give them back in the middle. */
+	static struct rte_mbuf *taken[PAIR_MBUFS];
+	unsigned n = 0;
+	while (rte_mempool_avail_count(p->pool) > 40)
+		taken[n++] = rte_pktmbuf_alloc(p->pool);
+	mixed(p, 100, 20);
+	rte_pktmbuf_free_bulk(taken, n);
+	settle(p);
+	uint32_t before = p->site[1].n_delivered;
+	mixed(p, 50, 10);
+	settle(p);
+	cr_assert_eq(p->site[0].n_altered + p->site[1].n_altered, 0);
+	cr_assert_eq(p->site[0].n_twice + p->site[1].n_twice, 0);
+	cr_assert_eq(p->site[1].n_delivered - before, 500, "as if nothing had been");
+	pair_free(p);
+}
+
+Test(pair, newest_address_of_the_peer_is_reported)
+{
+	struct pair *p = pair_new(25, 2, "null");
+	settle(p);
+	struct lode_lane_summary s;
+	cr_assert(lode_lane_summary_read(&p->site[1].summary, &s));
+	cr_assert_eq(s.paths[1].remote_port, 4000);
+	cr_assert_eq(memcmp(&s.paths[1].remote, &p->site[1].view.paths[1].remote, 16), 0);
+	cr_assert_eq(s.paths[0].state, LODE_PATH_UP);
+	cr_assert_eq(s.rx_generation, 1);
+	/* The peer's NAT gives it another port. */
+	p->site[0].view.paths[1].local_port = 4999;
+	pair_publish(p);
+	pair_run(p, p->now_ns + 200 * MS);
+	cr_assert(lode_lane_summary_read(&p->site[1].summary, &s));
+	cr_assert_eq(s.paths[1].remote_port, 4999);
+	pair_free(p);
+}
