@@ -61,6 +61,7 @@ struct worker_run {
 	/* Worker only. */
 	uint64_t mirror_full_ns[LODE_ALL_PORTS]; /* token bucket in time: when it is full again */
 	uint64_t tx_stuck_ns[LODE_ALL_PORTS];	 /* since when the port takes nothing; 0: it does */
+	uint64_t turn_ns;			 /* of the turn it is in */
 	unsigned idle_turns;
 	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
 	unsigned n_wake;

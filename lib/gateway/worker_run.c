@@ -31,21 +31,15 @@ uint64_t now_ns(void)
 
 /* ---- received frames ---- */
 
-static void drain_to_port(struct worker_run *r, unsigned i, uint64_t now);
-
 /* What arrives from the WAN leaves on the LAN: nothing is taken in while there is no room to put it. */
-static bool lan_has_room(struct worker_run *r, uint64_t now)
+static bool lan_has_room(struct worker_run *r)
 {
 	const struct lode_config *c = r->g->config;
-	bool room = true;
-	for (unsigned i = 0; i < c->n_ports; i++) {
-		if (c->ports[i].role != LODE_PORT_LAN)
-			continue;
-		if (lode_txq_room(lode_worker_tx(r->worker, i)) < LODE_TXQ_MAX - LODE_BURST_MAX)
-			drain_to_port(r, i, now);
-		room &= lode_txq_room(lode_worker_tx(r->worker, i)) >= LODE_BURST_MAX;
-	}
-	return room;
+	for (unsigned i = 0; i < c->n_ports; i++)
+		if (c->ports[i].role == LODE_PORT_LAN &&
+			lode_txq_room(lode_worker_tx(r->worker, i)) < LODE_BURST_MAX)
+			return false;
+	return true;
 }
 
 static unsigned receive_port(struct worker_run *r, unsigned i, uint64_t now)
@@ -53,7 +47,7 @@ static unsigned receive_port(struct worker_run *r, unsigned i, uint64_t now)
 	const struct lode_port *port = &r->g->ports[i];
 	struct rte_mbuf *mbufs[LODE_BURST_MAX];
 	bool lan = r->g->config->ports[i].role == LODE_PORT_LAN;
-	if (r->idx >= port->n_rx_queues || (!lan && !lan_has_room(r, now)))
+	if (r->idx >= port->n_rx_queues || (!lan && !lan_has_room(r)))
 		return 0;
 	uint16_t n = rte_eth_rx_burst(port->ethdev, (uint16_t)r->idx, mbufs, LODE_BURST_MAX);
 	if (!n)
@@ -181,6 +175,16 @@ static void drain_to_port(struct worker_run *r, unsigned i, uint64_t now)
 	check_stuck(r, i, q, sent, now);
 }
 
+/* In the middle of the worker's work, when one of its queues is full. */
+static void flush_port(void *ctx, unsigned port_idx)
+{
+	struct worker_run *r = ctx;
+	if (port_idx != LODE_HOST_PORT)
+		drain_to_port(r, port_idx, r->turn_ns);
+	else if (drain_to_kernel(r, port_idx, lode_worker_tx(r->worker, port_idx), r->turn_ns))
+		exception_wake(r->g);
+}
+
 static void drain(struct worker_run *r, uint64_t now)
 {
 	unsigned n_ports = r->g->config->n_ports;
@@ -216,6 +220,7 @@ static int worker_main(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1);
 	for (uint64_t now = now_ns(); !atomic_load_explicit(&r->g->stop, memory_order_relaxed);) {
 		unsigned n = 0;
+		r->turn_ns = now;
 		for (unsigned i = 0; i < n_ports; i++)
 			n += receive_port(r, i, now);
 		n += receive_kernel(r, now);
@@ -263,6 +268,8 @@ static int make_worker(struct gateway *g, unsigned i, struct lode_err *err)
 		.pool = g->pool,
 		.shared = g->shared,
 		.n_flows = g->config->flows,
+		.flush = flush_port,
+		.ctx = r,
 	};
 	for (unsigned k = 0; k < g->config->n_workers; k++) {
 		params.handoff_to[k] = g->handoff[i][k];

@@ -2,6 +2,16 @@
 /* Packets become frames: next hop's MAC address, L2 header, transmit queue. */
 #include "worker.h"
 
+/* What a lane releases at once, after a gap was filled, may be more than the queue holds. */
+static bool has_room(struct lode_worker *w, unsigned port_idx)
+{
+	if (lode_likely(lode_txq_room(&w->txqs[port_idx])))
+		return true;
+	if (w->params.flush)
+		w->params.flush(w->params.ctx, port_idx);
+	return lode_txq_room(&w->txqs[port_idx]);
+}
+
 static void put_frame(
 	struct lode_worker *w, unsigned port_idx, const uint8_t dst_mac[6], struct rte_mbuf *m)
 {
@@ -10,7 +20,7 @@ static void put_frame(
 	uint16_t l2_bytes = ETHER_BYTES + (port->vlan ? VLAN_BYTES : 0);
 	uint16_t ethertype = packet_data(m)[0] >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
 	trace_packet(w, m, "tx", NULL, 0);
-	if (!lode_txq_room(q)) {
+	if (!has_room(w, port_idx)) {
 		DROP(w, m, tx_full);
 		return;
 	}
@@ -83,7 +93,7 @@ void to_host(struct lode_worker *w, struct rte_mbuf *m)
 {
 	struct lode_txq *q = &w->txqs[LODE_HOST_PORT];
 	trace_packet(w, m, "host", NULL, 0);
-	if (!lode_txq_room(q)) {
+	if (!has_room(w, LODE_HOST_PORT)) {
 		DROP(w, m, tx_full);
 		return;
 	}

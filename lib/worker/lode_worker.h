@@ -77,13 +77,16 @@ struct lode_worker_rings {
 struct lode_worker_params {
 	const char *name; /* unique in the process: names the hash table */
 	unsigned worker_idx, n_workers;
-	int socket_id; /* NUMA node of its memory, SOCKET_ID_ANY */
-	struct rte_mempool
-		*pool; /* private area of sizeof(struct lode_pkt), default headroom */
+	int socket_id;		  /* NUMA node of its memory, SOCKET_ID_ANY */
+	struct rte_mempool *pool; /* private area of sizeof(struct lode_pkt), default headroom */
 	struct lode_shared *shared;
 	uint32_t n_flows;	  /* size of the flow table */
 	uint64_t (*cycles)(void); /* for sampled stages; NULL: not measured (simulation) */
 	uint64_t seed;		  /* of hash keys and random numbers of this worker */
+	/* A transmit queue is full: the caller may send from it at once. NULL: it cannot, frames drop. Called
+	 * from inside lan_rx, wan_rx and poll. */
+	void (*flush)(void *ctx, unsigned port_idx);
+	void *ctx;
 	/* handoff[i]: SP/SC ring of mbufs to worker i, whose own index is NULL; and from worker i. */
 	struct rte_ring *handoff_to[LODE_WORKERS_MAX], *handoff_from[LODE_WORKERS_MAX];
 };
