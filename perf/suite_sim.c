@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Congestion control in the simulator: real traces, constant links, company; and the simulator's speed. */
+/* Congestion control in the simulator: real traces, constant links, company; and the simulator's speed.
+ * Whole gateways over several paths are in sim_paths.c. */
 #include "lode_flow.h"
 #include "lode_perf.h"
+#include "sim_paths.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -249,5 +251,6 @@ int suite_sim(struct lode_perf *p)
 	int rc = traces(p);
 	rc = rc ? rc : constant(p);
 	rc = rc ? rc : company(p);
-	return rc ? rc : speed(p);
+	rc = rc ? rc : speed(p);
+	return rc ? rc : sim_paths(p);
 }

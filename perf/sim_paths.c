@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Two whole gateways in virtual time, real encryption, so that the product's own promises are measured:
+ * unequal paths add up, a dead path costs little, and how fast all this runs. */
+#include "sim_paths.h"
+
+#include "lode_sim.h"
+
+#include <math.h>
+#include <rte_eal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define S		LODE_NS_PER_S
+#define MS		LODE_NS_PER_MS
+
+#define MEASURE_FROM_NS (20 * S) /* the transfer has found its rate by then */
+#define MEASURE_TO_NS	(60 * S)
+
+static const struct lode_link_config fast = {.rate_bps = 100000000, .delay_ns = 10 * MS};
+static const struct lode_link_config slow = {.rate_bps = 30000000, .delay_ns = 30 * MS};
+
+static struct lode_sim_params base_params(void)
+{
+	return (struct lode_sim_params){.seed = 1,
+		.n_sites = 2,
+		.n_wan_ports = 2,
+		.n_workers = 1,
+		.aead = "auto",
+		.n_mbufs = 65536,
+		.n_flow_entries = 1024,
+		.uplink = {fast, slow}};
+}
+
+static struct lode_sim *start(const struct lode_sim_params *params)
+{
+	struct lode_err err;
+	struct lode_sim *s = lode_sim_new(params, &err);
+	if (!s)
+		fprintf(stderr, "sim: %s\n", err.msg);
+	return s;
+}
+
+static int add_transfer(struct lode_sim *s)
+{
+	const struct lode_sim_flow f = {.kind = LODE_SIM_TCP,
+		.dst = 1,
+		.pkt_bytes = 1500,
+		.start_ns = S,
+		.stop_ns = LODE_NEVER_NS};
+	return lode_sim_add_flow(s, &f, NULL);
+}
+
+/* Goodput of one transfer after its start, Mbit/s; NaN on failure. */
+static double goodput(const struct lode_sim_params *params)
+{
+	struct lode_sim *s = start(params);
+	if (!s || add_transfer(s) < 0) {
+		lode_sim_free(s);
+		return NAN;
+	}
+	lode_sim_run(s, MEASURE_FROM_NS);
+	uint64_t before = lode_sim_flow_stats(s, 0)->delivered_bytes;
+	lode_sim_run(s, MEASURE_TO_NS);
+	uint64_t bytes = lode_sim_flow_stats(s, 0)->delivered_bytes - before;
+	lode_sim_free(s);
+	return (double)bytes * 8e3 / (double)(MEASURE_TO_NS - MEASURE_FROM_NS);
+}
+
+static double one_path(const struct lode_link_config *link, uint32_t up_kbps)
+{
+	struct lode_sim_params params = base_params();
+	params.n_wan_ports = 1;
+	params.uplink[0] = *link;
+	params.up_kbps[0] = up_kbps;
+	return goodput(&params);
+}
+
+static void two_paths(struct lode_perf *p, const char *name, bool configured)
+{
+	struct lode_sim_params params = base_params();
+	params.up_kbps[0] = configured ? 100000 : 0;
+	params.up_kbps[1] = configured ? 30000 : 0;
+	lode_perf_progress(p, "%s", name);
+	double a = one_path(&fast, params.up_kbps[0]), b = one_path(&slow, params.up_kbps[1]);
+	double both = goodput(&params);
+	lode_perf_row(p, name, "first path alone", a, "Mbit/s", NULL, NAN);
+	lode_perf_row(p, name, "second path alone", b, "Mbit/s", NULL, NAN);
+	lode_perf_row(p, name, "one transfer over both", both, "Mbit/s", "0.95 of the sum",
+		both / (0.95 * (a + b)));
+}
+
+static void failover(struct lode_perf *p, const char *name, const char *yaml)
+{
+	struct lode_sim_params params = base_params();
+	const struct lode_sim_flow call = {.kind = LODE_SIM_CBR,
+		.dst = 1,
+		.dscp = 46,
+		.pkt_bytes = 200,
+		.pps = 100,
+		.start_ns = S,
+		.stop_ns = 10 * S};
+	params.yaml = yaml;
+	struct lode_sim *s = start(&params);
+	if (!s || lode_sim_add_flow(s, &call, NULL) < 0) {
+		lode_sim_free(s);
+		return;
+	}
+	lode_sim_run(s, 4 * S);
+	lode_sim_cut(s, 0, 0, true);
+	lode_sim_run(s, 11 * S);
+	const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, 0);
+	double gap_ms = (double)st->longest_gap_ns / 1e6;
+	lode_perf_row(p, name, "packets lost", (double)(st->sent_pkts - st->received_pkts),
+		"packets", NULL, NAN);
+	lode_perf_row(p, name, "longest gap", gap_ms, "ms", "bar 250", 250 / gap_ms);
+	lode_sim_free(s);
+}
+
+/* LAN packets through both gateways per second of this thread's CPU time: every packet crosses two whole
+ * lanes, is sealed and opened. */
+static void speed(struct lode_perf *p, const char *name)
+{
+	struct lode_sim_params params = base_params();
+	params.uplink[0].rate_bps = params.uplink[1].rate_bps = 1000000000;
+	params.up_kbps[0] = params.up_kbps[1] = 1000000;
+	struct lode_sim *s = start(&params);
+	for (unsigned i = 0; s && i < 16; i++) {
+		const struct lode_sim_flow f = {.kind = LODE_SIM_CBR,
+			.src = i % 2,
+			.dst = 1 - i % 2,
+			.pkt_bytes = 400,
+			.pps = 10000,
+			.start_ns = S,
+			.stop_ns = 6 * S};
+		lode_sim_add_flow(s, &f, NULL);
+	}
+	if (!s)
+		return;
+	lode_sim_run(s, 2 * S);
+	uint64_t before = lode_sim_stats(s)->wan_pkts, cpu_ns = lode_perf_cpu_ns();
+	lode_sim_run(s, 6 * S);
+	double seconds = (double)(lode_perf_cpu_ns() - cpu_ns) / 1e9;
+	double rate = (double)(lode_sim_stats(s)->wan_pkts - before) / seconds / 1e6;
+	lode_perf_row(p, name, "datagrams per CPU second", rate, "M/s", "bar 0.7", rate / 0.7);
+	lode_sim_free(s);
+}
+
+int sim_paths(struct lode_perf *p)
+{
+	static const char *const configured = "two paths, rates configured",
+				 *const learned = "two paths, rates learned",
+				 *const copied = "call in two copies, path cut",
+				 *const single = "call in one copy, path cut",
+				 *const fast_run = "gateways";
+	bool any = lode_perf_wanted(p, configured) || lode_perf_wanted(p, learned) ||
+		   lode_perf_wanted(p, copied) || lode_perf_wanted(p, single) ||
+		   lode_perf_wanted(p, fast_run);
+	struct lode_err err;
+	if (!any)
+		return 0;
+	int rc = lode_sim_eal_init(384, &err);
+	if (rc) {
+		fprintf(stderr, "sim: %s\n", err.msg);
+		return rc;
+	}
+	if (lode_perf_wanted(p, configured))
+		two_paths(p, configured, true);
+	if (lode_perf_wanted(p, learned))
+		two_paths(p, learned, false);
+	if (lode_perf_wanted(p, copied))
+		failover(p, copied, "");
+	if (lode_perf_wanted(p, single))
+		failover(p, single, "classes: {voip: {copies: 1}}\n");
+	if (lode_perf_wanted(p, fast_run))
+		speed(p, fast_run);
+	rte_eal_cleanup();
+	return 0;
+}
