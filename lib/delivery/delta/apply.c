@@ -133,7 +133,7 @@ static int check_base_file(struct apply *a, unsigned f)
 	int rc = sha_finish(a, file->sha256, &same);
 	if (!rc && !same)
 		rc = lode_err_set(a->err, -ESTALE,
-			"base file %u \"%s\": SHA-256 is not the one this patch was made for", f,
+			"base file %u %s: SHA-256 is not the one this patch was made for", f,
 			file->name);
 	return rc;
 }

@@ -35,8 +35,8 @@ static bool read_element(struct view *v, struct op *op)
 			op->el.type == LODE_DELTA_F64)
 			return false;
 	}
-	bool wide = type_bytes(op->el.type) == 8;
-	if (wide && (op->coder == LODE_DELTA_TOKENS || op->coder == LODE_DELTA_ADAPTIVE))
+	bool tokens = op->coder == LODE_DELTA_TOKENS || op->coder == LODE_DELTA_ADAPTIVE;
+	if (tokens && (type_bytes(op->el.type) == 8 || op->el.combine != COMBINE_DIFF))
 		return false;
 	return op->len % type_bytes(op->el.type) == 0;
 }

@@ -337,6 +337,11 @@ static bool slow_block(
 	return body.p == body.end;
 }
 
+static int no_base(void *ctx, uint64_t offset, void *buf, size_t len)
+{
+	return -EINVAL;
+}
+
 /* One record at target position at; appends what it makes. False at the end and for what is malformed. */
 static bool slow_record(struct reference *r, struct view *v, uint64_t at, struct buf *out)
 {
@@ -349,6 +354,8 @@ static bool slow_record(struct reference *r, struct view *v, uint64_t at, struct
 		return false;
 	uint8_t *to = kind == RECORD_RESOURCE ? NULL : buf_room(out, len + READ_PAD);
 	if (kind == RECORD_RESOURCE) {
+		if (!r->resources.window && block_decoder_init(&r->resources, no_base, NULL, 0))
+			return false;
 		return get_le32(v, &crc) && get_view(v, len, &body) &&
 		       !block_set_resource(&r->resources, body);
 	} else if (kind == RECORD_BLOCK) {
@@ -372,11 +379,6 @@ static bool slow_record(struct reference *r, struct view *v, uint64_t at, struct
 	return true;
 }
 
-static int no_base(void *ctx, uint64_t offset, void *buf, size_t len)
-{
-	return -EINVAL;
-}
-
 int plain_apply(
 	const uint8_t *patch, size_t len, const uint8_t *bases, uint64_t base_size, struct buf *out)
 {
@@ -387,8 +389,7 @@ int plain_apply(
 	size_t start = out->len;
 	free(info);
 	r.adaptive = malloc(adaptive_model_bytes());
-	int rc = header > 0 && r.adaptive ? block_decoder_init(&r.resources, no_base, NULL, 0)
-					  : -EBADMSG;
+	int rc = header > 0 && r.adaptive ? 0 : -EBADMSG;
 	struct view v = {patch + LODE_MAX(header, 0), patch + len};
 	while (!rc && out->len - start < total)
 		if (!slow_record(&r, &v, out->len - start, out))
