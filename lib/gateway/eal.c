@@ -76,21 +76,35 @@ static unsigned long free_hugepages_mb(void)
 	return n * kb / 1024;
 }
 
+static bool hugetlbfs_mounted(void)
+{
+	bool found = false;
+	char line[512];
+	FILE *f = fopen("/proc/mounts", "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, " hugetlbfs ") != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static void add_memory(struct args *a, struct gateway *g)
 {
 	unsigned long have_mb = free_hugepages_mb();
-	g->hugepages = g->config->hugepages && have_mb >= g->config->memory_mb &&
-		       access("/dev/hugepages", W_OK) == 0;
+	bool mounted = hugetlbfs_mounted();
+	g->hugepages = g->config->hugepages && mounted && have_mb >= g->config->memory_mb;
 	if (!g->hugepages)
 		add(a, "--no-huge");
 	add(a, "-m");
 	add(a, "%u", g->config->memory_mb);
 	if (g->config->hugepages && !g->hugepages)
 		log_line(&g->log, LOG_GATEWAY, LODE_LOG_WARN,
-			"no hugepages (%lu MiB free, %u wanted): slower memory, no packet capture, "
-			"no "
-			"af_xdp; sysctl vm.nr_hugepages=%u",
-			have_mb, g->config->memory_mb, g->config->memory_mb / 2);
+			"no hugepages (%lu MiB free, %u wanted%s): slower memory, no packet "
+			"capture, "
+			"no af_xdp; sysctl vm.nr_hugepages=%u%s",
+			have_mb, g->config->memory_mb, mounted ? "" : ", hugetlbfs not mounted",
+			g->config->memory_mb / 2,
+			mounted ? "" : "; mount -t hugetlbfs none /dev/hugepages");
 }
 
 static int check_cpu(const cpu_set_t *allowed, int cpu, const char *key, struct lode_err *err)

@@ -96,6 +96,7 @@ struct gateway {
 	_Atomic bool stop; /* anybody writes, all loops read */
 	uint64_t started_ns;
 
+	int state_lock;		    /* held while we run: one gateway per state directory */
 	struct lode_config *config; /* as at start: for what needs a restart to change */
 	struct lode_profile profiles[LODE_PORTS_MAX];
 	bool guarded[LODE_PORTS_MAX]; /* its kernel interface was stripped */
@@ -196,6 +197,8 @@ void stop_helper(struct gateway *g);
 int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);
 /* On disk before it returns. */
 int state_save_counter(const char *state_dir, uint64_t counter);
+/* Keeps other gateways out of the directory until the descriptor is closed. -EBUSY: one runs there. */
+int state_lock(const char *state_dir, int *fd, struct lode_err *err);
 int state_make_dir(const char *path, struct lode_err *err);
 
 /* ---- views.c: what telemetry and lodectl show ---- */

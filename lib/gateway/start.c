@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 struct step {
 	int (*start)(struct gateway *g, struct lode_err *err);
@@ -17,6 +18,8 @@ struct step {
 static int start_state(struct gateway *g, struct lode_err *err)
 {
 	int rc = state_make_dir(g->config->state_dir, err);
+	if (!rc)
+		rc = state_lock(g->config->state_dir, &g->state_lock, err);
 	int n = rc ? rc : lode_guard_release_all(g->config->state_dir, err);
 	if (n > 0)
 		log_line(&g->log, LOG_KERNEL, LODE_LOG_INFO,
@@ -24,10 +27,15 @@ static int start_state(struct gateway *g, struct lode_err *err)
 	return LODE_MIN(n, 0);
 }
 
+static void stop_state(struct gateway *g)
+{
+	close(g->state_lock);
+}
+
 /* Stopping goes the other way round. The ports stop before the workers' packets are freed, and the pool is
  * counted last. */
 static const struct step steps[] = {
-	{start_state, NULL, LODE_EXIT_ENVIRONMENT},
+	{start_state, stop_state, LODE_EXIT_ENVIRONMENT},
 	{start_profiles, NULL, LODE_EXIT_DEVICE},
 	{check_pool, NULL, LODE_EXIT_CONFIG},
 	{start_eal, stop_eal, LODE_EXIT_ENVIRONMENT},
@@ -146,7 +154,8 @@ enum lode_exit lode_gateway_restore(const char *config_path)
 		log_line(&log, LOG_GATEWAY, LODE_LOG_ERROR, "%s", err.msg);
 		return LODE_EXIT_CONFIG;
 	}
-	int n = lode_guard_release_all(config->state_dir, &err);
+	int lock, rc = state_lock(config->state_dir, &lock, &err);
+	int n = rc == -ENOENT ? 0 : rc ? rc : lode_guard_release_all(config->state_dir, &err);
 	lode_config_free(config);
 	if (n < 0) {
 		log_line(&log, LOG_KERNEL, LODE_LOG_ERROR, "%s", err.msg);

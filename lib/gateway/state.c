@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,20 @@ int state_make_dir(const char *path, struct lode_err *err)
 	return access(path, W_OK)
 		       ? lode_err_set(err, -errno, "state directory %s: %s", path, strerror(errno))
 		       : 0;
+}
+
+int state_lock(const char *state_dir, int *fd, struct lode_err *err)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/lock", state_dir);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0)
+		return lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	close(*fd);
+	return lode_err_set(
+		err, -EBUSY, "%s is held: another gateway runs with this state_dir", path);
 }
 
 /* A counter that is there but cannot be read is an error: starting from 0 again would make peers refuse
