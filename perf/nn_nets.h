@@ -25,12 +25,13 @@ static inline unsigned perf_net_in(const struct perf_net *net)
 	return (unsigned)net->desc.n_in * net->desc.n_steps;
 }
 
-/* Another engine. open makes a session for one net and batch size (NULL: cannot, why says it); run
- * computes inputs[0 .. batch) into out. */
+/* Another engine. open makes a session for one net, form and batch size (NULL: cannot; why says it, or
+ * is empty if the engine has no such network); run computes it once. */
 struct nn_peer {
 	const char *name;
-	void *(*open)(const struct perf_net *net, unsigned batch, char why[128]);
-	void (*run)(void *session, const float *in, float *out);
+	void *(*open)(
+		const struct perf_net *net, enum lode_nn_form form, unsigned batch, char why[128]);
+	void (*run)(void *session);
 	void (*close)(void *session);
 };
 

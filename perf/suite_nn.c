@@ -47,7 +47,7 @@ static double peak_per_ns(void)
 #ifdef __x86_64__
 	if (lode_nn_isa_available(LODE_NN_AVX512VNNI))
 		return 64.0 * (PEAK_PRODUCTS / 12 * 12) /
-			lode_perf_median_ns(run_peak, NULL, 20, 50);
+		       lode_perf_median_ns(run_peak, NULL, 20, 50);
 #endif
 	return NAN;
 }
@@ -162,77 +162,145 @@ static void row(struct lode_perf *p, const char *name, const char *metric, doubl
 	lode_perf_row(p, name, metric, ns, "ns", NULL, NAN);
 }
 
-/* Window runs of one model on one instruction set; returns the warm time. */
-static double measure_isa(struct lode_perf *p, const struct perf_net *net, const char *name,
-	enum lode_nn_isa isa, enum lode_nn_form form, double vnni_ns)
+struct times {
+	double single, batch; /* ns per inference */
+};
+
+static const struct nn_peer *const peers[] = {
+	&nn_peer_onnxruntime,
+#ifdef LODE_PEER_XNNPACK
+	&nn_peer_xnnpack,
+#endif
+#ifdef LODE_PEER_DNNL
+	&nn_peer_dnnl,
+#endif
+};
+
+static void compare_peer(struct lode_perf *p, const struct perf_net *net, const char *name,
+	enum lode_nn_form form, const struct nn_peer *peer, unsigned batch, double ours)
 {
-	struct runner r;
-	char metric[64];
-	bool best = isa == lode_nn_isa_best();
-	if (runner_open(&r, net, isa, form))
-		return NAN;
-	double ns = median_ns(run_next, &r);
-	snprintf(metric, sizeof(metric), "%s", lode_nn_isa_name(isa));
-	lode_perf_row(p, name, metric, ns, "ns", best ? NULL : "best isa", vnni_ns / ns);
-	if (best) {
-		double macs = (double)lode_nn_macs(&net->desc);
-		lode_perf_row(p, name, "share of measured peak",
-			100 * macs / ns / peak_per_ns(), "%", NULL, NAN);
-		row(p, name, "latency", median_ns(run_chained, &r));
-		row(p, name, "batch 32, per sample", median_ns(run_batch, &r) / BATCH);
-		row(p, name, "L2-cold", cold_ns(run_next, &r));
+	char why[128] = "", metric[96];
+	void *session = peer->open(net, form, batch, why);
+	if (!session) {
+		if (*why)
+			fprintf(stderr, "%s is left out for %s: %s\n", peer->name, name, why);
+		return;
 	}
-	runner_close(&r);
-	return ns;
+	double ns = median_ns(peer->run, session) / batch;
+	snprintf(metric, sizeof(metric), "%s, batch %u", peer->name, batch);
+	row(p, name, metric, ns);
+	snprintf(metric, sizeof(metric), "ours, batch %u", batch);
+	lode_perf_row(p, name, metric, ours, "ns", peer->name, ns / ours);
+	peer->close(session);
 }
 
-static void measure_window(
+/* form: of the graph that the others run. */
+static void compare(struct lode_perf *p, const struct perf_net *net, const char *name,
+	enum lode_nn_form form, struct times ours)
+{
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(peers); i++) {
+		compare_peer(p, net, name, form, peers[i], 1, ours.single);
+		if (net->desc.kind == LODE_NN_MLP)
+			compare_peer(p, net, name, form, peers[i], BATCH, ours.batch);
+	}
+}
+
+/* The best instruction set: every figure. */
+static struct times measure_best(struct lode_perf *p, struct runner *r, const char *name)
+{
+	struct times t = {.single = median_ns(run_next, r)};
+	double macs = (double)lode_nn_macs(&r->net->desc);
+	row(p, name, lode_nn_isa_name(lode_nn_model_isa(r->model)), t.single);
+	if (lode_nn_model_form(r->model) <= LODE_NN_FORM_FULL)
+		lode_perf_row(p, name, "share of measured peak",
+			100 * macs / t.single / peak_per_ns(), "%", NULL, NAN);
+	row(p, name, "latency", median_ns(run_chained, r));
+	t.batch = median_ns(run_batch, r) / BATCH;
+	row(p, name, "batch 32, per sample", t.batch);
+	row(p, name, "L2-cold", cold_ns(run_next, r));
+	return t;
+}
+
+static struct times measure_window(
 	struct lode_perf *p, const struct perf_net *net, const char *name, enum lode_nn_form form)
 {
 	static const enum lode_nn_isa isas[] = {LODE_NN_AVX512VNNI, LODE_NN_AVX2, LODE_NN_PORTABLE};
-	double best = NAN;
+	struct times best = {NAN, NAN};
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(isas); i++) {
-		double ns = lode_nn_isa_available(isas[i])
-				    ? measure_isa(p, net, name, isas[i], form, best)
-				    : NAN;
-		best = isnan(best) ? ns : best;
+		struct runner r;
+		if (!lode_nn_isa_available(isas[i]) || runner_open(&r, net, isas[i], form))
+			continue;
+		if (isas[i] == lode_nn_isa_best()) {
+			best = measure_best(p, &r, name);
+		} else {
+			double ns = median_ns(run_next, &r);
+			lode_perf_row(p, name, lode_nn_isa_name(isas[i]), ns, "ns", "best isa",
+				best.single / ns);
+		}
+		runner_close(&r);
 	}
+	return best;
 }
 
-static void measure_step(
+static struct times measure_step(
 	struct lode_perf *p, const struct perf_net *net, const char *name, enum lode_nn_form form)
 {
 	struct runner r;
+	struct times t = {NAN, NAN};
 	if (runner_open(&r, net, LODE_NN_ISA_AUTO, form))
-		return;
-	row(p, name, "step", median_ns(run_step, &r));
+		return t;
+	t.single = median_ns(run_step, &r);
+	row(p, name, "step", t.single);
 	row(p, name, "step, L2-cold", cold_ns(run_step, &r));
 	runner_close(&r);
+	return t;
+}
+
+static void measure_transformer(struct lode_perf *p, const struct perf_net *net)
+{
+	static const enum lode_nn_form forms[] = {
+		LODE_NN_FORM_FULL, LODE_NN_FORM_LAST, LODE_NN_FORM_FOLDED};
+	char name[96];
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(forms); i++) {
+		snprintf(name, sizeof(name), "%s, %s", net->name, lode_nn_form_name(forms[i]));
+		compare(p, net, name, forms[i], measure_window(p, net, name, forms[i]));
+	}
+	snprintf(name, sizeof(name), "%s, stream", net->name);
+	if (net->desc.position == LODE_NN_POSITION_NONE)
+		compare(p, net, name, LODE_NN_FORM_FULL,
+			measure_step(p, net, name, LODE_NN_FORM_STREAM));
+}
+
+/* Checks and packing of a model whose file is in memory. */
+static void measure_build(struct lode_perf *p, const struct perf_net *net)
+{
+	enum { N = 21 };
+	double ns[N];
+	struct runner r;
+	for (unsigned i = 0; i < N; i++) {
+		uint64_t start = lode_perf_wall_ns();
+		if (runner_open(&r, net, LODE_NN_ISA_AUTO, LODE_NN_FORM_AUTO))
+			return;
+		ns[i] = (double)(lode_perf_wall_ns() - start);
+		runner_close(&r);
+	}
+	qsort(ns, N, sizeof(*ns), by_value);
+	lode_perf_row(p, net->name, "build", ns[N / 2] / 1e6, "ms", NULL, NAN);
 }
 
 static void measure(struct lode_perf *p, const char *name, const struct lode_nn_desc *d)
 {
-	static const enum lode_nn_form forms[] = {
-		LODE_NN_FORM_FULL, LODE_NN_FORM_LAST, LODE_NN_FORM_FOLDED};
 	struct perf_net net;
-	char full[96];
-	if (!lode_perf_wanted(p, name))
+	if (!lode_perf_wanted(p, name) || perf_net_open(&net, name, d))
 		return;
-	if (perf_net_open(&net, name, d))
-		return;
-	if (d->kind != LODE_NN_TRANSFORMER) {
-		measure_window(p, &net, name, LODE_NN_FORM_AUTO);
-		if (d->kind == LODE_NN_LSTM)
-			measure_step(p, &net, name, LODE_NN_FORM_AUTO);
-	} else {
-		for (unsigned i = 0; i < LODE_ARRAY_LEN(forms); i++) {
-			snprintf(full, sizeof(full), "%s, %s", name, lode_nn_form_name(forms[i]));
-			measure_window(p, &net, full, forms[i]);
-		}
-		snprintf(full, sizeof(full), "%s, stream", name);
-		if (d->position == LODE_NN_POSITION_NONE)
-			measure_step(p, &net, full, LODE_NN_FORM_STREAM);
-	}
+	measure_build(p, &net);
+	if (d->kind == LODE_NN_TRANSFORMER)
+		measure_transformer(p, &net);
+	else
+		compare(p, &net, name, LODE_NN_FORM_AUTO,
+			measure_window(p, &net, name, LODE_NN_FORM_AUTO));
+	if (d->kind == LODE_NN_LSTM)
+		measure_step(p, &net, name, LODE_NN_FORM_AUTO);
 	perf_net_close(&net);
 }
 

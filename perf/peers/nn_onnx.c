@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nn_onnx.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- protobuf ---- */
+
+static void put(struct onnx_bytes *b, const void *data, size_t len)
+{
+	if (b->len + len > b->size) {
+		size_t size = 2 * (b->len + len) + 256;
+		uint8_t *more = realloc(b->data, size);
+		if (!more) {
+			b->failed = true;
+			return;
+		}
+		b->data = more;
+		b->size = size;
+	}
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+}
+
+static void put_varint(struct onnx_bytes *b, uint64_t v)
+{
+	uint8_t byte;
+	for (; v >= 128; v >>= 7) {
+		byte = (uint8_t)(v | 128);
+		put(b, &byte, 1);
+	}
+	byte = (uint8_t)v;
+	put(b, &byte, 1);
+}
+
+static void put_int(struct onnx_bytes *b, unsigned field, uint64_t v)
+{
+	put_varint(b, field << 3);
+	put_varint(b, v);
+}
+
+static void put_block(struct onnx_bytes *b, unsigned field, const void *data, size_t len)
+{
+	put_varint(b, field << 3 | 2);
+	put_varint(b, len);
+	put(b, data, len);
+}
+
+static void put_text(struct onnx_bytes *b, unsigned field, const char *text)
+{
+	put_block(b, field, text, strlen(text));
+}
+
+/* Moves a finished message into its parent. */
+static void put_message(struct onnx_bytes *b, unsigned field, struct onnx_bytes *m)
+{
+	put_block(b, field, m->data, m->len);
+	b->failed |= m->failed;
+	free(m->data);
+	*m = (struct onnx_bytes){0};
+}
+
+/* ---- ONNX: the few parts that these graphs need ---- */
+
+enum {
+	TYPE_FLOAT = 1,
+	TYPE_INT64 = 7,
+	ATTRIBUTE_INT = 2,
+	ATTRIBUTE_STRING = 3,
+	ATTRIBUTE_INTS = 7
+};
+
+struct graph {
+	struct onnx_bytes b;
+	unsigned n_names;
+};
+
+static void tensor(struct graph *g, const char *name, int type, const int64_t *dims,
+	unsigned n_dims, const void *data, size_t bytes)
+{
+	struct onnx_bytes t = {0};
+	for (unsigned i = 0; i < n_dims; i++)
+		put_int(&t, 1, (uint64_t)dims[i]);
+	put_int(&t, 2, (uint64_t)type);
+	put_text(&t, 8, name);
+	put_block(&t, 9, data, bytes);
+	put_message(&g->b, 5, &t);
+}
+
+static void ints(struct graph *g, const char *name, const int64_t *v, unsigned n)
+{
+	const int64_t dims[] = {n};
+	tensor(g, name, TYPE_INT64, dims, 1, v, n * sizeof(*v));
+}
+
+static void value(
+	struct graph *g, unsigned field, const char *name, const int64_t *dims, unsigned n_dims)
+{
+	struct onnx_bytes shape = {0}, type = {0}, outer = {0}, info = {0};
+	for (unsigned i = 0; i < n_dims; i++) {
+		struct onnx_bytes dim = {0};
+		put_int(&dim, 1, (uint64_t)dims[i]);
+		put_message(&shape, 1, &dim);
+	}
+	put_int(&type, 1, TYPE_FLOAT);
+	put_message(&type, 2, &shape);
+	put_message(&outer, 1, &type);
+	put_text(&info, 1, name);
+	put_message(&info, 2, &outer);
+	put_message(&g->b, field, &info);
+}
+
+static void attribute_int(struct onnx_bytes *node, const char *name, int64_t v)
+{
+	struct onnx_bytes a = {0};
+	put_text(&a, 1, name);
+	put_int(&a, 3, (uint64_t)v);
+	put_int(&a, 20, ATTRIBUTE_INT);
+	put_message(node, 5, &a);
+}
+
+static void attribute_text(struct onnx_bytes *node, const char *name, const char *text)
+{
+	struct onnx_bytes a = {0};
+	put_text(&a, 1, name);
+	put_text(&a, 4, text);
+	put_int(&a, 20, ATTRIBUTE_STRING);
+	put_message(node, 5, &a);
+}
+
+static void attribute_ints(struct onnx_bytes *node, const char *name, const int64_t *v, unsigned n)
+{
+	struct onnx_bytes a = {0};
+	put_text(&a, 1, name);
+	for (unsigned i = 0; i < n; i++)
+		put_int(&a, 8, (uint64_t)v[i]);
+	put_int(&a, 20, ATTRIBUTE_INTS);
+	put_message(node, 5, &a);
+}
+
+/* inputs, outputs: names with spaces between; "-" is an empty name. */
+static void put_names(struct onnx_bytes *node, unsigned field, const char *names)
+{
+	char text[256], *rest = text;
+	snprintf(text, sizeof(text), "%s", names);
+	for (char *name; (name = strsep(&rest, " "));)
+		put_text(node, field, strcmp(name, "-") ? name : "");
+}
+
+static struct onnx_bytes node_begin(const char *op, const char *inputs, const char *outputs)
+{
+	struct onnx_bytes n = {0};
+	put_names(&n, 1, inputs);
+	put_names(&n, 2, outputs);
+	put_text(&n, 4, op);
+	return n;
+}
+
+static void node(struct graph *g, const char *op, const char *inputs, const char *outputs)
+{
+	struct onnx_bytes n = node_begin(op, inputs, outputs);
+	put_message(&g->b, 1, &n);
+}
+
+/* out = in W^T + b, for the rows [first, first + rows) of a layer (rows 0: all), times scale. */
+static void gemm(struct graph *g, const struct perf_net *net, const char *layer, unsigned first,
+	unsigned rows, float scale, const char *in, const char *out)
+{
+	char w[48], b[48], inputs[128], name[48];
+	snprintf(name, sizeof(name), "%s.weight", layer);
+	const struct lode_nn_tensor *t = lode_nn_tensor_find(net->fp32, net->n_fp32, name);
+	snprintf(name, sizeof(name), "%s.bias", layer);
+	const float *bias = lode_nn_tensor_find(net->fp32, net->n_fp32, name)->data;
+	rows = rows ? rows : t->dims[0];
+	const int64_t dims[] = {rows, t->dims[1]};
+	size_t n = (size_t)rows * t->dims[1];
+	float *copy = malloc((n + rows) * sizeof(*copy));
+	if (!copy) {
+		g->b.failed = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		copy[i] = scale * ((const float *)t->data)[(size_t)first * t->dims[1] + i];
+	for (unsigned i = 0; i < rows; i++)
+		copy[n + i] = scale * bias[first + i];
+	snprintf(w, sizeof(w), "w%u", g->n_names);
+	snprintf(b, sizeof(b), "b%u", g->n_names++);
+	tensor(g, w, TYPE_FLOAT, dims, 2, copy, n * sizeof(*copy));
+	tensor(g, b, TYPE_FLOAT, dims, 1, copy + n, rows * sizeof(*copy));
+	free(copy);
+	snprintf(inputs, sizeof(inputs), "%s %s %s", in, w, b);
+	struct onnx_bytes node_bytes = node_begin("Gemm", inputs, out);
+	attribute_int(&node_bytes, "transB", 1);
+	put_message(&g->b, 1, &node_bytes);
+}
+
+static void transpose(
+	struct graph *g, const char *in, const char *out, int64_t a, int64_t b, int64_t c)
+{
+	struct onnx_bytes n = node_begin("Transpose", in, out);
+	const int64_t perm[] = {a, b, c};
+	attribute_ints(&n, "perm", perm, 3);
+	put_message(&g->b, 1, &n);
+}
+
+static void mlp(struct graph *g, const struct perf_net *net)
+{
+	char from[8] = "x", to[8], layer[8];
+	for (unsigned i = 0; i < net->desc.n_layers; i++) {
+		bool last = i + 1u == net->desc.n_layers;
+		snprintf(layer, sizeof(layer), "l%u", i + 1);
+		snprintf(to, sizeof(to), last ? "z" : "g%u", i);
+		gemm(g, net, layer, 0, 0, 1, from, to);
+		snprintf(from, sizeof(from), "r%u", i);
+		if (!last)
+			node(g, "Relu", to, from);
+	}
+	node(g, net->desc.output == LODE_NN_OUT_SIGMOID ? "Sigmoid" : "Identity", "z", "y");
+}
+
+/* ONNX has the gates in the order i, o, f, c. */
+static void gates(struct graph *g, const struct perf_net *net, const char *name, const float *from,
+	unsigned n_in)
+{
+	static const unsigned order[] = {0, 3, 1, 2};
+	unsigned n = net->desc.n_hidden;
+	const int64_t dims[] = {1, 4 * n, n_in};
+	float *copy = malloc(4ul * n * n_in * sizeof(*copy));
+	for (unsigned i = 0; copy && i < 4; i++)
+		memcpy(copy + (size_t)i * n * n_in, from + (size_t)order[i] * n * n_in,
+			(size_t)n * n_in * sizeof(*copy));
+	g->b.failed |= !copy;
+	if (copy)
+		tensor(g, name, TYPE_FLOAT, dims, 3, copy, 4ul * n * n_in * sizeof(*copy));
+	free(copy);
+}
+
+static const float *fp32(const struct perf_net *net, const char *name)
+{
+	return lode_nn_tensor_find(net->fp32, net->n_fp32, name)->data;
+}
+
+/* Biases are left out of the graph: they would cost it nothing, and ours has them. */
+static void lstm(struct graph *g, const struct perf_net *net)
+{
+	const int64_t flat[] = {1, net->desc.n_hidden};
+	gates(g, net, "W", fp32(net, "input_proj.weight"), net->desc.n_in);
+	gates(g, net, "R", fp32(net, "hidden_proj.weight"), net->desc.n_hidden);
+	struct onnx_bytes n = node_begin("LSTM", "x W R", "- h");
+	attribute_int(&n, "hidden_size", net->desc.n_hidden);
+	put_message(&g->b, 1, &n);
+	ints(g, "flat", flat, 2);
+	node(g, "Reshape", "h flat", "h2");
+	gemm(g, net, "output_proj", 0, 0, 1, "h2", "z");
+	node(g, "Sigmoid", "z", "y");
+}
+
+/* last: one query instead of twenty. The score's scale is in the query weights. */
+static void transformer(struct graph *g, const struct perf_net *net, bool last)
+{
+	const struct lode_nn_desc *d = &net->desc;
+	int64_t dh = d->d_model / d->n_heads;
+	const int64_t heads[] = {-1, d->n_heads, dh}, rows[] = {-1, d->d_model};
+	const int64_t end[] = {d->n_steps - 1}, halves[] = {d->d_model, d->d_model};
+	float scale = 0.25f;
+	ints(g, "heads", heads, 3);
+	ints(g, "rows", rows, 2);
+	ints(g, "end", end, 1);
+	ints(g, "halves", halves, 2);
+	if (last)
+		node(g, "Gather", "x end", "xq");
+	else
+		node(g, "Identity", "x", "xq");
+	gemm(g, net, "qkv", 0, d->d_model, scale, "xq", "q");
+	gemm(g, net, "qkv", d->d_model, 2 * d->d_model, 1, "x", "kv");
+	struct onnx_bytes n = node_begin("Split", "kv halves", "k v");
+	attribute_int(&n, "axis", 1);
+	put_message(&g->b, 1, &n);
+	node(g, "Reshape", "q heads", "q3");
+	node(g, "Reshape", "k heads", "k3");
+	node(g, "Reshape", "v heads", "v3");
+	transpose(g, "q3", "qt", 1, 0, 2);
+	transpose(g, "k3", "kt", 1, 2, 0);
+	transpose(g, "v3", "vt", 1, 0, 2);
+	node(g, "MatMul", "qt kt", "scores");
+	node(g, "Softmax", "scores", "weights");
+	node(g, "MatMul", "weights vt", "mixed");
+	transpose(g, "mixed", "mixed3", 1, 0, 2);
+	node(g, "Reshape", "mixed3 rows", "attended");
+	gemm(g, net, "out", 0, 0, 1, "attended", "projected");
+	node(g, "Add", "xq projected", "mid");
+	gemm(g, net, "ff1", 0, 0, 1, "mid", "f1");
+	n = node_begin("Gelu", "f1", "f2");
+	attribute_text(&n, "approximate", "tanh");
+	put_message(&g->b, 1, &n);
+	gemm(g, net, "ff2", 0, 0, 1, "f2", "f3");
+	node(g, "Add", "mid f3", "final");
+	if (last)
+		node(g, "Identity", "final", "read");
+	else
+		node(g, "Gather", "final end", "read");
+	gemm(g, net, "pred", 0, 0, 1, "read", "z");
+	node(g, "Sigmoid", "z", "y");
+}
+
+static void input_dims(
+	const struct lode_nn_desc *d, unsigned batch, int64_t dims[3], unsigned *n_dims)
+{
+	*n_dims = 2;
+	dims[0] = batch;
+	dims[1] = (int64_t)d->n_in * d->n_steps;
+	if (d->kind == LODE_NN_LSTM) {
+		*n_dims = 3;
+		dims[0] = d->n_steps;
+		dims[1] = batch;
+		dims[2] = d->n_in;
+	} else if (d->kind == LODE_NN_TRANSFORMER) {
+		dims[0] = d->n_steps;
+		dims[1] = d->d_model;
+	}
+}
+
+int onnx_write(const struct perf_net *net, enum lode_nn_form form, unsigned batch,
+	struct onnx_bytes *out, int64_t dims[3], unsigned *n_dims)
+{
+	const struct lode_nn_desc *d = &net->desc;
+	const int64_t out_dims[] = {batch, d->n_out};
+	struct graph g = {0};
+	struct onnx_bytes opset = {0};
+	if ((d->kind != LODE_NN_MLP && batch != 1) || d->embed != LODE_NN_EMBED_PAD ||
+		d->norm != LODE_NN_NORM_NONE || d->position != LODE_NN_POSITION_NONE)
+		return -ENOTSUP;
+	input_dims(d, batch, dims, n_dims);
+	put_text(&g.b, 2, d->kind == LODE_NN_MLP ? "mlp" : "net");
+	value(&g, 11, "x", dims, *n_dims);
+	value(&g, 12, "y", out_dims, 2);
+	if (d->kind == LODE_NN_MLP)
+		mlp(&g, net);
+	else if (d->kind == LODE_NN_LSTM)
+		lstm(&g, net);
+	else
+		transformer(&g, net, form == LODE_NN_FORM_LAST);
+	*out = (struct onnx_bytes){0};
+	put_int(out, 1, 9);
+	put_message(out, 7, &g.b);
+	put_int(&opset, 2, 20);
+	put_message(out, 8, &opset);
+	return out->failed ? -ENOMEM : 0;
+}
