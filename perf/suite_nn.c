@@ -30,13 +30,18 @@ struct runner {
 /* Products in registers only, in chains enough to fill the pipes: what the core can do at best now. */
 __attribute__((target("avx512f,avx512vnni"))) static void run_peak(void *arg)
 {
-	__m512i sum[12], a = _mm512_set1_epi32(1);
-	for (unsigned i = 0; i < 12; i++)
-		sum[i] = a;
+	__m512i a = _mm512_set1_epi32(1), s0 = a, s1 = a, s2 = a, s3 = a, s4 = a, s5 = a;
+	__m512i s6 = a, s7 = a, s8 = a, s9 = a, s10 = a, s11 = a;
 	for (unsigned k = 0; k < PEAK_PRODUCTS / 12; k++)
-#pragma GCC unroll 12
-		for (unsigned i = 0; i < 12; i++)
-			__asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(sum[i]) : "v"(a));
+		__asm__ volatile("vpdpbusd %12, %12, %0\n\tvpdpbusd %12, %12, %1\n\t"
+				 "vpdpbusd %12, %12, %2\n\tvpdpbusd %12, %12, %3\n\t"
+				 "vpdpbusd %12, %12, %4\n\tvpdpbusd %12, %12, %5\n\t"
+				 "vpdpbusd %12, %12, %6\n\tvpdpbusd %12, %12, %7\n\t"
+				 "vpdpbusd %12, %12, %8\n\tvpdpbusd %12, %12, %9\n\t"
+				 "vpdpbusd %12, %12, %10\n\tvpdpbusd %12, %12, %11"
+				 : "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3), "+v"(s4), "+v"(s5),
+				 "+v"(s6), "+v"(s7), "+v"(s8), "+v"(s9), "+v"(s10), "+v"(s11)
+				 : "v"(a));
 	(void)arg;
 }
 #endif

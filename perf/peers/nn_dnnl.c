@@ -3,6 +3,7 @@
  * the layout that the library prefers. The input is given as bytes. */
 #include "../nn_nets.h"
 
+#include <dlfcn.h>
 #include <dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,14 @@ static void close_session(void *session)
 	free(s);
 }
 
+/* Its OpenMP would start a thread per core; all engines run on one here. */
+static void use_one_thread(void)
+{
+	void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+	if (set)
+		set(1);
+}
+
 static void *open_session(
 	const struct perf_net *net, enum lode_nn_form form, unsigned batch, char why[128])
 {
@@ -103,6 +112,7 @@ static void *open_session(
 	struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
+	use_one_thread();
 	dnnl_status_t rc = dnnl_engine_create(&s->engine, dnnl_cpu, 0);
 	rc = rc ? rc : dnnl_stream_create(&s->stream, s->engine, dnnl_stream_default_flags);
 	rc = rc ? rc : matrix(&src, batch, n_in, dnnl_u8, dnnl_ab);
