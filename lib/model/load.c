@@ -12,7 +12,7 @@
 
 #define OLDER_LICENCE "MIT OR Apache-2.0" /* declared by the project that published them */
 
-enum { CALIBRATION_ROWS = 500, CALIBRATION_SEED = 2, SAMPLE_ROWS = 32 };
+enum { SAMPLE_ROWS = 32 };
 
 unsigned lode_model_outputs(const struct lode_model *m)
 {
@@ -63,20 +63,16 @@ static int read_tolerance(
 	return 0;
 }
 
-static int calibrate_if_needed(
-	struct lode_model *m, const struct lode_model_options *o, struct lode_err *err)
+/* Packs; an FP32 file is quantised on the way. */
+static int pack(struct lode_model *m, const struct lode_model_options *o, struct lode_err *err)
 {
-	if (m->format == LODE_NN_FORMAT_INT8 || m->nets[0].ranges.n_samples)
-		return 0;
-	if (o && o->calibration)
-		return calibrate(m, o->calibration, o->n_calibration, err);
-	float *in = calloc((size_t)CALIBRATION_ROWS * lode_model_inputs(m), sizeof(*in));
-	if (!in)
-		return lode_err_set(err, -ENOMEM, "no memory for calibration inputs");
-	lode_schema_sample(
-		m->schema, m->nets[0].desc.n_steps, CALIBRATION_SEED, CALIBRATION_ROWS, in);
-	int rc = calibrate(m, in, CALIBRATION_ROWS, err);
-	free(in);
+	int rc = 0;
+	if (m->format == LODE_NN_FORMAT_FP32)
+		rc = calibration_begin(m, o ? o->calibration : NULL, o ? o->n_calibration : 0, err);
+	if (!rc)
+		rc = pack_nets(
+			m, o ? o->isa : LODE_NN_ISA_AUTO, o ? o->form : LODE_NN_FORM_AUTO, err);
+	calibration_end(m);
 	return rc;
 }
 
@@ -131,10 +127,7 @@ static int load_package(struct lode_model *m, const struct lode_package *pkg,
 		return lode_err_set(err, -ENOMEM, "no memory for the model card");
 	rc = read_weights(m, pkg, &names, err);
 	if (!rc)
-		rc = calibrate_if_needed(m, o, err);
-	if (!rc)
-		rc = pack_nets(
-			m, o ? o->isa : LODE_NN_ISA_AUTO, o ? o->form : LODE_NN_FORM_AUTO, err);
+		rc = pack(m, o, err);
 	return rc ? rc : verify(m, pkg, o, err);
 }
 

@@ -97,8 +97,12 @@ struct lode_model {
 	const char *card, *licence;
 	uint8_t sha256[LODE_SHA256_BYTES]; /* of the file */
 	uint64_t file_bytes, n_params, packed_bytes;
-	void *memory, *blob; /* private */
+	/* private */
+	void *memory, *blob;
 	size_t blob_bytes;
+	const float *calibration; /* while an FP32 model is quantised */
+	uint32_t n_calibration;
+	float *drawn;
 };
 
 struct lode_model_options {
@@ -107,7 +111,7 @@ struct lode_model_options {
 	unsigned n_schemas;
 	enum lode_nn_isa isa;
 	enum lode_nn_form form; /* for transformers */
-	/* Inputs for an FP32 file without ranges; NULL: 500 drawn from its schema. */
+	/* Inputs for an FP32 file without ranges; NULL: drawn from its schema. */
 	const float *calibration;
 	uint32_t n_calibration; /* rows */
 };
@@ -174,7 +178,7 @@ struct lode_model_source {
 	} nets[LODE_MODEL_NETS];
 	unsigned n_nets; /* 2 for PPO: actor, critic; else 1 */
 	const float *calibration;
-	uint32_t n_calibration; /* rows; NULL and 0: 1000 drawn from the schema */
+	uint32_t n_calibration; /* rows; NULL and 0: drawn from the schema */
 	const float *golden;
 	uint32_t n_golden; /* rows, at most 256; NULL and 0: 32 drawn from the schema */
 };

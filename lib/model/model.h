@@ -53,9 +53,16 @@ int golden_run(const struct lode_model *m, enum lode_nn_isa isa, enum lode_nn_fo
 int golden_sample(const struct lode_model *m, uint32_t n_rows, const float *given, float **in,
 	float **out, struct lode_err *err);
 
+/* bias.c: shifts the biases of a quantised MLP so that every sum keeps its mean over the inputs. */
+int correct_biases(const struct lode_model_net *net, const struct lode_nn_tensor *int8,
+	unsigned n_int8, const float *in, uint32_t n_rows, struct lode_err *err);
+
 /* pack.c */
-/* Widens the ranges of every network over the inputs. */
-int calibrate(struct lode_model *m, const float *in, uint32_t n_rows, struct lode_err *err);
+/* Sets m->calibration: the given inputs, or some drawn from the schema (2000 for small networks, 500
+ * for others); calibration_end drops them. Then widens the ranges of the networks that have none. */
+int calibration_begin(
+	struct lode_model *m, const float *given, uint32_t n_given, struct lode_err *err);
+void calibration_end(struct lode_model *m);
 /* Builds every network into one block of memory: m->blob and nets[].packed. */
 int pack_nets(
 	struct lode_model *m, enum lode_nn_isa isa, enum lode_nn_form form, struct lode_err *err);

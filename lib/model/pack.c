@@ -7,23 +7,58 @@
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, CALIBRATION_SEED = 2, SMALL_MACS = 100000 };
 
-int calibrate(struct lode_model *m, const float *in, uint32_t n_rows, struct lode_err *err)
+static int widen_ranges(
+	const struct lode_model *m, struct lode_model_net *net, struct lode_err *err)
 {
 	float out[LODE_NN_MAX_OUT];
 	unsigned n_in = lode_model_inputs(m);
-	for (unsigned i = 0; i < m->n_nets; i++) {
-		struct lode_model_net *net = &m->nets[i];
-		for (uint32_t row = 0; row < n_rows; row++) {
-			int rc = lode_nn_reference_run(&net->desc, net->tensors, net->n_tensors,
-				in + (size_t)row * n_in, out, &net->ranges);
-			if (rc)
-				return lode_err_set(
-					err, rc, "calibration input %u is not finite", row);
-		}
+	for (uint32_t row = 0; row < m->n_calibration; row++) {
+		int rc = lode_nn_reference_run(&net->desc, net->tensors, net->n_tensors,
+			m->calibration + (size_t)row * n_in, out, &net->ranges);
+		if (rc)
+			return lode_err_set(err, rc, "calibration input %u is not finite", row);
 	}
 	return 0;
+}
+
+static int draw_inputs(struct lode_model *m, struct lode_err *err)
+{
+	const struct lode_nn_desc *d = &m->nets[0].desc;
+	uint32_t n = lode_nn_macs(d) < SMALL_MACS ? 2000 : 500;
+	m->drawn = calloc((size_t)n * lode_model_inputs(m), sizeof(*m->drawn));
+	if (!m->drawn)
+		return lode_err_set(err, -ENOMEM, "no memory for %u calibration inputs", n);
+	lode_schema_sample(m->schema, d->n_steps, CALIBRATION_SEED, n, m->drawn);
+	m->calibration = m->drawn;
+	m->n_calibration = n;
+	return 0;
+}
+
+int calibration_begin(
+	struct lode_model *m, const float *given, uint32_t n_given, struct lode_err *err)
+{
+	m->calibration = given;
+	m->n_calibration = given ? n_given : 0;
+	if (!m->n_calibration) {
+		int rc = draw_inputs(m, err);
+		if (rc)
+			return rc;
+	}
+	int rc = 0;
+	for (unsigned i = 0; !rc && i < m->n_nets; i++)
+		if (!m->nets[i].ranges.n_samples)
+			rc = widen_ranges(m, &m->nets[i], err);
+	return rc;
+}
+
+void calibration_end(struct lode_model *m)
+{
+	free(m->drawn);
+	m->drawn = NULL;
+	m->calibration = NULL;
+	m->n_calibration = 0;
 }
 
 /* Only transformers have forms. */
@@ -47,8 +82,10 @@ int int8_tensors(const struct lode_model *m, unsigned i, void **memory,
 	*memory = aligned_alloc(ALIGN, n_bytes);
 	if (!*memory)
 		return lode_err_set(err, -ENOMEM, "no memory to quantise %zu bytes", n_bytes);
-	return lode_nn_quantise(&net->desc, net->tensors, net->n_tensors, &net->ranges, *memory,
+	int rc = lode_nn_quantise(&net->desc, net->tensors, net->n_tensors, &net->ranges, *memory,
 		n_bytes, tensors, n_tensors, err);
+	return rc ? rc
+		  : correct_biases(net, tensors, *n_tensors, m->calibration, m->n_calibration, err);
 }
 
 /* A block on a 2 MB boundary, so that one large page can hold it where the kernel has one. */

@@ -7,9 +7,7 @@
 #include <stdlib.h>
 
 enum {
-	CALIBRATION_ROWS = 1000,
 	GOLDEN_ROWS = 32,
-	CALIBRATION_SEED = 3,
 	GOLDEN_SEED = 4,
 	MAX_OUT = LODE_MODEL_NETS * (LODE_NN_MAX_TENSORS + 2) + 3,
 	MAX_METADATA = 12,
@@ -81,23 +79,6 @@ static void set_model(struct writer *w)
 		if (s->nets[i].ranges)
 			net->ranges = *s->nets[i].ranges;
 	}
-}
-
-static int calibrate_source(struct writer *w, struct lode_err *err)
-{
-	const struct lode_model_source *s = w->source;
-	if (s->nets[0].ranges && s->nets[s->n_nets - 1].ranges)
-		return 0;
-	if (s->n_calibration)
-		return calibrate(&w->m, s->calibration, s->n_calibration, err);
-	float *in = calloc((size_t)CALIBRATION_ROWS * lode_model_inputs(&w->m), sizeof(*in));
-	if (!in)
-		return lode_err_set(err, -ENOMEM, "no memory for calibration inputs");
-	lode_schema_sample(
-		s->schema, s->nets[0].desc.n_steps, CALIBRATION_SEED, CALIBRATION_ROWS, in);
-	int rc = calibrate(&w->m, in, CALIBRATION_ROWS, err);
-	free(in);
-	return rc;
 }
 
 static int make_golden(struct writer *w, struct lode_err *err)
@@ -299,7 +280,7 @@ static int check_image(
 static int write_file(struct writer *w, uint8_t **image, size_t *n_bytes, struct lode_err *err)
 {
 	set_model(w);
-	int rc = calibrate_source(w, err);
+	int rc = calibration_begin(&w->m, w->source->calibration, w->source->n_calibration, err);
 	if (!rc)
 		rc = make_golden(w, err);
 	if (!rc && w->format == LODE_NN_FORMAT_INT8)
@@ -334,6 +315,7 @@ int lode_model_write(const struct lode_model_source *source, enum lode_nn_format
 	}
 	for (unsigned i = 0; i < LODE_MODEL_NETS; i++)
 		free(w->int8[i]);
+	calibration_end(&w->m);
 	free(w->golden_in);
 	free(w->golden_out);
 	free(w->golden_int8);

@@ -74,10 +74,10 @@ static int place_external(struct onnx_file *f, const struct lode_onnx_tensor *t,
 	if (f->pkg->limits->policy == LODE_REFUSE)
 		return lode_err_set(err, -EPERM, "external data is not allowed by the %s limits",
 			f->pkg->limits->name);
-	if (t->location.n_bytes >= sizeof(location) ||
+	if (!t->location.n_bytes || t->location.n_bytes >= sizeof(location) ||
 		memchr(t->location.data, 0, t->location.n_bytes))
 		return lode_err_set(
-			err, -EPERM, "external data location is too long or holds a NUL");
+			err, -EPERM, "external data location is empty, too long or holds a NUL");
 	snprintf(location, sizeof(location), "%.*s", (int)t->location.n_bytes,
 		(const char *)t->location.data);
 	int rc = package_sibling(f->pkg, location, &e->file_idx, err);

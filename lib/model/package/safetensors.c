@@ -233,7 +233,8 @@ int safetensors_read(struct lode_package *pkg, uint32_t file_idx, struct lode_er
 	if (!rc)
 		rc = layout_check_names(pkg, first_extent, first_metadata, err);
 	if (!rc)
-		rc = check_cover(pkg->extents + first_extent, pkg->n_extents - first_extent,
-			LENGTH_BYTES + n_header, f->n_bytes - LENGTH_BYTES - n_header, err);
+		rc = check_cover(pkg->n_extents ? pkg->extents + first_extent : NULL,
+			pkg->n_extents - first_extent, LENGTH_BYTES + n_header,
+			f->n_bytes - LENGTH_BYTES - n_header, err);
 	return rc;
 }

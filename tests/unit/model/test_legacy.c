@@ -139,6 +139,38 @@ Test(legacy, int8_probabilities_stay_close)
 	for_each(check_int8, true);
 }
 
+static unsigned largest(const float *v, unsigned n)
+{
+	unsigned at = 0;
+	for (unsigned i = 1; i < n; i++)
+		at = v[i] > v[at] ? i : at;
+	return at;
+}
+
+static void check_actions(const struct lode_model *m, const struct vectors *v, const char *kind)
+{
+	enum { N = 10000 };
+	if (m->role != LODE_MODEL_DQN)
+		return;
+	void *scratch = aligned_alloc(64, LODE_NN_SCRATCH_BYTES);
+	float *in = calloc(N * 8, sizeof(*in)), exact[6], quantised[6];
+	int equal = 0;
+	lode_schema_sample(m->schema, 1, 13, N, in);
+	for (int row = 0; row < N; row++) {
+		cr_assert_eq(lode_model_reference(m, in + row * 8, exact), 0);
+		cr_assert_eq(lode_model_run(m, scratch, in + row * 8, quantised), 0);
+		equal += largest(exact, 6) == largest(quantised, 6);
+	}
+	cr_expect_geq(equal, N * 99 / 100, "%s: %d of %d actions equal", kind, equal, N);
+	free(in);
+	free(scratch);
+}
+
+Test(legacy, int8_actions_agree)
+{
+	for_each(check_actions, false);
+}
+
 Test(legacy, older_files_become_int8_files)
 {
 	const char *data_dir = data_dir_or_skip();

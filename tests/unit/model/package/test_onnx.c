@@ -324,10 +324,11 @@ Test(onnx, external_data_of_the_same_folder)
 Test(onnx, external_data_stays_in_its_folder_and_file)
 {
 	static const char *const locations[] = {"../w.data", "a/../../w.data", "/etc/passwd",
-		"a/w.data", ".", "..", "", ".hidden", "w.data\n", "C:\\w.data", "%2e%2e"};
+		"a/w.data", ".", "..", ".hidden", "w.data\n", "C:\\w.data", "%2e%2e"};
 	for (size_t i = 0; i < LODE_ARRAY_LEN(locations); i++)
 		expect_external_odd(
 			external_tensor("w", locations[i], "8", "24"), "could leave the folder");
+	expect_external_odd(external_tensor("w", "", "8", "24"), "location is empty");
 	expect_external_odd(external_tensor("w", "absent", "8", "24"), "not among the files");
 	expect_external_odd(external_tensor("w", NULL, "8", "24"), "no location");
 	expect_external_odd(
