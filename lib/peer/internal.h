@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* How the room is divided: host.c takes datagrams and guards the door, handshake.c writes and reads the Noise
- * messages, peer.c runs one peer's sessions and timers, paths.c keeps path ids and addresses, epoch.c makes
- * keys. */
+ * messages, sessions.c knows which sessions live, timers.c when a new one is wanted, paths.c keeps path ids and
+ * addresses, epoch.c makes keys. */
 #pragma once
 
 #include "hello.h"
@@ -77,8 +77,7 @@ struct lode_peer {
 		struct lode_wire_links names;
 		uint8_t accepted;
 	} known;
-	uint64_t
-		wait_generation; /* next goes on when workers have this one; UINT64_MAX: not waiting */
+	uint64_t wait_generation; /* next goes on when workers have it; UINT64_MAX: not waiting */
 	struct attempt attempt;
 	struct answer answer;
 	uint64_t retry_ns, backoff_ns; /* no new attempt before retry_ns */
@@ -137,18 +136,26 @@ struct session *session_new(struct lode_peer *p, const struct lode_noise *noise,
 	const struct hello *ours, const struct hello *theirs, uint64_t now_ns);
 void session_drop(struct session **s);
 
-/* ---- peer.c ---- */
+/* ---- sessions.c ---- */
+
+/* Makes state say what lives, and gives it a new generation. */
+void peer_publish(struct lode_peer *p);
+/* Drops cur and prev: nothing can be sent until a handshake is through. */
+void peer_end_sessions(struct lode_peer *p);
 
 /* The session is ready to receive: publishes it, and waits for lode_peer_installed. */
 void peer_set_next(struct lode_peer *p, struct session *s);
-/* n_begun: attempts begun in this poll, over all peers; it may not exceed HEAVY_PER_POLL. */
-void peer_poll(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun);
-uint64_t peer_due(const struct lode_peer *p);
 /* Answers the initiation that made `next`, as soon as the workers can receive under it. */
 void peer_answer(struct lode_peer *p, const struct lode_peer_datagram *to);
 /* Neither prev's nor cur's; a next that is being replaced may have it. */
 uint8_t peer_free_phase(const struct lode_peer *p);
 bool peer_has_session_index(const struct lode_peer *p, uint16_t index);
+
+/* ---- timers.c ---- */
+
+/* n_begun: attempts begun in this poll, over all peers; it may not exceed HEAVY_PER_POLL. */
+void peer_poll(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun);
+uint64_t peer_due(const struct lode_peer *p);
 
 /* ---- paths.c ---- */
 
