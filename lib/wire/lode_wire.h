@@ -39,7 +39,7 @@ struct lode_wire_clear {
 	uint8_t version;   /* agreed in the handshake */
 	uint8_t key_phase; /* the receiver's label of the key */
 	uint8_t path, lane;
-	uint16_t session; /* the receiver's index of the peer */
+	uint16_t session; /* the receiver's index of the keys */
 	uint32_t number;  /* packet number of (path, lane), low 32 bits; lode_wire_replay_expand */
 };
 
