@@ -129,12 +129,13 @@ static uint64_t poll_cubic(struct net *n, unsigned flow)
 	return LODE_MAX(due_ns, now_ns + 1);
 }
 
-static void cubic_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
+static uint64_t cubic_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
 {
 	struct cubic *c = n->flows[flow].state;
 	if (c->ack_end - c->ack_first < ACKS)
 		c->acks[c->ack_end++ % ACKS] =
 			(struct ack){n->now_ns + net_back_ns(n, flow), pkt->pn, pkt->sent_ns};
+	return n->now_ns + net_back_ns(n, flow);
 }
 
 const struct flow_ops cubic_ops = {

@@ -22,8 +22,8 @@ struct flow_ops {
 	void (*free)(struct net *n, unsigned flow);
 	/* Sends what may leave by now. Returns when it wants to be called next. */
 	uint64_t (*poll)(struct net *n, unsigned flow);
-	/* A packet of the flow has come through the link. */
-	void (*arrived)(struct net *n, unsigned flow, const struct pkt *pkt);
+	/* A packet of the flow has come through the link. Returns when it wants to be polled for that. */
+	uint64_t (*arrived)(struct net *n, unsigned flow, const struct pkt *pkt);
 };
 
 struct flow {

@@ -90,8 +90,8 @@ static void deliver(struct net *n, const struct lode_link_out *out)
 		lode_hist_add(
 			&r->queue_us, (on_link_ns - LODE_MIN(on_link_ns, n->spec->link.delay_ns)) /
 					      LODE_NS_PER_US);
-		f->ops->arrived(n, p->flow, p);
-		f->due_ns = n->now_ns;
+		uint64_t due_ns = f->ops->arrived(n, p->flow, p);
+		f->due_ns = LODE_MIN(f->due_ns, due_ns);
 	}
 	if (!out->copy)
 		pkt_put(n, (uint32_t)out->handle);

@@ -70,12 +70,13 @@ static uint64_t poll_oracle(struct net *n, unsigned flow)
 	return LODE_MAX(due_ns, now_ns + 1);
 }
 
-static void oracle_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
+static uint64_t oracle_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
 {
 	struct oracle *o = n->flows[flow].state;
 	if (o->ack_end - o->ack_first < ACKS)
 		o->acks[o->ack_end++ % ACKS] =
 			(struct ack){n->now_ns + net_back_ns(n, flow), pkt->pn};
+	return n->now_ns + net_back_ns(n, flow);
 }
 
 const struct flow_ops oracle_ops = {

@@ -141,13 +141,14 @@ static uint64_t poll_path_flow(struct net *n, unsigned flow)
 	return LODE_MAX(due_ns, now_ns + 1);
 }
 
-static void path_flow_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
+static uint64_t path_flow_arrived(struct net *n, unsigned flow, const struct pkt *pkt)
 {
 	struct path_flow *f = n->flows[flow].state;
 	lode_path_received(f->receiver, n->now_ns, pkt->pn, pkt->bytes, pkt->tx_us,
 		pkt->control_len ? LODE_PATH_CONTROL : 0);
 	if (pkt->control_len)
 		read_control(f->receiver, n->now_ns, pkt->tx_us, pkt->control, pkt->control_len);
+	return lode_path_next_due_ns(f->receiver);
 }
 
 const struct flow_ops path_flow_ops = {
