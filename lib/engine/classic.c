@@ -19,16 +19,18 @@
 #define MS	      ((double)LODE_NS_PER_MS)
 #define TARGET_NS     (8 * MS)
 #define TARGET_SHARE  0.125	/* of the smallest round trip, if that is more */
-#define ADD_BYTES     (3 * MSS) /* a */
+#define ADD_BYTES     (3 * MSS) /* a; on slow links R * T, but at least */
+#define ADD_MIN	      (1.5 * MSS)
 #define RATE_OVER_NS  (60 * MS)
 #define IDLE_NS	      (40 * MS)
-#define GAP_NS	      (100 * MS) /* at most so much silence counts as slowness */
+#define GAP_NS	      (150 * MS) /* at most so much silence counts as slowness */
 #define SLOWEST	      0.3	 /* of R, however long the queue */
 #define START_BYTES   (32 * MSS)
 #define START_NS      (50 * MS) /* round trip assumed before one is known */
 #define START_OVER_NS (40 * MS)
 #define EMPTY_NS      (2 * MS)
 #define DRAIN_EVERY   (5 * LODE_NS_PER_S)
+#define DRAIN_AGAIN   LODE_NS_PER_S
 #define DRAIN_GAIN    0.5
 #define CONTEST_NS    (45 * MS) /* a longer queue is rather a link that has become slow */
 #define ROUND_PKTS    60	/* fewer say nothing about a loss rate */
@@ -190,6 +192,8 @@ static void watch_floor(struct classic *c, uint64_t now_ns, double queue_ns, dou
 	c->phase = STEADY;
 	c->empty_ns = now_ns;
 	c->contest = !empty && c->drain_queue_ns < LODE_MAX(CONTEST_NS, c->min_rtt_ns);
+	if (!empty && !c->contest) /* try again before the floor is forgotten */
+		c->empty_ns -= DRAIN_EVERY - DRAIN_AGAIN;
 }
 
 static void start_up(struct classic *c, struct lode_cc_decision *out)
@@ -203,7 +207,8 @@ static void start_up(struct classic *c, struct lode_cc_decision *out)
 static void steady(
 	struct classic *c, double queue_ns, double target_ns, struct lode_cc_decision *out)
 {
-	double rtt_ns = c->min_rtt_ns + queue_ns, add = ADD_BYTES * c->caution, gain = 1;
+	double rtt_ns = c->min_rtt_ns + queue_ns, gain = 1;
+	double add = LODE_MIN(LODE_MAX(c->rate * target_ns, ADD_MIN), ADD_BYTES) * c->caution;
 	if (c->contest) {
 		target_ns = queue_ns;
 		add *= 2;

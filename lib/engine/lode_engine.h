@@ -28,7 +28,7 @@ struct lode_cc_interval {
 	uint64_t delivered_bytes; /* * arrived */
 	uint32_t delivered_pkts, lost_pkts, ce_pkts; /* * */
 	uint64_t rtt_ns;     /* newest sample, hold time at the receiver taken off; 0: none */
-	uint64_t min_rtt_ns; /* smallest of the last 10 s; 0: none yet */
+	uint64_t min_rtt_ns; /* smallest of the last 10 to 20 s; 0: none yet */
 	uint64_t queue_min_ns,
 		queue_last_ns;	 /* * one-way delay above its floor: smallest and newest */
 	uint64_t inflight_bytes; /* sent and not yet reported as arrived or lost */
@@ -53,5 +53,6 @@ struct lode_cc_ops {
 	const char *(*phase)(const void *state);
 };
 
-/* Delay- and loss-aware classic after Copa (Arun and Balakrishnan, NSDI 2018), for interval feedback. */
+/* Delay- and loss-aware classic after Copa (Arun and Balakrishnan, NSDI 2018) and FAST TCP, for reports per
+ * interval instead of per packet. */
 extern const struct lode_cc_ops lode_cc_classic;

@@ -147,6 +147,10 @@ void life_poll(struct lode_path *p, uint64_t now_ns)
 		l->state = LODE_PATH_SUSPECT;
 	if (l->state == LODE_PATH_SUSPECT && now_ns >= silence_ns(p, DOWN_INTERVALS))
 		go_down(p, now_ns);
+	if (l->state == LODE_PATH_PROBING && now_ns >= silence_ns(p, DOWN_INTERVALS)) {
+		l->state = LODE_PATH_DOWN;
+		l->n_good = 0;
+	}
 }
 
 uint64_t life_next_due_ns(const struct lode_path *p)
@@ -154,7 +158,7 @@ uint64_t life_next_due_ns(const struct lode_path *p)
 	const struct life *l = &p->life;
 	if (l->state == LODE_PATH_UP)
 		return silence_ns(p, SUSPECT_INTERVALS);
-	if (l->state == LODE_PATH_SUSPECT)
+	if (l->state == LODE_PATH_SUSPECT || l->state == LODE_PATH_PROBING)
 		return silence_ns(p, DOWN_INTERVALS);
 	return FAR_FUTURE;
 }

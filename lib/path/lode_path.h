@@ -16,10 +16,10 @@ struct lode_path;
 /* Whether we may send on it. From the peer's word only: a probe reply or a report of our packets. */
 enum lode_path_state {
 	LODE_PATH_UNKNOWN, /* never heard of the peer here */
-	LODE_PATH_PROBING, /* replies come, not yet enough */
+	LODE_PATH_PROBING, /* replies come, not yet enough or too early after flapping: last resort */
 	LODE_PATH_UP,
 	LODE_PATH_SUSPECT, /* 3 probe intervals (150 ms) of silence: no new flows, copy what matters */
-	LODE_PATH_DOWN,	   /* 5 probe intervals (250 ms) of silence, or back-off after flapping */
+	LODE_PATH_DOWN,	   /* 5 probe intervals (250 ms) of silence */
 };
 const char *lode_path_state_name(enum lode_path_state state);
 
@@ -129,7 +129,7 @@ struct lode_path_dir {
 	uint64_t bps;		       /* tx: delivery rate reported; rx: received, over ~100 ms */
 	double loss;		       /* moving average, share of packets */
 	double burst;		       /* mean length of a run of lost packets, >= 1 */
-	uint64_t owd_queue_ns;	       /* newest one-way delay above its 10 s floor */
+	uint64_t owd_queue_ns;	       /* newest one-way delay above its floor of 10 to 20 s */
 	int64_t owd_gradient_ns_per_s; /* its slope over the last slots */
 	uint64_t ce_pkts;
 };

@@ -6,7 +6,7 @@
 
 #define FAR_FUTURE LODE_NEVER_NS
 
-/* Smallest value of the last 5 to 10 s: two half windows. */
+/* Smallest value of the last 10 to 20 s: two half windows. */
 struct floor_min {
 	int64_t now_min, before_min;
 	uint64_t turn_ns; /* when the halves change; 0: empty */

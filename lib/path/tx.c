@@ -10,7 +10,7 @@
 #define TIMEOUT_MIN_NS	 (300 * LODE_NS_PER_MS)
 #define LOSS_WEIGHT_PKTS 500.0 /* packets after which the loss average has forgotten 63 % */
 #define RATE_WEIGHT	 0.2
-#define FLOOR_HALF_NS	 (5 * LODE_NS_PER_S)
+#define FLOOR_HALF_NS	 (10 * LODE_NS_PER_S)
 #define FEW_PKTS_LOST	 2
 
 void floor_add(struct floor_min *f, uint64_t now_ns, int64_t value)
