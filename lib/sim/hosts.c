@@ -23,27 +23,35 @@ static uint16_t ip_bytes(const struct flow *f)
 
 /* ---- patterns ---- */
 
-static uint8_t pattern_byte(uint64_t *word, unsigned flow, uint64_t position)
+/* Bytes 8 i to 8 i + 7 of a flow's stream. */
+static uint64_t pattern_word(unsigned flow, uint64_t i)
 {
-	if (position % 8 == 0)
-		*word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
-	return (uint8_t)(*word >> position % 8 * 8);
+	return (i ^ (uint64_t)flow << 48 ^ 0x5bd1e995) * 0x9e3779b97f4a7c15ull;
 }
 
+/* The first and the last word may be parts. */
 void pattern_fill(unsigned flow, uint64_t position, uint8_t *out, size_t len)
 {
-	uint64_t word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
-	for (size_t i = 0; i < len; i++)
-		out[i] = pattern_byte(&word, flow, position + i);
+	while (len) {
+		uint64_t word = pattern_word(flow, position / 8) >> position % 8 * 8;
+		size_t n = LODE_MIN(8 - position % 8, len);
+		if (lode_likely(n == 8))
+			memcpy(out, &word, 8);
+		else
+			memcpy(out, &word, n);
+		position += n;
+		out += n;
+		len -= n;
+	}
 }
 
 bool pattern_holds(unsigned flow, uint64_t position, const uint8_t *data, size_t len)
 {
-	uint64_t word = lode_mix64(position / 8 ^ (uint64_t)flow << 48);
-	uint8_t wrong = 0;
-	for (size_t i = 0; i < len; i++)
-		wrong |= data[i] ^ pattern_byte(&word, flow, position + i);
-	return !wrong;
+	uint8_t want[LAN_MTU];
+	if (len > sizeof(want))
+		return false;
+	pattern_fill(flow, position, want, len);
+	return !memcmp(want, data, len);
 }
 
 /* ---- out ---- */

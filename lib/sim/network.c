@@ -130,20 +130,6 @@ void wan_send(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 	push(site, wan_port, LODE_SIM_UP, m);
 }
 
-/* The network: to the site that has the destination address. */
-static void cross_network(struct lode_sim *s, unsigned wan_port, struct rte_mbuf *m)
-{
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	int site = rte_pktmbuf_data_len(m) < ETHER_BYTES + IPV4_BYTES
-			   ? -1
-			   : site_of_wan(s, wan_port, frame + ETHER_BYTES + 16);
-	if (site < 0) {
-		rte_pktmbuf_free(m);
-		return;
-	}
-	push(&s->sites[site], wan_port, LODE_SIM_DOWN, m);
-}
-
 /* The worker that a NIC would steer to: by UDP destination port. */
 static unsigned steer(const struct site *site, const struct rte_mbuf *m)
 {
@@ -162,6 +148,23 @@ static void arrive(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 		return;
 	}
 	site_receive(site, WAN_PORT(wan_port), steer(site, m), m);
+}
+
+/* The network: to the site that has the destination address. */
+static void cross_network(struct lode_sim *s, unsigned wan_port, struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	int site = rte_pktmbuf_data_len(m) < ETHER_BYTES + IPV4_BYTES
+			   ? -1
+			   : site_of_wan(s, wan_port, frame + ETHER_BYTES + 16);
+	if (site < 0) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	if (s->sites[site].cables[wan_port].shaped_down)
+		push(&s->sites[site], wan_port, LODE_SIM_DOWN, m);
+	else
+		arrive(&s->sites[site], wan_port, m);
 }
 
 /* What came out of a link; NULL: it was lost. */
@@ -207,6 +210,7 @@ void lode_sim_set_link(struct lode_sim *s, unsigned site, unsigned wan_port,
 {
 	struct cable *cable = &s->sites[site].cables[wan_port];
 	cable->config[direction] = *config;
+	cable->shaped_down |= direction == LODE_SIM_DOWN;
 	lode_link_set(cable->link[direction], config, s->now_ns, NULL);
 	timeline_set(&s->timeline, due_link(site, wan_port, direction),
 		lode_link_next_due_ns(cable->link[direction]));

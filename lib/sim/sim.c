@@ -11,16 +11,23 @@
 
 #define CLOCK_SPREAD_NS (1000 * LODE_NS_PER_S) /* clocks of sites differ by up to that */
 
-/* Eight bytes at a time; order and place matter. */
+static uint64_t digest_step(uint64_t h, uint64_t word)
+{
+	return (h ^ word) * 0x9e3779b97f4a7c15ull ^ h >> 29;
+}
+
+/* Eight bytes at a time, in two chains for speed; order and place matter. */
 void digest_add(struct lode_sim *s, uint64_t where, const void *bytes, size_t len)
 {
-	uint64_t h = s->digest ^ lode_mix64(s->now_ns ^ where << 56 ^ (uint64_t)len << 40);
+	uint64_t a = s->digest ^ lode_mix64(s->now_ns ^ where << 56 ^ (uint64_t)len << 40), b = ~a;
 	const uint8_t *p = bytes;
-	for (; len >= 8; p += 8, len -= 8)
-		h = (h ^ lode_load_le64(p)) * 0x9e3779b97f4a7c15ull ^ h >> 29;
+	for (; len >= 16; p += 16, len -= 16) {
+		a = digest_step(a, lode_load_le64(p));
+		b = digest_step(b, lode_load_le64(p + 8));
+	}
 	for (; len; p++, len--)
-		h = (h ^ *p) * 0x9e3779b97f4a7c15ull ^ h >> 29;
-	s->digest = lode_mix64(h);
+		a = digest_step(a, *p);
+	s->digest = lode_mix64(a + lode_mix64(b));
 }
 
 /* ---- life ---- */

@@ -16,12 +16,14 @@
 #define QUIET_PORT  40000 /* says nothing to classifiers */
 #define RX_BURST    32
 #define LAN_MTU	    1500
+#define LOOP_NS	    (10 * LODE_NS_PER_US) /* of a worker */
 
 /* ---- one access link ---- */
 
 struct cable {
 	struct lode_link *link[2]; /* by enum lode_sim_direction */
 	bool cut;
+	bool shaped_down;		   /* the downlink was set to something: no mere wire */
 	struct lode_link_config config[2]; /* as asked for, without the cut */
 };
 
@@ -44,8 +46,8 @@ struct site {
 	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* from, to */
 	struct rx_queue rx[LODE_WORKERS_MAX][LODE_ALL_PORTS];
 	struct cable cables[LODE_WAN_PORTS_MAX];
-	bool touched;	     /* packets wait in rx */
-	unsigned generation; /* of restarts: names DPDK objects */
+	uint64_t next_loop_ns; /* a loop takes LOOP_NS: what comes in between waits for the next */
+	unsigned generation;   /* of restarts: names DPDK objects */
 };
 
 /* ---- flows ---- */
@@ -107,7 +109,7 @@ static inline uint32_t due_flow(unsigned flow)
 int site_start(struct site *site, struct lode_err *err);
 void site_stop(struct site *site);
 void site_poll_control(struct site *site);
-/* Everything that waits in its receive queues or is due; again until nothing is left for this moment. */
+/* One loop of its workers: what waits in receive queues, what is due, what leaves. */
 void site_step(struct site *site);
 /* Takes the frame. */
 void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m);

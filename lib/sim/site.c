@@ -11,7 +11,6 @@
 
 #define YAML_BYTES    (64 * 1024)
 #define HANDOFF_SLOTS 1024
-#define MIN_POLL_NS   1000 /* a loop of a real worker takes about that long */
 
 static uint64_t site_now(const struct site *site)
 {
@@ -23,7 +22,7 @@ static uint64_t to_sim_ns(const struct site *site, uint64_t due_ns)
 {
 	if (due_ns == LODE_NEVER_NS)
 		return due_ns;
-	return LODE_MAX(due_ns, site_now(site) + MIN_POLL_NS) - site->clock_ns;
+	return LODE_MAX(due_ns, site_now(site) + LOOP_NS) - site->clock_ns;
 }
 
 /* ---- configuration ---- */
@@ -310,8 +309,8 @@ void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, str
 {
 	struct rx_queue *q = &site->rx[worker_idx][port_idx];
 	q->pkts[q->n++] = m;
-	site->touched = true;
-	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx), site->sim->now_ns);
+	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
+		LODE_MAX(site->next_loop_ns, site->sim->now_ns));
 	if (q->n == RX_BURST)
 		flush_rx(site, worker_idx, port_idx);
 }
@@ -352,13 +351,24 @@ static void poll_worker(struct site *site, unsigned worker_idx)
 		on_resolve(site, &want);
 }
 
+/* What a worker got from another after its own turn must not wait for its next deadline. */
+static void wake_for_handoffs(struct site *site)
+{
+	unsigned n = site->sim->params.n_workers;
+	for (unsigned from = 0; from < n; from++)
+		for (unsigned to = 0; to < n; to++)
+			if (from != to && !rte_ring_empty(site->handoff[from][to]))
+				timeline_set(&site->sim->timeline, due_worker(site->idx, to),
+					site->next_loop_ns);
+}
+
 void site_step(struct site *site)
 {
-	do {
-		site->touched = false;
-		for (unsigned w = 0; w < site->sim->params.n_workers; w++)
-			poll_worker(site, w);
-	} while (site->touched);
+	site->next_loop_ns = site->sim->now_ns + LOOP_NS;
+	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+		poll_worker(site, w);
+	if (site->sim->params.n_workers > 1)
+		wake_for_handoffs(site);
 }
 
 void site_poll_control(struct site *site)
