@@ -41,13 +41,15 @@ void reference_repair(uint8_t id, uint32_t first_seq, unsigned span, const uint8
 	out->span = (uint8_t)span;
 	out->id = id;
 	out->len = 0;
-	for (unsigned i = 0; i < span; i++)
+	uint8_t c[LODE_FEC_SPAN_MAX];
+	for (unsigned i = 0; i < span; i++) {
+		c[i] = coefficient(id, first_seq + i);
 		out->len = LODE_MAX(out->len, len[i]);
+	}
 	for (unsigned at = 0; at < out->len + 2u; at++) {
 		uint8_t sum = 0;
 		for (unsigned i = 0; i < span; i++)
-			sum ^= reference_multiply(
-				coefficient(id, first_seq + i), symbol_byte(source[i], len[i], at));
+			sum ^= reference_multiply(c[i], symbol_byte(source[i], len[i], at));
 		if (at < 2)
 			out->coded_length = (uint16_t)(out->coded_length << 8 | sum);
 		else
@@ -98,27 +100,30 @@ bool reference_solve(const struct lode_fec_repair *repairs, unsigned n_repairs, 
 	uint16_t *to_len)
 {
 	unsigned lost[LODE_FEC_LOST_MAX], n_lost = 0, longest = 0;
+	uint8_t c[LODE_FEC_REPAIRS_MAX][LODE_FEC_SPAN_MAX];
 	for (unsigned i = 0; i < n; i++)
 		if (!source[i]) {
 			if (n_lost == LODE_FEC_LOST_MAX)
 				return false;
 			lost[n_lost++] = i;
 		}
-	for (unsigned r = 0; r < n_repairs; r++)
+	for (unsigned r = 0; r < n_repairs; r++) {
 		longest = LODE_MAX(longest, repairs[r].len);
+		for (unsigned i = 0; i < repairs[r].span; i++)
+			c[r][i] = coefficient(repairs[r].id, repairs[r].first_seq + i);
+	}
 	for (unsigned at = 0; at < longest + 2; at++) {
 		struct matrix m = {.rows = n_repairs, .columns = n_lost};
 		for (unsigned r = 0; r < n_repairs; r++) {
 			uint8_t right = repair_byte(&repairs[r], at);
 			for (unsigned i = 0; i < repairs[r].span; i++) {
 				unsigned k = repairs[r].first_seq + i - first_seq;
-				uint8_t c = coefficient(repairs[r].id, first_seq + k);
 				if (source[k])
 					right ^= reference_multiply(
-						c, symbol_byte(source[k], len[k], at));
+						c[r][i], symbol_byte(source[k], len[k], at));
 				for (unsigned j = 0; j < n_lost; j++)
 					if (lost[j] == k)
-						m.a[r][j] = c;
+						m.a[r][j] = c[r][i];
 			}
 			m.a[r][n_lost] = right;
 		}
