@@ -153,17 +153,18 @@ struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 	struct flow_queue *flow = &l->env.pools->queues[turn(q)->head];
 	struct rte_mbuf *m = flow_pop(l, q, flow);
 	uint64_t wait_ns = now_ns - lode_pkt(m)->enqueued_ns;
+	uint64_t target_ns = q->codel_target_ns + q->hold_ns;
 
 	if (flow->head)
 		rte_prefetch0(lode_pkt(flow->head));
 	q->wait_us = (uint32_t)(wait_ns / LODE_NS_PER_US);
 	flow->deficit -= (int32_t)m->pkt_len;
-	if (wait_ns < q->codel_target_ns && !flow->codel.dropping) {
+	if (wait_ns < target_ns && !flow->codel.dropping) {
 		flow->codel.first_above_ns = 0;
 		return m;
 	}
-	if (!lode_codel_drop(&flow->codel, now_ns, wait_ns, flow->bytes, q->codel_target_ns,
-		    CODEL_INTERVAL_NS))
+	if (!lode_codel_drop(
+		    &flow->codel, now_ns, wait_ns, flow->bytes, target_ns, CODEL_INTERVAL_NS))
 		return m;
 	if (ecn_mark(m)) {
 		l->counters.ce_marked++;

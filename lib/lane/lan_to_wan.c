@@ -9,7 +9,8 @@
  *   send     outer headers, transmit queue of the path's port
  *
  * Queues belong to the class, never to a path: a path with credit takes the next packet of the classes
- * allowed on it, so unequal paths add up and nothing waits on a dead one. `queue` runs in
+ * allowed on it, so unequal paths add up and nothing waits on a dead one; a slower path takes Bulk and
+ * Streaming only when that gets them there sooner than waiting for the fastest. `queue` runs in
  * lode_lane_enqueue, the others in lode_lane_poll. Drop reasons: queue full, no flow queue, deadline,
  * CoDel, too long, no mbuf, no headroom. */
 #include "lane.h"
@@ -56,6 +57,19 @@ static unsigned fastest_granted(
 	return LODE_NO_PATH;
 }
 
+/* Earliest completion first (Lim et al., CoNEXT 2017): a slower path is worth it only for packets behind a
+ * queue that the fastest one would take longer to drain than the slower one is slower; or that waited so
+ * long already. */
+static bool is_worth(
+	const struct lode_lane *l, unsigned cls, unsigned p, struct rte_mbuf *m, uint64_t now_ns)
+{
+	const struct class_paths *c = &l->class_paths[cls];
+	uint64_t hold_ns = paths_hold_ns(l, c, p);
+	uint64_t bytes_per_ms = l->path[c->fastest].pacing_bps / 8000;
+	return l->queue[cls].bytes * LODE_NS_PER_MS >= hold_ns * bytes_per_ms ||
+	       now_ns - lode_pkt(m)->enqueued_ns >= hold_ns;
+}
+
 /* Path for the packet at the head of its flow, LODE_NO_PATH: not now. A flow that keeps its path leaves it
  * when the path is no longer usable, when its preferred one is, or when packets get stuck behind its lack of
  * credit: the receiver keeps the order in any case. */
@@ -77,7 +91,10 @@ static unsigned path_for(
 				return LODE_NO_PATH;
 		}
 	}
-	return fastest_granted(l, c->usable, c->preferred, metered, now_ns);
+	unsigned p = fastest_granted(l, c->usable, c->preferred, metered, now_ns);
+	if (p == LODE_NO_PATH || is_sticky(cls) || p == c->preferred || p == c->fastest)
+		return p;
+	return is_worth(l, cls, p, m, now_ns) ? p : LODE_NO_PATH;
 }
 
 /* The flow's newest segment is [first, last]; returns the distance to the one before it. */

@@ -274,11 +274,11 @@ static bool can_send(const struct lode_lane *l)
 
 static void send_bursts(struct lode_lane *l, uint64_t now_ns)
 {
-	for (unsigned i = 0; i < RUNS_MAX; i++) {
+	l->unfinished = true;
+	for (unsigned i = 0; i < RUNS_MAX && l->unfinished; i++) {
 		struct lode_burst b = {.now_ns = now_ns};
 		stages_run(l, lan_to_wan + 1, LAN_TO_WAN_STAGES - 1, l->stages + 1, &b);
-		if (b.n == 0 || lode_lane_backlog_pkts(l) == 0)
-			break;
+		l->unfinished = b.n > 0 && lode_lane_backlog_pkts(l) > 0;
 	}
 	unsigned p;
 	if (lode_lane_backlog_pkts(l) == 0) {
@@ -297,6 +297,7 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 			atomic_load_explicit(&l->env.shared->rate_share_kbps[l->peer_idx][p],
 				memory_order_relaxed));
 		lode_path_get_stats(path->est, &stats);
+		path->pacing_bps = stats.pacing_bps;
 		path->meter.bps = LODE_MAX(stats.pacing_bps / METER_SHARE, METER_MIN_BPS);
 		path->meter.depth_bytes =
 			(int64_t)(path->meter.bps / 8 * METER_DEPTH_NS / LODE_NS_PER_S);

@@ -35,6 +35,7 @@ struct class_queue {
 	uint32_t n_flows;  /* slots in use */
 	uint64_t limit_ns; /* class settings of the snapshot */
 	uint64_t codel_target_ns;
+	uint64_t hold_ns;  /* packets may wait so long for a faster path */
 	int outer_dscp;	   /* -1: copied from the packet */
 	uint32_t next_seq; /* of the next segment */
 	uint64_t n_segments;
@@ -114,7 +115,9 @@ struct lane_path {
 	struct lode_txq *txq;
 	uint64_t next_number;
 	uint64_t rx_generation; /* newest epoch received under on this path */
-	struct bucket meter;	/* real-time packets may leave without credit while it has tokens */
+	uint64_t pacing_bps;
+	uint64_t delay_ns;   /* expected, as of the last view */
+	struct bucket meter; /* real-time packets may leave without credit while it has tokens */
 	/* One-way delay by the sender's clock (its offset is the same on all paths): RFC 6298 averages. */
 	uint32_t owd_us, owd_var_us;
 	uint64_t owd_ns;   /* when sampled last; 0: never */
@@ -157,9 +160,11 @@ struct lode_lane {
 	struct class_paths {
 		uint8_t usable;	   /* mask: what the class may take now */
 		uint8_t preferred; /* path or LODE_NO_PATH */
+		uint8_t fastest;   /* of the usable ones */
 		uint8_t copies;
 		uint8_t copy_mask; /* where copies may go */
 	} class_paths[LODE_N_CLASSES];
+	bool unfinished;      /* the last poll stopped with packets that could go */
 	uint8_t credit_known; /* mask, of this burst */
 	int64_t credit[LODE_LINKS_MAX];
 	struct bucket management; /* cap of the class */
@@ -277,6 +282,8 @@ void paths_view(struct lode_lane *l, uint64_t now_ns);
 void paths_control(struct lode_lane *l, struct lode_burst *b);
 /* Bytes path p may take now, by credit or (metered) by the real-time meter. */
 bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns);
+/* How long a packet may wait for the fastest path before p, as slower as that, is the better one. */
+uint64_t paths_hold_ns(const struct lode_lane *l, const struct class_paths *c, unsigned p);
 void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes);
 /* Earliest time at which one of them wants something; credit counts when packets wait. */
 uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns);

@@ -6,7 +6,8 @@
 #define VIEW_NS	     LODE_NS_PER_MS	   /* how old masks and order may get */
 #define STEP_NS	     (10 * LODE_NS_PER_US) /* finest pacing: bursts stay a few packets */
 #define BUSY_NS	     (50 * LODE_NS_PER_US) /* look again: a transmit queue was full */
-#define BLOCKED_NS   (10 * LODE_NS_PER_MS) /* packets wait and no path can take them */
+#define BLOCKED_NS   (2 * LODE_NS_PER_MS)  /* packets wait and no path can take them */
+#define HOLD_MAX_NS  (30 * LODE_NS_PER_MS) /* no packet waits longer for a faster path */
 #define OWD_FRESH_NS LODE_NS_PER_S /* a path that brought nothing for so long is not waited for */
 
 /* ---- the view ---- */
@@ -18,6 +19,12 @@ static void add_by_delay(struct lode_lane *l, uint64_t delay_ns[], unsigned p)
 	for (; i > 0 && delay_ns[l->by_delay[i - 1]] > delay_ns[p]; i--)
 		l->by_delay[i] = l->by_delay[i - 1];
 	l->by_delay[i] = (uint8_t)p;
+}
+
+uint64_t paths_hold_ns(const struct lode_lane *l, const struct class_paths *c, unsigned p)
+{
+	uint64_t slower_ns = l->path[p].delay_ns - l->path[c->fastest].delay_ns;
+	return LODE_MIN(slower_ns, HOLD_MAX_NS);
 }
 
 /* What a class may use: allowed paths that are up, else backups, else what is at least not dead. */
@@ -35,6 +42,16 @@ static void choose_paths(struct lode_lane *l, unsigned cls)
 		c->usable = choice.backup & l->up;
 	if (c->usable == 0)
 		c->usable = (choice.allowed | choice.backup) & l->suspect;
+	c->fastest = LODE_NO_PATH;
+	l->queue[cls].hold_ns = 0;
+	for (unsigned i = 0; i < l->n_by_delay; i++) {
+		unsigned p = l->by_delay[i];
+		if (!(c->usable & 1u << p))
+			continue;
+		if (c->fastest == LODE_NO_PATH)
+			c->fastest = (uint8_t)p;
+		l->queue[cls].hold_ns = paths_hold_ns(l, c, p);
+	}
 	c->copy_mask = (choice.allowed | choice.backup) & (l->up | l->suspect);
 	c->preferred = choice.preferred;
 	c->copies = LODE_MAX(choice.copies, (uint8_t)1);
@@ -74,6 +91,8 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 		if (lode_path_usable(state))
 			add_by_delay(l, delay_ns, p);
 	}
+	for (unsigned i = 0; i < l->n_by_delay; i++)
+		l->path[l->by_delay[i]].delay_ns = delay_ns[l->by_delay[i]];
 	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		choose_paths(l, cls);
@@ -120,10 +139,11 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 		due_ns = LODE_MIN(due_ns, control_ns);
 		if (!waiting)
 			continue;
+		/* Who has credit and is not taken waits for a faster path, or for a flow that sticks. */
 		uint64_t credit_ns = lode_path_credit_due_ns(path->est);
 		if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
 			due_ns = LODE_MIN(due_ns, now_ns + BUSY_NS);
-		else if ((l->up | l->suspect) & 1u << p)
+		else if (((l->up | l->suspect) & 1u << p) && (credit_ns > now_ns || l->unfinished))
 			due_ns = LODE_MIN(due_ns, LODE_MAX(credit_ns, now_ns + STEP_NS));
 	}
 	return waiting ? LODE_MIN(due_ns, now_ns + BLOCKED_NS) : due_ns;

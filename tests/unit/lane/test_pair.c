@@ -176,7 +176,7 @@ static double goodput(struct pair *p, uint8_t allowed)
 	pair_choose(p, LODE_BULK, allowed, LODE_NO_PATH, 1);
 	uint64_t start_ns = p->now_ns;
 	for (unsigned t = 0; t < 2000; t++) {
-		while (lode_lane_backlog_pkts(p->site[0].lane) < 64) {
+		while (lode_lane_backlog_pkts(p->site[0].lane) < 200) {
 			if (p->site[0].flows[0].sent == PAIR_FLOW_PKTS - 1)
 				break;
 			pair_send(p, 0, 0, LODE_BULK, 1400, ECN_NOT_ECT);
