@@ -47,6 +47,11 @@ void op_encoder_start_block(struct op_encoder *e)
 	e->model_ready = false;
 }
 
+void op_encoder_forget(struct op_encoder *e)
+{
+	e->choice_tensor = UINT32_MAX;
+}
+
 void op_result_clear(struct op_result *r)
 {
 	buf_free(&r->payload);

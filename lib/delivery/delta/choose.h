@@ -31,6 +31,8 @@ struct op_encoder {
 
 int op_encoder_init(struct op_encoder *e, enum lode_delta_mode mode, struct space *base);
 void op_encoder_clear(struct op_encoder *e);
+/* A new range begins: what its tensors chose before does not count. */
+void op_encoder_forget(struct op_encoder *e);
 /* A new block begins: nothing is shared with the one before. */
 void op_encoder_start_block(struct op_encoder *e);
 

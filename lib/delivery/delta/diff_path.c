@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "files.h"
 
+#include <sched.h>
 #include <stdlib.h>
+
+static uint32_t n_cpus(void)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (uint32_t)LODE_MIN(CPU_COUNT(&set), 4);
+}
 
 static int diff_mapped(const struct lode_delta_job *job, const char *path,
 	struct lode_delta_report *report, struct lode_err *err)
@@ -36,6 +45,7 @@ int lode_delta_diff_path(const char *base, const char *target, const char *patch
 			.n_base = from->n_files,
 			.n_target = to->n_files,
 			.mode = mode,
+			.n_threads = n_cpus(),
 			.progress = progress,
 			.progress_ctx = progress_ctx};
 		rc = diff_mapped(&job, patch, report, err);

@@ -167,6 +167,7 @@ struct lode_delta_job {
 	const struct lode_delta_input *base, *target;
 	uint32_t n_base, n_target;
 	enum lode_delta_mode mode;
+	uint32_t n_threads; /* 0 and 1: the caller's only. The patch is the same for any number */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
 	void *progress_ctx;
 };
@@ -184,7 +185,7 @@ int lode_delta_diff(const struct lode_delta_job *job, struct lode_delta_patch *p
 	struct lode_delta_report *report, struct lode_err *err);
 
 /* The same on files or directories (regular files in them, names as lode_delta_file demands). The patch
- * is written beside its place, synced and renamed. */
+ * is written beside its place, synced and renamed. As many threads as the process has CPUs, at most 4. */
 int lode_delta_diff_path(const char *base, const char *target, const char *patch,
 	enum lode_delta_mode mode,
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *progress_ctx,

@@ -356,3 +356,34 @@ Test(patch, plain_decoder_agrees)
 			free(to);
 		}
 }
+
+Test(patch, threads_change_nothing)
+{
+	size_t n = 5 * 1000 * 1000;
+	uint8_t *from = draw(LODE_DELTA_F32, n, 3),
+		*to = edit(EDIT_FINETUNE, LODE_DELTA_F32, from, n);
+	struct lode_delta_input in = {.data = from, .size = 4 * n},
+				out = {.data = to, .size = 4 * n};
+	struct lode_delta_job job = {.base = &in,
+		.target = &out,
+		.n_base = 1,
+		.n_target = 1,
+		.mode = LODE_DELTA_MODE_FAST};
+	struct lode_delta_patch one, four;
+	struct lode_delta_report a, b;
+	struct memory_io m;
+	cr_assert_eq(lode_delta_diff(&job, &one, &a, NULL), 0);
+	job.n_threads = 4;
+	cr_assert_eq(lode_delta_diff(&job, &four, &b, NULL), 0);
+	cr_assert(one.len == four.len && !memcmp(one.data, four.data, one.len));
+	cr_assert_eq(a.costs[0].patch_bytes, b.costs[0].patch_bytes);
+	cr_assert_eq(memory_apply(&m, four.data, four.len, &in, NULL, NULL), 0);
+	cr_assert(!memcmp(m.target[0], to, 4 * n));
+	memory_clear(&m);
+	lode_delta_report_clear(&a);
+	lode_delta_report_clear(&b);
+	free(one.data);
+	free(four.data);
+	free(from);
+	free(to);
+}
