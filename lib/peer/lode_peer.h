@@ -32,7 +32,7 @@ struct lode_peer_datagram {
 
 struct lode_peer_host_params {
 	uint8_t private_key[32];
-	const struct lode_aead *aead;	  /* for the lanes' keys; outlives the host */
+	const struct lode_aead *aead;	  /* for the lanes' keys; outlives them all */
 	uint16_t udp_port;		  /* of worker 0, as peers configure it */
 	uint64_t features;		  /* feature bits offered */
 	uint8_t version_min, version_max; /* 0: those of lode_wire.h */
