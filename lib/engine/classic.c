@@ -242,8 +242,8 @@ static void on_feedback(
 	double target_ns = LODE_MAX(TARGET_NS, TARGET_SHARE * c->min_rtt_ns) * c->caution;
 	add_report(c, in);
 	double rate = rate_over(c, LODE_MAX(RATE_OVER_NS, c->min_rtt_ns));
-	/* A sender without data learns nothing about the link's limit. */
-	if (!in->app_limited || rate > c->rate)
+	/* A sender without data learns nothing about the link's limit, unless the link is busy all the same. */
+	if (!in->app_limited || queue_ns > target_ns || rate > c->rate)
 		c->rate = rate;
 	account(c, in, target_ns);
 	watch_floor(c, in->now_ns, queue_ns, target_ns);
