@@ -132,7 +132,7 @@ int handshake_on_response(
 	if (!p)
 		return refuse(&h->counters.refused_unexpected, -ENOENT);
 	struct attempt *a = &p->attempt;
-	h->n_heavy++;
+	h->work_us += WORK_US_READ;
 	int len = lode_noise_read_response(
 		&a->noise, d->data + FRAME_BYTES, d->len - FRAME_BYTES - MAC_BYTES, payload);
 	if (len < 0)
@@ -276,7 +276,7 @@ int handshake_on_init(struct lode_peer_host *h, uint64_t now_ns, const struct lo
 		peer_answer(p, d);
 		return 0;
 	}
-	h->n_heavy++;
+	h->work_us += WORK_US_READ;
 	lode_noise_start_responder(
 		&noise, (enum lode_noise_pattern)f.pattern, &h->keys, prologue, PROLOGUE_BYTES);
 	int rc, len = lode_noise_read_init(&noise, d->data + FRAME_BYTES,

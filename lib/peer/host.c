@@ -138,6 +138,7 @@ static void send_cookie(struct lode_peer_host *h, const struct lode_peer_datagra
 {
 	uint8_t msg[FRAME_BYTES + LODE_NOISE_COOKIE_BYTES], nonce[16], cookie[MAC_BYTES];
 	struct frame f;
+	h->work_us += WORK_US_COOKIE;
 	frame_get(d->data, &f);
 	f = (struct frame){.type = LODE_WIRE_COOKIE, .receiver = f.sender};
 	frame_put(msg, &f);
@@ -156,6 +157,7 @@ static void send_cookie(struct lode_peer_host *h, const struct lode_peer_datagra
 static bool mac1_right(struct lode_peer_host *h, const uint8_t *data, size_t covered)
 {
 	uint8_t mac[MAC_BYTES];
+	h->work_us += WORK_US_MAC;
 	return !lode_noise_mac(h->mac_keys.mac1, sizeof(h->mac_keys.mac1), data, covered, mac) &&
 	       lode_noise_equal(mac, data + covered, MAC_BYTES);
 }
@@ -231,16 +233,16 @@ int lode_peer_host_input(
 
 bool lode_peer_host_busy(const struct lode_peer_host *h)
 {
-	return h->n_heavy >= HEAVY_PER_POLL;
+	return h->work_us >= WORK_US_MAX;
 }
 
 uint64_t lode_peer_host_poll(struct lode_peer_host *h, uint64_t now_ns)
 {
 	uint64_t due = lode_peer_host_busy(h) ? now_ns + BUSY_NS : LODE_NEVER_NS;
-	unsigned n_begun = 0;
-	h->n_heavy = 0;
+	uint32_t work_us = 0;
+	h->work_us = 0;
 	for (struct lode_peer *p = h->peers; p; p = p->list) {
-		peer_poll(p, now_ns, &n_begun);
+		peer_poll(p, now_ns, &work_us);
 		due = LODE_MIN(due, LODE_MAX(peer_due(p), now_ns + BUSY_NS));
 	}
 	return due;

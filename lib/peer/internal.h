@@ -15,10 +15,14 @@
 #define CONFIRM_NS	  (2 * LODE_NS_PER_S)  /* a response is given this long before we begin */
 #define UNCONFIRMED_NS	  (10 * LODE_NS_PER_S) /* a response that led to nothing */
 #define OLD_KEYS_NS	  (1 * LODE_NS_PER_S)  /* plus 3 RTT */
-#define HEAVY_PER_POLL	  4 /* handshake messages read, and begun: about 1 ms in all */
-#define BUSY_NS		  (1 * LODE_NS_PER_MS)
-#define COOKIE_NS	  (120 * LODE_NS_PER_S)
-#define ANSWER_REPEATS	  64
+/* Work between two polls, in us by the estimates below (measured: lode-perf wire handshake). */
+#define WORK_US_MAX    1000
+#define WORK_US_READ   250 /* a message read with curve arithmetic, or one begun */
+#define WORK_US_COOKIE 16
+#define WORK_US_MAC    2
+#define BUSY_NS	       (1 * LODE_NS_PER_MS)
+#define COOKIE_NS      (120 * LODE_NS_PER_S)
+#define ANSWER_REPEATS 64
 
 /* One handshake's outcome. The epoch is first: dropping its last reference frees the whole. */
 struct session {
@@ -95,7 +99,7 @@ struct lode_peer_host {
 	struct lode_noise_mac_keys mac_keys; /* for messages to us */
 	uint64_t instance, counter, counter_saved, serial;
 	struct lode_peer *peers;
-	unsigned n_heavy;		  /* messages read since the last poll */
+	uint32_t work_us;		  /* estimate, since the last poll */
 	uint8_t cookie_secret[2][32];	  /* current, previous */
 	uint64_t cookie_secret_ns;	  /* age of the current one; 0: none yet */
 	uint64_t second_ns;		  /* start of the running second of the load meter */
@@ -153,8 +157,8 @@ bool peer_has_session_index(const struct lode_peer *p, uint16_t index);
 
 /* ---- timers.c ---- */
 
-/* n_begun: attempts begun in this poll, over all peers; it may not exceed HEAVY_PER_POLL. */
-void peer_poll(struct lode_peer *p, uint64_t now_ns, unsigned *n_begun);
+/* work_us: what this poll has done so far for all peers; nothing is begun above WORK_US_MAX. */
+void peer_poll(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us);
 uint64_t peer_due(const struct lode_peer *p);
 
 /* ---- paths.c ---- */

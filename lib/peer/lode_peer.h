@@ -58,7 +58,7 @@ void lode_peer_host_free(struct lode_peer_host *h);
  * is counted, and -errno says why to the caller only. */
 int lode_peer_host_input(
 	struct lode_peer_host *h, uint64_t now_ns, const struct lode_peer_datagram *d);
-/* About a millisecond of curve arithmetic was done since the last poll: input can wait until after the next
+/* About a millisecond of cryptography was done since the last poll: input can wait until after the next
  * one, so that a flood of handshakes does not hold up the rest of the control lcore's work. */
 bool lode_peer_host_busy(const struct lode_peer_host *h);
 /* Timers of all peers. Returns when it wants to be called next; after being busy in a millisecond. */

@@ -234,6 +234,31 @@ Test(hub, work_is_spread_over_polls)
 	lode_aead_free(aead);
 }
 
+Test(hub, cheap_floods_are_spread_too)
+{
+	struct world *w = world_new(3, 1);
+	site_on(&w->sites[0], true);
+	site_on(&w->sites[1], false);
+	world_run(w, 2 * SECOND);
+	struct site *b = &w->sites[1];
+	struct lode_peer_datagram d = {.remote = site_endpoint(&w->sites[0], 0),
+		.data = w->last_init.data,
+		.len = w->last_init.len};
+	lode_peer_host_poll(b->host, w->now_ns);
+	unsigned n = 0;
+	for (; !lode_peer_host_busy(b->host); n++)
+		lode_peer_host_input(b->host, w->now_ns, &d);
+	cr_assert_leq(n, 100, "read, then cookies");
+	lode_peer_host_poll(b->host, w->now_ns);
+	uint8_t junk[300] = {[0] = LODE_WIRE_HANDSHAKE_INIT << 4 | 1};
+	d.data = junk;
+	d.len = sizeof(junk);
+	for (n = 0; !lode_peer_host_busy(b->host); n++)
+		lode_peer_host_input(b->host, w->now_ns, &d);
+	cr_assert_eq(n, 500, "wrong MACs");
+	world_free(w);
+}
+
 /* A snapshot outlives the peer and its host: the keys in it still work. */
 Test(hub, epochs_outlive_their_peer)
 {
