@@ -215,7 +215,9 @@ static void follow_roaming(struct lode_control *c, struct peer_slot *slot)
 			s->remote_port == v->remote_port[0])
 			continue;
 		const struct lode_endpoint remote = {.ip = s->remote, .port = s->remote_port};
-		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, s->last_rx_ns) == 0)
+		/* A path that we cannot send on yet has no estimator, so no time of its newest packet. */
+		uint64_t heard_ns = LODE_MAX(s->last_rx_ns, s->remote_ns);
+		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, heard_ns) == 0)
 			lode_counter_add(&c->counters.roams, 1);
 	}
 }

@@ -24,6 +24,8 @@ int lode_sim_eal_init(unsigned memory_mb, struct lode_err *err);
 enum lode_sim_topology {
 	LODE_SIM_MESH, /* every site knows every other */
 	LODE_SIM_HUB,  /* sites know site 0 only, and send everything to it */
+	/* The same, but site 0 does not know where the others are: it learns from what they send. */
+	LODE_SIM_HUB_LEARNS,
 };
 
 struct lode_sim_params {
@@ -105,6 +107,7 @@ const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, 
 struct lode_sim_stats {
 	uint64_t n_events, lan_pkts, wan_pkts;
 	uint64_t misdelivered_pkts; /* frames that reached a LAN or host they were not for */
+	uint64_t rx_full_pkts;	    /* lost because a gateway did not come to take them */
 	uint64_t log_errors;	    /* error lines of control */
 };
 const struct lode_sim_stats *lode_sim_stats(const struct lode_sim *s);

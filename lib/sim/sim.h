@@ -14,6 +14,7 @@
 #define WAN_PORT(k) (1 + (k))
 #define SRC_PORT    20000 /* + flow: names the flow at both ends */
 #define QUIET_PORT  40000 /* says nothing to classifiers */
+#define RX_SLOTS    1024  /* of a receive queue, as a NIC's ring */
 #define RX_BURST    32
 #define LAN_MTU	    1500
 #define LOOP_NS	    (10 * LODE_NS_PER_US) /* of a worker */
@@ -29,7 +30,13 @@ struct cable {
 
 struct rx_queue {
 	unsigned n;
-	struct rte_mbuf *pkts[RX_BURST];
+	struct rte_mbuf *pkts[RX_SLOTS];
+};
+
+/* Context of a worker's callbacks. */
+struct worker_place {
+	struct site *site;
+	unsigned worker_idx;
 };
 
 struct site {
@@ -44,6 +51,7 @@ struct site {
 	struct lode_control *control;
 	struct lode_worker *workers[LODE_WORKERS_MAX];
 	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* from, to */
+	struct worker_place places[LODE_WORKERS_MAX];
 	struct rx_queue rx[LODE_WORKERS_MAX][LODE_ALL_PORTS];
 	struct cable cables[LODE_WAN_PORTS_MAX];
 	uint64_t next_loop_ns; /* a loop takes LOOP_NS: what comes in between waits for the next */
@@ -104,16 +112,27 @@ static inline uint32_t due_flow(unsigned flow)
 #define N_DUE \
 	(LODE_SIM_SITES_MAX * (1 + LODE_WORKERS_MAX + 2 * LODE_WAN_PORTS_MAX) + LODE_SIM_FLOWS_MAX)
 
-/* ---- site.c ---- */
+/* ---- site.c: its life ---- */
 
+static inline uint64_t site_now(const struct site *site)
+{
+	return site->sim->now_ns + site->clock_ns;
+}
 int site_start(struct site *site, struct lode_err *err);
 void site_stop(struct site *site);
+/* lode_control_params.resolve: the network answers at once. */
+void site_resolve(void *ctx, const struct lode_resolve *want);
+void site_flush(struct site *site);
+
+/* ---- loop.c: its lcores ---- */
+
 void site_poll_control(struct site *site);
+/* lode_worker_params.flush */
+void site_flush_tx(void *ctx, unsigned port_idx);
 /* One loop of its workers: what waits in receive queues, what is due, what leaves. */
 void site_step(struct site *site);
-/* Takes the frame. */
+/* Takes the frame; one more than the receive queue holds is lost, as in a NIC. */
 void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m);
-void site_flush(struct site *site);
 
 /* ---- network.c ---- */
 

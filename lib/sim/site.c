@@ -12,19 +12,6 @@
 #define YAML_BYTES    (64 * 1024)
 #define HANDOFF_SLOTS 1024
 
-static uint64_t site_now(const struct site *site)
-{
-	return site->sim->now_ns + site->clock_ns;
-}
-
-/* A site's due time on the simulation's clock. */
-static uint64_t to_sim_ns(const struct site *site, uint64_t due_ns)
-{
-	if (due_ns == LODE_NEVER_NS)
-		return due_ns;
-	return LODE_MAX(due_ns, site_now(site) + LOOP_NS) - site->clock_ns;
-}
-
 /* ---- configuration ---- */
 
 struct text {
@@ -57,7 +44,7 @@ int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other)
 	return idx;
 }
 
-static void add_peer(struct text *t, const struct site *other)
+static void add_peer(struct text *t, const struct site *site, const struct site *other)
 {
 	const struct lode_sim *s = other->sim;
 	char key[48], ip[INET6_ADDRSTRLEN];
@@ -66,10 +53,13 @@ static void add_peer(struct text *t, const struct site *other)
 	add(t, "  - name: %s\n    public_key: \"%s\"\n", other->name, key);
 	add(t, "    prefixes: [10.%u.0.0/16, \"2001:db8:%x::/48\", 10.255.0.%u/32]\n    links:\n",
 		n, n, n);
+	bool learns = s->params.topology == LODE_SIM_HUB_LEARNS && site->idx == 0;
 	for (unsigned k = 0; k < s->params.n_wan_ports; k++) {
 		struct lode_ip addr = wan_address(other->idx, k);
-		add(t, "      - {name: net%u, port: wan%u, remote: \"%s:51900\"}\n", k, k,
-			lode_ip_format(&addr, ip));
+		add(t, "      - {name: net%u, port: wan%u", k, k);
+		if (!learns)
+			add(t, ", remote: \"%s:51900\"", lode_ip_format(&addr, ip));
+		add(t, "}\n");
 	}
 }
 
@@ -110,8 +100,8 @@ static struct lode_config *make_config(
 	add(&t, "peers:\n");
 	for (unsigned i = 0; i < s->params.n_sites; i++)
 		if (knows(s, site->idx, i))
-			add_peer(&t, &s->sites[i]);
-	if (s->params.topology == LODE_SIM_HUB && site->idx)
+			add_peer(&t, site, &s->sites[i]);
+	if (s->params.topology != LODE_SIM_MESH && site->idx)
 		add(&t, "routes: {default: %s}\n", s->sites[0].name);
 	add(&t, "%s", yaml ? yaml : "");
 	lode_config_parse(site->name, t.buf, t.len, &config, err);
@@ -135,7 +125,7 @@ static int on_save_counter(void *ctx, uint64_t counter)
 	return 0;
 }
 
-static void on_resolve(void *ctx, const struct lode_resolve *want)
+void site_resolve(void *ctx, const struct lode_resolve *want)
 {
 	struct site *site = ctx;
 	struct lode_neighbour n = {.ip = want->ip, .port_idx = want->port_idx};
@@ -178,6 +168,7 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 	const struct lode_sim_params *p = &site->sim->params;
 	char name[32];
 	snprintf(name, sizeof(name), "%p.%u", (void *)site, idx);
+	site->places[idx] = (struct worker_place){site, idx};
 	struct lode_worker_params params = {.name = name,
 		.worker_idx = idx,
 		.n_workers = p->n_workers,
@@ -185,6 +176,8 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 		.pool = site->sim->pool,
 		.shared = site->shared,
 		.n_flows = p->n_flow_entries,
+		.flush = site_flush_tx,
+		.ctx = &site->places[idx],
 		.seed = lode_rng_u64(&site->rng)};
 	for (unsigned i = 0; i < p->n_workers; i++) {
 		params.handoff_to[i] = site->handoff[idx][i];
@@ -208,7 +201,7 @@ static int make_control(struct site *site, struct lode_err *err)
 		.random = on_random,
 		.save_counter = on_save_counter,
 		.counter = site->saved_counter,
-		.resolve = on_resolve,
+		.resolve = site_resolve,
 		.log = on_log};
 	memcpy(params.private_key, site->private_key, sizeof(params.private_key));
 	for (unsigned i = 0; i < params.n_workers; i++)
@@ -287,97 +280,4 @@ int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, st
 	return rc ? rc
 		  : lode_control_apply(
 			    s->sites[site].control, prepared, site_now(&s->sites[site]), err);
-}
-
-/* ---- packets ---- */
-
-static void flush_rx(struct site *site, unsigned worker_idx, unsigned port_idx)
-{
-	struct rx_queue q = site->rx[worker_idx][port_idx];
-	site->rx[worker_idx][port_idx].n = 0;
-	if (!q.n)
-		return;
-	if (port_idx == LAN_PORT || port_idx == LODE_HOST_PORT)
-		lode_worker_lan_rx(
-			site->workers[worker_idx], port_idx, q.pkts, q.n, site_now(site));
-	else
-		lode_worker_wan_rx(
-			site->workers[worker_idx], port_idx, q.pkts, q.n, site_now(site));
-}
-
-void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m)
-{
-	struct rx_queue *q = &site->rx[worker_idx][port_idx];
-	q->pkts[q->n++] = m;
-	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
-		LODE_MAX(site->next_loop_ns, site->sim->now_ns));
-	if (q->n == RX_BURST)
-		flush_rx(site, worker_idx, port_idx);
-}
-
-/* The queue is emptied first: what its frames cause may add to it. */
-static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx)
-{
-	struct lode_txq *q = lode_worker_tx(site->workers[worker_idx], port_idx);
-	struct rte_mbuf *frames[LODE_TXQ_MAX];
-	unsigned n = q->n;
-	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
-	q->n = 0;
-	for (unsigned i = 0; i < n; i++) {
-		if (port_idx == LAN_PORT)
-			lan_deliver(site, frames[i]);
-		else if (port_idx == LODE_HOST_PORT)
-			rte_pktmbuf_free(frames[i]);
-		else
-			wan_send(site, port_idx - 1, frames[i]);
-	}
-	struct lode_txq *mirror = lode_worker_mirror(site->workers[worker_idx], port_idx);
-	rte_pktmbuf_free_bulk(mirror->mbufs, mirror->n);
-	mirror->n = 0;
-}
-
-static void poll_worker(struct site *site, unsigned worker_idx)
-{
-	struct lode_worker *w = site->workers[worker_idx];
-	struct lode_resolve want;
-	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
-		flush_rx(site, worker_idx, p);
-	uint64_t due_ns = lode_worker_poll(w, site_now(site));
-	timeline_set(
-		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
-	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
-		drain_port(site, worker_idx, p);
-	while (lode_ring_pop(lode_worker_rings(w)->resolve, &want))
-		on_resolve(site, &want);
-}
-
-/* What a worker got from another after its own turn must not wait for its next deadline. */
-static void wake_for_handoffs(struct site *site)
-{
-	unsigned n = site->sim->params.n_workers;
-	for (unsigned from = 0; from < n; from++)
-		for (unsigned to = 0; to < n; to++)
-			if (from != to && !rte_ring_empty(site->handoff[from][to]))
-				timeline_set(&site->sim->timeline, due_worker(site->idx, to),
-					site->next_loop_ns);
-}
-
-void site_step(struct site *site)
-{
-	site->next_loop_ns = site->sim->now_ns + LOOP_NS;
-	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
-		poll_worker(site, w);
-	if (site->sim->params.n_workers > 1)
-		wake_for_handoffs(site);
-}
-
-void site_poll_control(struct site *site)
-{
-	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
-	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
-	site_step(site);
-	uint64_t serial = UINT64_MAX;
-	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
-		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));
-	lode_control_reclaim(site->control, serial, site_now(site));
 }

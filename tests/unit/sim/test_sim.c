@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Two or more whole gateways in virtual time: what the product promises, end to end. */
+#include "lode_path.h"
 #include "lode_sim.h"
 
 #include <criterion/criterion.h>
@@ -211,6 +212,29 @@ Test(sim, spokes_reach_each_other_through_the_hub)
 	const struct lode_worker_counters *hub = lode_worker_counters(lode_sim_worker(s, 0, 0));
 	cr_assert_geq(lode_counter_read(&hub->transit), 300);
 	finish(s, 3);
+}
+
+/* Each path of each site must be found from the packets that come in on it. */
+Test(sim, hub_learns_where_the_others_are)
+{
+	params.topology = LODE_SIM_HUB_LEARNS;
+	params.n_sites = 3;
+	params.yaml = "classes: {voip: {copies: 1}}\n";
+	struct lode_sim *s = start();
+	unsigned a = add(s, voip(0, 1, 8 * S)), b = add(s, voip(1, 2, 8 * S));
+	lode_sim_run(s, 4 * S);
+	for (unsigned peer = 0; peer < 2; peer++) {
+		struct lode_peer_status st;
+		lode_control_peer_status(lode_sim_control(s, 0), peer, 0, &st);
+		cr_assert_eq(st.n_paths, 2);
+		for (unsigned p = 0; p < 2; p++)
+			cr_assert_eq(st.paths[p].state, LODE_PATH_UP, "peer %u path %u", peer, p);
+	}
+	lode_sim_cut(s, 1, 0, true);
+	lode_sim_run(s, 9 * S);
+	cr_assert_geq(lode_sim_flow_stats(s, a)->received_pkts + 27, 700);
+	cr_assert_geq(lode_sim_flow_stats(s, b)->received_pkts + 27, 700);
+	finish(s, 2);
 }
 
 Test(sim, several_workers_share_the_work)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loops of a gateway's lcores: receive queues in, transmit queues out, control every so often. */
+#include "sim.h"
+
+/* A site's due time on the simulation's clock. */
+static uint64_t to_sim_ns(const struct site *site, uint64_t due_ns)
+{
+	if (due_ns == LODE_NEVER_NS)
+		return due_ns;
+	return LODE_MAX(due_ns, site_now(site) + LOOP_NS) - site->clock_ns;
+}
+
+static void flush_rx(struct site *site, unsigned worker_idx, unsigned port_idx)
+{
+	struct lode_worker *w = site->workers[worker_idx];
+	struct rx_queue *q = &site->rx[worker_idx][port_idx];
+	for (unsigned i = 0; i < q->n; i += RX_BURST) {
+		unsigned n = LODE_MIN(q->n - i, RX_BURST);
+		if (port_idx == LAN_PORT || port_idx == LODE_HOST_PORT)
+			lode_worker_lan_rx(w, port_idx, q->pkts + i, n, site_now(site));
+		else
+			lode_worker_wan_rx(w, port_idx, q->pkts + i, n, site_now(site));
+	}
+	q->n = 0;
+}
+
+void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m)
+{
+	struct rx_queue *q = &site->rx[worker_idx][port_idx];
+	if (q->n == RX_SLOTS) {
+		site->sim->stats.rx_full_pkts++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	q->pkts[q->n++] = m;
+	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
+		LODE_MAX(site->next_loop_ns, site->sim->now_ns));
+}
+
+/* The queue is emptied first: what its frames cause may add to it. */
+static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx)
+{
+	struct lode_txq *q = lode_worker_tx(site->workers[worker_idx], port_idx);
+	struct rte_mbuf *frames[LODE_TXQ_MAX];
+	unsigned n = q->n;
+	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
+	q->n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (port_idx == LAN_PORT)
+			lan_deliver(site, frames[i]);
+		else if (port_idx == LODE_HOST_PORT)
+			rte_pktmbuf_free(frames[i]);
+		else
+			wan_send(site, port_idx - 1, frames[i]);
+	}
+	struct lode_txq *mirror = lode_worker_mirror(site->workers[worker_idx], port_idx);
+	rte_pktmbuf_free_bulk(mirror->mbufs, mirror->n);
+	mirror->n = 0;
+}
+
+void site_flush_tx(void *ctx, unsigned port_idx)
+{
+	const struct worker_place *place = ctx;
+	drain_port(place->site, place->worker_idx, port_idx);
+}
+
+static void poll_worker(struct site *site, unsigned worker_idx)
+{
+	struct lode_worker *w = site->workers[worker_idx];
+	struct lode_resolve want;
+	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+		flush_rx(site, worker_idx, p);
+	uint64_t due_ns = lode_worker_poll(w, site_now(site));
+	timeline_set(
+		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
+	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+		drain_port(site, worker_idx, p);
+	while (lode_ring_pop(lode_worker_rings(w)->resolve, &want))
+		site_resolve(site, &want);
+}
+
+/* What a worker got from another after its own turn must not wait for its next deadline. */
+static void wake_for_handoffs(struct site *site)
+{
+	unsigned n = site->sim->params.n_workers;
+	for (unsigned from = 0; from < n; from++)
+		for (unsigned to = 0; to < n; to++)
+			if (from != to && !rte_ring_empty(site->handoff[from][to]))
+				timeline_set(&site->sim->timeline, due_worker(site->idx, to),
+					site->next_loop_ns);
+}
+
+void site_step(struct site *site)
+{
+	site->next_loop_ns = site->sim->now_ns + LOOP_NS;
+	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+		poll_worker(site, w);
+	if (site->sim->params.n_workers > 1)
+		wake_for_handoffs(site);
+}
+
+void site_poll_control(struct site *site)
+{
+	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
+	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
+	site_step(site);
+	uint64_t serial = UINT64_MAX;
+	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));
+	lode_control_reclaim(site->control, serial, site_now(site));
+}
