@@ -28,11 +28,12 @@ static void queue_packets(struct lode_lane *l, struct lode_burst *b)
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		bytes += b->pkts[i]->pkt_len;
+		note_traced(l, lode_pkt(b->pkts[i]), b->now_ns);
 		fq_push(l, lode_pkt(b->pkts[i])->cls, b->pkts[i], b->now_ns);
-		b->pkts[i] = NULL;
 	}
 	lode_counter_add(&l->counters.lan_pkts, b->n);
 	lode_counter_add(&l->counters.lan_bytes, bytes);
+	b->n = 0;
 }
 
 /* ---- pull ---- */
@@ -347,7 +348,7 @@ static void segment(struct lode_lane *l, struct lode_burst *b)
 			reason = &l->counters.drop_tx_headroom;
 		if (lode_unlikely(reason != NULL)) {
 			lane_drop(l, m, reason, b->now_ns);
-			b->pkts[i] = NULL;
+			lode_burst_take(b, i);
 		}
 	}
 }
@@ -375,7 +376,7 @@ static void copy_to(
 /* A copy rides on another path or not at all. */
 static void copy(struct lode_lane *l, struct lode_burst *b)
 {
-	unsigned n = b->n;
+	unsigned n = l->any_copies ? b->n : 0;
 	for (unsigned i = 0; i < n; i++) {
 		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
 		const struct class_paths *c = &l->class_paths[pkt->cls];
@@ -415,7 +416,7 @@ static void seal(struct lode_lane *l, struct lode_burst *b)
 		uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, LODE_WIRE_CLEAR_BYTES);
 		if (header == NULL || rte_pktmbuf_append(m, LODE_WIRE_TAG_BYTES) == NULL) {
 			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
-			b->pkts[i] = NULL;
+			lode_burst_take(b, i);
 			continue;
 		}
 		clear.type = pkt->segment.flags & TX_CONTROL ? LODE_WIRE_CONTROL : LODE_WIRE_DATA;
@@ -447,7 +448,7 @@ static void send_datagrams(struct lode_lane *l, struct lode_burst *b)
 		unsigned flags = is_control(m) ? LODE_PATH_CONTROL : 0;
 		if (lode_unlikely(outer_push(&path->outer, m, pkt->outer_tos) < 0)) {
 			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
-			b->pkts[i] = NULL;
+			lode_burst_take(b, i);
 			continue;
 		}
 		lode_path_sent(path->est, b->now_ns, ip_bytes, tx_us, flags);

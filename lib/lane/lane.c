@@ -207,6 +207,7 @@ static void fill(struct lode_burst *b, struct rte_mbuf **pkts, unsigned n, uint6
 {
 	b->now_ns = now_ns;
 	b->n = n;
+	b->gaps = 0;
 	memcpy(b->pkts, pkts, n * sizeof(pkts[0]));
 }
 

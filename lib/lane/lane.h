@@ -165,6 +165,7 @@ struct lode_lane {
 		uint8_t copy_mask; /* where copies may go */
 	} class_paths[LODE_N_CLASSES];
 	bool unfinished;      /* the last poll stopped with packets that could go */
+	bool any_copies;      /* some class asks for them */
 	uint8_t credit_known; /* mask, of this burst */
 	int64_t credit[LODE_LINKS_MAX];
 	struct bucket management; /* cap of the class */
@@ -179,16 +180,18 @@ struct lode_lane {
 	uint16_t own_chain[WAIT_BUCKETS], pred_chain[WAIT_BUCKETS];
 	struct lode_wire_replay replay[LODE_EPOCHS][LODE_LINKS_MAX];
 	uint64_t replay_generation[LODE_EPOCHS];
-	struct lode_burst out; /* released, to be delivered */
+	uint32_t n_control, n_parts; /* in the burst on its way */
+	struct lode_burst out;	     /* released, to be delivered */
 
 	struct lode_stage_stats stages[STAGES_MAX];
-	uint32_t n_runs; /* of stage tables, for sampling */
+	uint64_t trace_until_ns; /* stages look for traced packets until then: one was seen */
+	uint32_t n_runs;	 /* of stage tables, for sampling */
 };
 
 /* ---- stages ---- */
 
-/* A stage works on the whole burst. It takes packets out by setting their pointer to NULL; the
- * driver closes the gaps. It may append up to LODE_BURST_MAX. */
+/* A stage works on the whole burst. It takes packets out by lode_burst_take and may append up to
+ * LODE_BURST_MAX. */
 struct stage {
 	const char *name;
 	void (*run)(struct lode_lane *l, struct lode_burst *b);
@@ -202,6 +205,13 @@ extern const struct stage wan_to_lan[WAN_TO_LAN_STAGES];
 /* Runs stages [first, last) of a table until no packet is left; stats: of the first one. */
 void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 	struct lode_stage_stats *stats, struct lode_burst *b);
+
+#define TRACE_NS (2 * LODE_NS_PER_S)
+static inline void note_traced(struct lode_lane *l, const struct lode_pkt *pkt, uint64_t now_ns)
+{
+	if (lode_unlikely(pkt->traced) && l->env.trace != NULL)
+		l->trace_until_ns = now_ns + TRACE_NS;
+}
 
 /* Frees a packet that goes no further; which: the counter of the reason. */
 void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns);

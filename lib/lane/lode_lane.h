@@ -70,13 +70,18 @@ static inline struct lode_pkt *lode_pkt(struct rte_mbuf *m)
 	return (struct lode_pkt *)rte_mbuf_to_priv(m);
 }
 
-/* Up to 64 packets on their way through a table of stages. A stage drops by lode_burst_drop and leaves the
- * rest in order; the driver closes the gaps. */
+/* Up to 64 packets on their way through a table of stages. */
 struct lode_burst {
 	uint64_t now_ns;
 	uint32_t n;
+	uint32_t gaps; /* taken out by the stage that runs; the driver closes them */
 	struct rte_mbuf *pkts[LODE_BURST_MAX];
 };
+static inline void lode_burst_take(struct lode_burst *b, unsigned i)
+{
+	b->pkts[i] = NULL;
+	b->gaps++;
+}
 
 /* Frames for one port. lane and worker append; whoever drains it sends from the front, moves the rest to
  * the front and sets n. Nothing is taken from a queue when there is no room here. */

@@ -55,6 +55,7 @@ static void choose_paths(struct lode_lane *l, unsigned cls)
 	c->copy_mask = (choice.allowed | choice.backup) & (l->up | l->suspect);
 	c->preferred = choice.preferred;
 	c->copies = LODE_MAX(choice.copies, (uint8_t)1);
+	l->any_copies |= c->copies > 1;
 }
 
 /* When, after it was sent, a segment has come in even over the slowest path that is in use. */
@@ -94,6 +95,7 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	for (unsigned i = 0; i < l->n_by_delay; i++)
 		l->path[l->by_delay[i]].delay_ns = delay_ns[l->by_delay[i]];
 	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
+	l->any_copies = false;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		choose_paths(l, cls);
 	renew_lateness(l, now_ns);

@@ -12,6 +12,7 @@ static void close_gaps(struct lode_burst *b)
 		kept += b->pkts[i] != NULL;
 	}
 	b->n = kept;
+	b->gaps = 0;
 }
 
 static void trace(struct lode_lane *l, const char *stage, const struct lode_burst *b)
@@ -30,7 +31,8 @@ void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t n_in = b->n;
 		first[i].run(l, b);
-		close_gaps(b);
+		if (b->gaps)
+			close_gaps(b);
 		lode_counter_add(&stats[i].bursts, 1);
 		lode_counter_add(&stats[i].pkts_in, n_in);
 		lode_counter_add(&stats[i].pkts_out, b->n);
@@ -42,7 +44,7 @@ void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 		}
 		if (b->n == 0)
 			return;
-		if (l->env.trace != NULL)
+		if (lode_unlikely(b->now_ns < l->trace_until_ns))
 			trace(l, first[i].name, b);
 	}
 }

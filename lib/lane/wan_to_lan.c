@@ -20,7 +20,7 @@
 static void take_out(struct lode_lane *l, struct lode_burst *b, unsigned i, uint64_t *reason)
 {
 	lane_drop(l, b->pkts[i], reason, b->now_ns);
-	b->pkts[i] = NULL;
+	lode_burst_take(b, i);
 }
 
 static uint8_t *text_of(struct rte_mbuf *m)
@@ -62,6 +62,7 @@ static void check(struct lode_lane *l, struct lode_burst *b)
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		bytes += b->pkts[i]->pkt_len;
+		note_traced(l, lode_pkt(b->pkts[i]), b->now_ns);
 		uint64_t *reason = refuse(l, b->pkts[i]);
 		if (lode_unlikely(reason != NULL))
 			take_out(l, b, i, reason);
@@ -102,6 +103,7 @@ static void open_datagrams(struct lode_lane *l, struct lode_burst *b)
 
 static void account(struct lode_lane *l, struct lode_burst *b)
 {
+	l->n_control = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);
@@ -110,7 +112,9 @@ static void account(struct lode_lane *l, struct lode_burst *b)
 			continue;
 		}
 		/* Both kinds of text hold the sender's clock. */
-		uint32_t tx_us = lode_load_be32(text_of(m) + (is_control(m) ? 0 : 4));
+		bool for_paths = is_control(m);
+		uint32_t tx_us = lode_load_be32(text_of(m) + (for_paths ? 0 : 4));
+		l->n_control += for_paths;
 		paths_received(l, m, pkt->number, tx_us, b->now_ns);
 	}
 }
@@ -119,7 +123,7 @@ static void account(struct lode_lane *l, struct lode_burst *b)
 
 static void control(struct lode_lane *l, struct lode_burst *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
+	for (unsigned i = 0; l->n_control > 0 && i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		if (lode_likely(!is_control(m)))
 			continue;
@@ -127,7 +131,7 @@ static void control(struct lode_lane *l, struct lode_burst *b)
 		paths_read_control(l, lode_pkt(m)->path, text_of(m), len, b->now_ns);
 		lode_counter_add(&l->counters.rx_control, 1);
 		rte_pktmbuf_free(m);
-		b->pkts[i] = NULL;
+		lode_burst_take(b, i);
 	}
 }
 
@@ -158,6 +162,7 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
 	pkt->segment.seq = s.seq;
 	pkt->segment.dist = s.dist;
 	pkt->segment.flags = s.flags;
+	l->n_parts += (s.flags & (LODE_WIRE_MORE | LODE_WIRE_CONT)) != 0;
 	pkt->tx_us = s.tx_us;
 	rte_pktmbuf_adj(m, LODE_WIRE_CLEAR_BYTES + LODE_WIRE_SEGMENT_BYTES);
 	rte_pktmbuf_trim(m, LODE_WIRE_TAG_BYTES);
@@ -167,6 +172,7 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
 static void segment(struct lode_lane *l, struct lode_burst *b)
 {
 	unsigned n = 0;
+	l->n_parts = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		uint64_t *reason = read_segment(l, b->pkts[i]);
 		if (reason != NULL)
@@ -181,12 +187,16 @@ static void segment(struct lode_lane *l, struct lode_burst *b)
 
 static void parts(struct lode_lane *l, struct lode_burst *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
+	for (unsigned i = 0; l->n_parts > 0 && i < b->n; i++) {
 		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
 		if (lode_likely(!(pkt->segment.flags & (LODE_WIRE_MORE | LODE_WIRE_CONT))))
 			continue;
 		lode_counter_add(&l->counters.rx_parts, 1);
-		b->pkts[i] = order_part(l, b->pkts[i], pkt->cls, b->now_ns);
+		struct rte_mbuf *whole = order_part(l, b->pkts[i], pkt->cls, b->now_ns);
+		if (whole != NULL)
+			b->pkts[i] = whole;
+		else
+			lode_burst_take(b, i);
 	}
 }
 
@@ -234,8 +244,8 @@ static void order(struct lode_lane *l, struct lode_burst *b)
 		else
 			order_packet(l, m, pkt->segment.dist, b->now_ns);
 		order_wake(l, cls, seq, b->now_ns);
-		b->pkts[i] = NULL;
 	}
+	b->n = 0;
 }
 
 const struct stage wan_to_lan[WAN_TO_LAN_STAGES] = {
