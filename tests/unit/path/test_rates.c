@@ -28,6 +28,59 @@ Test(rates, saturated_path_delivers_the_link_and_both_ends_know)
 	ends_close(&s);
 }
 
+static double mbps_over(struct ends *s, uint64_t ms)
+{
+	uint64_t before = lode_link_stats(s->e[0].link)->out_bytes;
+	ends_run(s, ms);
+	return (double)(lode_link_stats(s->e[0].link)->out_bytes - before) * 8 / 1e3 / (double)ms;
+}
+
+/* A longer way looks like a queue that never drains; it must not cost the rate for long. */
+Test(rates, survives_a_longer_way_and_a_shorter_one)
+{
+	struct ends s;
+	struct lode_link_config up = {.rate_bps = 20000000, .delay_ns = 20 * MS, .queue_pkts = 300};
+	struct lode_link_config back = {.delay_ns = 20 * MS};
+	ends_open(&s, &up, &back, &known);
+	s.e[0].data_gap_ns = 1;
+	ends_run(&s, 5000);
+	ends_set(&s, 0, "delay", "50ms");
+	ends_run(&s, 15000);
+	cr_assert_gt(mbps_over(&s, 10000), 17);
+	ends_set(&s, 0, "delay", "10ms");
+	ends_run(&s, 3000);
+	cr_assert_gt(mbps_over(&s, 10000), 17);
+	cr_assert_lt(ends_stats(&s, 0).tx.owd_queue_ns, 40 * MS);
+	ends_close(&s);
+}
+
+Test(rates, follows_steps_and_outages)
+{
+	struct ends s;
+	struct lode_link_config up = {
+		.rate_bps = 20000000, .delay_ns = 20 * MS, .queue_pkts = 1000};
+	struct lode_link_config back = {.delay_ns = 20 * MS};
+	static const char *const rates[] = {"5M", "40M", "2M", "20M"};
+	static const double floor_mbps[] = {4.2, 30, 1.6, 16};
+	ends_open(&s, &up, &back, &known);
+	s.e[0].data_gap_ns = 1;
+	ends_run(&s, 5000);
+	for (size_t i = 0; i < LODE_ARRAY_LEN(rates); i++) {
+		ends_set(&s, 0, "rate", rates[i]);
+		ends_run(&s, 2000);
+		double mbps = mbps_over(&s, 5000);
+		cr_assert_gt(mbps, floor_mbps[i], "%s: %g Mbit/s", rates[i], mbps);
+	}
+	for (int i = 0; i < 3; i++) {
+		ends_cut(&s, 0, true);
+		ends_run(&s, 200 * (uint64_t)(1 + 4 * i));
+		ends_cut(&s, 0, false);
+		ends_run(&s, 1500);
+		cr_assert_gt(mbps_over(&s, 2000), 15, "outage %d", i);
+	}
+	ends_close(&s);
+}
+
 Test(rates, paced_sending_never_exceeds_rate_and_burst)
 {
 	struct ends s;
