@@ -88,6 +88,33 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	return vf_max(vf_min(x, limit), vf_sub(vf_set1(0), limit));
 }
+INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
+{
+	return (v16f){_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+}
+/* Adding 1.5 * 2^23 leaves the nearest integer in the low bits. */
+INLINE __m256 nearest_bits(__m256 x)
+{
+	return _mm256_add_ps(x, _mm256_set1_ps(12582912.0f));
+}
+INLINE __m256 fraction_half(__m256 x)
+{
+	return _mm256_sub_ps(x, _mm256_sub_ps(nearest_bits(x), _mm256_set1_ps(12582912.0f)));
+}
+INLINE v16f vf_fraction(v16f x)
+{
+	return (v16f){fraction_half(x.lo), fraction_half(x.hi)};
+}
+INLINE __m256 scale_exp2_half(__m256 p, __m256 x)
+{
+	__m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(nearest_bits(x)), 23);
+	return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+}
+INLINE v16f vf_scale_exp2(v16f p, v16f x, v16f fraction)
+{
+	(void)fraction;
+	return (v16f){scale_exp2_half(p.lo, x.lo), scale_exp2_half(p.hi, x.hi)};
+}
 INLINE v16i vf_round(v16f x)
 {
 	return (v16i){_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)};
@@ -242,40 +269,52 @@ INLINE v16i vi_dot4(v16i sum, v16i u8, v16i s8)
 
 #define GROUPS_PER_WIDEN 8 /* 8 groups x 2 products x 15 x 128 = 30720 < 2^15 */
 
-/* n_halves registers of eight outputs, 1 to 4: as many as fit with both nibble sums. */
+/* *sum += add in 16-bit lanes; by hand, or the compiler copies every sum around the loop. */
+INLINE void add_words(__m256i *sum, __m256i add)
+{
+	__asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(add));
+}
+
+/* Sums of at most GROUPS_PER_WIDEN k-groups, widened and added. */
+INLINE void dot_chunk(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
+	unsigned k_groups, const unsigned n_halves)
+{
+	__m256i low[4], high[4];
+	const uint8_t *end = a + 4 * (size_t)k_groups;
+	UNROLL
+	for (unsigned h = 0; h < n_halves; h++)
+		low[h] = high[h] = _mm256_setzero_si256();
+	do {
+		__m256i in = load_dup(a);
+		__m256i in_low = low_nibbles(in), in_high = high_nibbles(in);
+		UNROLL
+		for (unsigned h = 0; h < n_halves; h++) {
+			__m256i weights = _mm256_load_si256((const __m256i *)w + h);
+			add_words(&low[h], _mm256_maddubs_epi16(in_low, weights));
+			add_words(&high[h], _mm256_maddubs_epi16(in_high, weights));
+		}
+		a += 4;
+		w += w_stride;
+	} while (a != end);
+	UNROLL
+	for (unsigned h = 0; h < n_halves; h++)
+		sum[h] = widen(sum[h], low[h], high[h]);
+}
+
+/* n_halves registers of eight outputs, 2 or 4: as many as fit with both nibble sums. */
 INLINE void dot_halves(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
 	unsigned k_groups, const unsigned n_halves)
 {
-	__m256i acc[4];
 	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
-		acc[h] = _mm256_setzero_si256();
-	for (unsigned g = 0; g < k_groups;) {
-		unsigned end = k_groups - g > GROUPS_PER_WIDEN ? g + GROUPS_PER_WIDEN : k_groups;
-		__m256i low[4], high[4];
-		UNROLL
-		for (unsigned h = 0; h < n_halves; h++)
-			low[h] = high[h] = _mm256_setzero_si256();
-		for (; g < end; g++) {
-			__m256i in = load_dup(a + 4 * g);
-			__m256i in_low = low_nibbles(in), in_high = high_nibbles(in);
-			const __m256i *row = (const __m256i *)(w + (size_t)g * w_stride);
-			UNROLL
-			for (unsigned h = 0; h < n_halves; h++) {
-				__m256i weights = _mm256_load_si256(row + h);
-				low[h] = _mm256_add_epi16(
-					low[h], _mm256_maddubs_epi16(in_low, weights));
-				high[h] = _mm256_add_epi16(
-					high[h], _mm256_maddubs_epi16(in_high, weights));
-			}
-		}
-		UNROLL
-		for (unsigned h = 0; h < n_halves; h++)
-			acc[h] = widen(acc[h], low[h], high[h]);
+		sum[h] = _mm256_setzero_si256();
+	while (k_groups > GROUPS_PER_WIDEN) {
+		dot_chunk(sum, a, w, w_stride, GROUPS_PER_WIDEN, n_halves);
+		k_groups -= GROUPS_PER_WIDEN;
+		a += 4 * GROUPS_PER_WIDEN;
+		w += (size_t)GROUPS_PER_WIDEN * w_stride;
 	}
-	UNROLL
-	for (unsigned h = 0; h < n_halves; h++)
-		sum[h] = acc[h];
+	dot_chunk(sum, a, w, w_stride, k_groups, n_halves);
 }
 
 INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,

@@ -65,6 +65,18 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	return _mm512_range_ps(x, limit, 2);
 }
+INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
+{
+	return _mm512_fnmadd_ps(a, b, c);
+}
+INLINE v16f vf_fraction(v16f x)
+{
+	return _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+INLINE v16f vf_scale_exp2(v16f p, v16f x, v16f fraction)
+{
+	return _mm512_scalef_ps(p, _mm512_sub_ps(x, fraction));
+}
 INLINE v16i vf_round(v16f x)
 {
 	return _mm512_cvtps_epi32(x);

@@ -76,6 +76,24 @@ INLINE v16f vf_fma(v16f a, v16f b, v16f c)
 	LANES a.lane[l] = fmaf(a.lane[l], b.lane[l], c.lane[l]);
 	return a;
 }
+/* c - a * b, rounded once. */
+INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
+{
+	LANES a.lane[l] = fmaf(-a.lane[l], b.lane[l], c.lane[l]);
+	return a;
+}
+/* x minus the nearest integer (ties to even), |x| < 2^22: exact. */
+INLINE v16f vf_fraction(v16f x)
+{
+	LANES x.lane[l] -= rintf(x.lane[l]);
+	return x;
+}
+/* p * 2^(x - fraction), fraction = vf_fraction(x), p in [1/2, 2], |x| <= 124. */
+INLINE v16f vf_scale_exp2(v16f p, v16f x, v16f fraction)
+{
+	LANES p.lane[l] *= ldexpf(1, (int)(x.lane[l] - fraction.lane[l]));
+	return p;
+}
 /* The second one if either is NaN. */
 INLINE v16f vf_max(v16f a, v16f b)
 {
