@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char text[300], printed[LODE_NETWORK_TEXT_BYTES];
+	char text[300], printed[LODE_NETWORK_TEXT_BYTES], again[LODE_NETWORK_TEXT_BYTES];
 	struct lode_nn_desc desc, back;
 	struct lode_err err;
 	size_t n = LODE_MIN(size, sizeof(text) - 1);
@@ -17,7 +17,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (lode_network_parse(text, &desc, &err))
 		return 0;
 	lode_network_print(&desc, printed);
-	if (lode_network_parse(printed, &back, &err) || memcmp(&desc, &back, sizeof(desc)))
+	if (lode_network_parse(printed, &back, &err))
+		abort();
+	lode_network_print(&back, again);
+	if (strcmp(printed, again))
 		abort();
 	return 0;
 }

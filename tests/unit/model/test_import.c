@@ -56,7 +56,10 @@ static void expect_import(
 	struct lode_err err = {0};
 	cr_assert_eq(lode_onnx_graph_open(&g, m->buf, m->n, &err), 0, "%s", err.msg);
 	cr_assert_eq(lode_model_import_onnx(g, &import, &err), 0, "%s", err.msg);
-	cr_assert_eq(memcmp(&import.desc, desc, sizeof(*desc)), 0);
+	char ours[LODE_NETWORK_TEXT_BYTES], found[LODE_NETWORK_TEXT_BYTES];
+	lode_network_print(desc, ours);
+	lode_network_print(&import.desc, found);
+	cr_assert_str_eq(found, ours);
 	cr_assert_eq(import.n_fp32, net->n_tensors);
 	for (unsigned i = 0; i < net->n_tensors; i++)
 		cr_assert_arr_eq(import.fp32[i].data, net->tensors[i].data,
