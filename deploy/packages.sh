@@ -6,7 +6,7 @@ build_packages=(
 	libdpdk-dev libyaml-dev libjansson-dev libssl-dev liblz4-dev libzstd-dev libisal-dev
 	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev
 )
-run_packages=(dpdk iproute2 ethtool nftables kmod procps)
+run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl python3-minimal jq)
 test_packages=(
 	libcriterion-dev clang libclang-rt-14-dev shellcheck tcpdump udhcpc busybox dnsmasq-base
