@@ -159,6 +159,9 @@ sites_down() {
 	local ns
 	sites_gateway_stop a
 	sites_gateway_stop b
+	if [ -s "$sites_dir/wanem.pid" ]; then
+		kill "$(cat "$sites_dir/wanem.pid")" 2>/dev/null && wait "$(cat "$sites_dir/wanem.pid")" 2>/dev/null
+	fi
 	for ns in ha ga wan gb hb; do
 		[ -e "/run/netns/$sites_prefix-$ns" ] || continue
 		ip netns pids "$sites_prefix-$ns" | xargs -r kill -KILL

@@ -131,6 +131,7 @@ SHOW(flows)
 SHOW(classes)
 SHOW(stages)
 SHOW(drops)
+SHOW(models)
 
 /* Redraws until interrupted. */
 static int watch_paths(struct lodectl *ctl, int argc, char **argv)
@@ -170,6 +171,7 @@ const struct command gateway_commands[] = {
 	{"class", "show", "[PEER]", "classes: queues, drops, path choice", show_classes},
 	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
 	{"drop", "show", "", "dropped packets by reason", show_drops},
+	{"model", "show", "", "models the gateway runs, by role", show_models},
 	{"log", "level", "[MODULE] LEVEL", "change what is logged", log_level},
 	COMMANDS_END,
 };

@@ -15,6 +15,7 @@
 #include "lode_gateway.h"
 #include "lode_ipc.h"
 #include "lode_mirror.h"
+#include "lode_model.h"
 #include "lode_port.h"
 #include "lode_worker.h"
 #include "log.h"
@@ -106,6 +107,7 @@ struct gateway {
 	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* [from][to] */
 	uint32_t frame_bytes; /* record of the kernel rings */
 
+	struct lode_model_set models; /* as loaded at start */
 	struct lode_shared *shared;
 	struct lode_aead *aead;
 	struct worker_run workers[LODE_WORKERS_MAX];
@@ -137,6 +139,11 @@ uint64_t now_ns(void);
 /* ---- eal.c ---- */
 int start_eal(struct gateway *g, struct lode_err *err);
 void stop_eal(struct gateway *g);
+
+/* ---- models.c ---- */
+int start_models(struct gateway *g, struct lode_err *err);
+void stop_models(struct gateway *g);
+int view_models(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- devices.c ---- */
 int start_profiles(struct gateway *g, struct lode_err *err);

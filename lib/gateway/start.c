@@ -44,6 +44,7 @@ static const struct step steps[] = {
 	{start_workers, stop_workers, LODE_EXIT_ENVIRONMENT},
 	{start_ports, stop_ports, LODE_EXIT_DEVICE},
 	{start_mirrors, stop_mirrors, LODE_EXIT_ENVIRONMENT},
+	{start_models, stop_models, LODE_EXIT_ENVIRONMENT},
 	{start_control, stop_control, LODE_EXIT_CONFIG},
 	{start_port_views, NULL, LODE_EXIT_ENVIRONMENT},
 	{launch_workers, join_workers, LODE_EXIT_OTHER},

@@ -436,6 +436,7 @@ const struct view views[] = {
 		view_classes},
 	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
 	{"drops", "dropped packets by reason. Takes no parameters", view_drops},
+	{"models", "models in use, by role. Takes no parameters", view_models},
 	{"config", "what runs from which file. Takes no parameters", view_config},
 };
 const unsigned n_views = LODE_ARRAY_LEN(views);
