@@ -15,11 +15,8 @@
  * CoDel, too long, no mbuf, no headroom. */
 #include "lane.h"
 
-#define BUNDLE_ITEM_MAX 256 /* longer packets travel alone */
-#define SKIPS_MAX	32  /* flows looked at whose path is busy, per class and run */
-#define FLOW_MOVE_NS	(2 * LODE_NS_PER_S) /* a flow moves back to its preferred path this seldom */
-#define FLOW_STUCK_NS	(10 * LODE_NS_PER_MS)
-#define FLOW_GAP_MS	250 /* what left so long ago has arrived or is lost: nobody waits for it */
+#define SKIPS_MAX   32	/* flows looked at whose path is busy, per class and run */
+#define FLOW_GAP_MS 250 /* what left so long ago has arrived or is lost: nobody waits for it */
 
 /* ---- queue ---- */
 
@@ -37,66 +34,6 @@ static void queue_packets(struct lode_lane *l, struct lode_burst *b)
 }
 
 /* ---- pull ---- */
-
-/* Gaming, VoIP and Web keep a flow on one path; Streaming and Bulk spread over all. */
-static bool is_sticky(unsigned cls)
-{
-	return cls == LODE_GAMING || cls == LODE_VOIP || cls == LODE_WEB;
-}
-
-static unsigned fastest_granted(
-	struct lode_lane *l, uint8_t mask, uint8_t preferred, bool metered, uint64_t now_ns)
-{
-	if (preferred < LODE_LINKS_MAX && (mask & 1u << preferred) &&
-		paths_granted(l, preferred, metered, now_ns))
-		return preferred;
-	for (unsigned i = 0; i < l->n_by_delay; i++) {
-		unsigned p = l->by_delay[i];
-		if ((mask & 1u << p) && paths_granted(l, p, metered, now_ns))
-			return p;
-	}
-	return LODE_NO_PATH;
-}
-
-/* Earliest completion first (Lim et al., CoNEXT 2017): a slower path is worth it only for packets behind a
- * queue that the fastest one would take longer to drain than the slower one is slower; or that waited so
- * long already. */
-static bool is_worth(
-	const struct lode_lane *l, unsigned cls, unsigned p, struct rte_mbuf *m, uint64_t now_ns)
-{
-	const struct class_paths *c = &l->class_paths[cls];
-	uint64_t hold_ns = paths_hold_ns(l, c, p);
-	uint64_t bytes_per_ms = l->path[c->fastest].pacing_bps / 8000;
-	return l->queue[cls].bytes * LODE_NS_PER_MS >= hold_ns * bytes_per_ms ||
-	       now_ns - lode_pkt(m)->enqueued_ns >= hold_ns;
-}
-
-/* Path for the packet at the head of its flow, LODE_NO_PATH: not now. A flow that keeps its path leaves it
- * when the path is no longer usable, when its preferred one is, or when packets get stuck behind its lack of
- * credit: the receiver keeps the order in any case. */
-static unsigned path_for(
-	struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns)
-{
-	const struct class_paths *c = &l->class_paths[cls];
-	const struct lode_lane_flow *flow = lode_pkt(m)->flow;
-	if (is_sticky(cls) && flow != NULL && flow->path != 0 && flow->lane_tag == l->tag) {
-		unsigned at = flow->path - 1u;
-		bool better = c->preferred != at && c->preferred < LODE_LINKS_MAX &&
-			      (c->usable & 1u << c->preferred) &&
-			      now_ns - flow->moved_ns > FLOW_MOVE_NS;
-		bool stuck = now_ns - lode_pkt(m)->enqueued_ns > FLOW_STUCK_NS;
-		if ((c->usable & 1u << at) && !better) {
-			if (paths_granted(l, at, metered, now_ns))
-				return at;
-			if (!stuck)
-				return LODE_NO_PATH;
-		}
-	}
-	unsigned p = fastest_granted(l, c->usable, c->preferred, metered, now_ns);
-	if (p == LODE_NO_PATH || is_sticky(cls) || p == c->preferred || p == c->fastest)
-		return p;
-	return is_worth(l, cls, p, m, now_ns) ? p : LODE_NO_PATH;
-}
 
 /* The flow's newest segment is [first, last]; returns the distance to the one before it. */
 static uint16_t chain_flow(struct lode_lane *l, struct lode_lane_flow *flow, unsigned cls,
@@ -147,8 +84,8 @@ static bool goes_along(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, un
 	if (m->data_len > l->bundle_item_bytes ||
 		m->data_len + (unsigned)LODE_WIRE_BUNDLE_ITEM_BYTES > room_bytes)
 		return false;
-	return !is_sticky(cls) || path_for(l, cls, m, true, now_ns) == path ||
-	       path_for(l, cls, m, false, now_ns) == path;
+	return !is_sticky(cls) || steer(l, cls, m, true, now_ns) == path ||
+	       steer(l, cls, m, false, now_ns) == path;
 }
 
 static uint8_t outer_tos(const struct class_queue *q, const struct rte_mbuf *m)
@@ -233,7 +170,7 @@ static void pull_class(
 			return;
 		if ((m = fq_peek(l, cls, b->now_ns)) == NULL || c->usable == 0)
 			return;
-		unsigned path = path_for(l, cls, m, metered, b->now_ns);
+		unsigned path = steer(l, cls, m, metered, b->now_ns);
 		if (path == LODE_NO_PATH) {
 			if (!is_sticky(cls))
 				return;
@@ -386,7 +323,7 @@ static void copy(struct lode_lane *l, struct lode_burst *b)
 		uint8_t left = (uint8_t)(c->copy_mask & ~(1u << pkt->path));
 		rte_pktmbuf_mtod(b->pkts[i], uint8_t *)[0] |= LODE_WIRE_COPY;
 		for (unsigned c_idx = 1; c_idx < c->copies; c_idx++) {
-			unsigned p = fastest_granted(l, left, LODE_NO_PATH, metered, b->now_ns);
+			unsigned p = steer_any(l, left, LODE_NO_PATH, metered, b->now_ns);
 			if (p == LODE_NO_PATH) {
 				lode_counter_add(&l->counters.tx_copies_skipped, 1);
 				break;

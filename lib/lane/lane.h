@@ -76,7 +76,7 @@ struct class_window {
 struct lode_lane_pools {
 	uint32_t free_queue, free_waiter;
 	uint32_t queued_pkts, queued_max;
-	uint32_t waiting_pkts;
+	uint32_t waiting_pkts, waiting_max;
 	struct flow_queue *queues;
 	struct waiter *waiters;
 };
@@ -305,3 +305,18 @@ void paths_received(
 	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns);
 
 #define TX_CONTROL 0x80 /* in lode_pkt.segment.flags: a control datagram, sealed as one */
+
+/* ---- steer.c: which path the next packet takes ---- */
+
+/* Gaming, VoIP and Web keep a flow on one path; Streaming and Bulk spread over all. */
+static inline bool is_sticky(unsigned cls)
+{
+	return cls == LODE_GAMING || cls == LODE_VOIP || cls == LODE_WEB;
+}
+
+/* For the packet at the head of its flow; LODE_NO_PATH: not now. */
+unsigned steer(
+	struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns);
+/* Preferred path, else the fastest, out of mask, that may take something now. */
+unsigned steer_any(
+	struct lode_lane *l, uint8_t mask, uint8_t preferred, bool metered, uint64_t now_ns);

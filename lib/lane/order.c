@@ -145,7 +145,8 @@ static uint32_t hold(struct lode_lane *l, struct rte_mbuf *m, const struct waite
 {
 	struct lode_lane_pools *p = l->env.pools;
 	uint32_t idx = p->free_waiter;
-	if (idx == NIL)
+	/* Dynamic threshold, as for class queues: one lane leaves room for the others. */
+	if (idx == NIL || l->n_waiting >= p->waiting_max - p->waiting_pkts)
 		return NO_WAITER;
 	struct waiter *w = &p->waiters[idx];
 	p->free_waiter = w->fifo_next;

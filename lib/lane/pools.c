@@ -22,6 +22,7 @@ struct lode_lane_pools *lode_lane_pools_new(const struct lode_lane_limits *limit
 		return NULL;
 	}
 	p->queued_max = limits->queued_pkts;
+	p->waiting_max = n_waiters - 1;
 	for (uint32_t i = n_queues - 1; i > NIL; i--) {
 		p->queues[i].next = p->free_queue;
 		p->free_queue = i;
