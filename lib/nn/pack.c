@@ -378,6 +378,18 @@ static int pack_feed_forward(struct lode_nn_model *m, const struct weights *w, s
 	return rc ? rc : pack_linear(m, TF_PRED, &s, NULL, err);
 }
 
+/* Where a feature's bytes begin and end. */
+static void pack_limits(struct lode_nn_model *m, const struct weights *w)
+{
+	const float *range = tensor_data(w, "in", ".range");
+	float *low = (float *)((uint8_t *)m + m->tf.in_low);
+	float *high = (float *)((uint8_t *)m + m->tf.in_high);
+	for (unsigned i = 0; i < m->desc.n_in; i++) {
+		low[i] = range[2 * i];
+		high[i] = (float)(range[2 * i] + 255.0 * range[2 * i + 1]);
+	}
+}
+
 int pack_transformer(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
 {
 	const struct lode_nn_desc *d = &m->desc;
@@ -393,6 +405,7 @@ int pack_transformer(struct lode_nn_model *m, const struct weights *w, struct lo
 		put_floats(m, t->gain[i], tensor_data(w, name, ".weight"), d->d_model);
 		put_floats(m, t->bias[i], tensor_data(w, name, ".bias"), d->d_model);
 	}
+	pack_limits(m, w);
 	const struct lode_nn_tensor *position = weights_find(w, "position");
 	for (unsigned i = 0; position && !folded && i < d->n_steps; i++)
 		put_floats(m, t->position + 64u * i * t->dm_vecs,

@@ -44,6 +44,7 @@ struct packed_transformer {
 	uint16_t head_vecs;	   /* one head in vectors: heads are padded to 16 in q, k and v */
 	uint16_t step_vecs;	   /* n_steps in vectors */
 	uint16_t n_steps_4;	   /* n_steps rounded up to 4 */
+	uint32_t in_low, in_high;  /* f32 [n_in]: the calibrated range of each feature */
 	uint32_t position;	   /* f32 [n_steps][dm_vecs * 16], 0 without a table */
 	uint32_t gain[2], bias[2]; /* norms, f32 [dm_vecs * 16]; 0 without */
 	float score_mul;	   /* integer score -> exponent of 2 */

@@ -107,6 +107,8 @@ static void plan_transformer(struct lode_nn_model *m)
 			m->form == LODE_NN_FORM_FOLDED
 				? m->used_bytes /* part of the folded matrices, only its presence counts */
 				: take(m, 64u * d->n_steps * t->dm_vecs);
+	t->in_low = take(m, 64 * vecs(d->n_in));
+	t->in_high = take(m, 64 * vecs(d->n_in));
 	if (m->form == LODE_NN_FORM_FOLDED)
 		plan_fold(m);
 	else

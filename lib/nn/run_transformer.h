@@ -90,19 +90,28 @@ SHARED void feed_forward(const struct lode_nn_model *m, const struct transformer
 
 /* ---- full, last and stream ---- */
 
-/* The residual stream of one step before attention, from its floats and bytes. position: of the step,
- * NULL without a table. */
-static void embed_row(const struct lode_nn_model *m, const struct transformer_scratch *s,
-	const float *in, const uint8_t *in_bytes, const float *position, float *stream)
+/* One step's features as floats, zero-padded; within the calibrated range, as their bytes are. */
+static void pad_row(const struct lode_nn_model *m, const float *in, size_t n, float *stream)
 {
-	if (m->desc.embed == LODE_NN_EMBED_LINEAR) {
-		linear_row(m, &m->linear[TF_EMBED], in_bytes, stream);
-	} else {
-		memset(stream, 0, s->stream_row * sizeof(*stream));
-		memcpy(stream, in, m->desc.n_in * sizeof(*stream));
+	const float *low = model_at(m, m->tf.in_low), *high = model_at(m, m->tf.in_high);
+	unsigned n_in = m->desc.n_in;
+	memset(stream, 0, n * sizeof(*stream));
+	for (unsigned i = 0; i < n_in; i += 16) {
+		unsigned some = LODE_MIN(n_in - i, 16u);
+		v16f x = vf_min(
+			vf_max(vf_load_part(in + i, some), vf_load(low + i)), vf_load(high + i));
+		vf_store_part(stream + i, some, x);
 	}
-	if (position)
-		add_rows(stream, position, s->stream_row);
+}
+
+/* The residual stream of one step of a stream before attention. */
+static void embed_row(
+	const struct lode_nn_model *m, const struct transformer_scratch *s, const float *in)
+{
+	if (m->desc.embed == LODE_NN_EMBED_LINEAR)
+		linear_row(m, &m->linear[TF_EMBED], s->in, s->stream);
+	else
+		pad_row(m, in, s->stream_row, s->stream);
 }
 
 /* What query, key and value layers read: the input's bytes, or those of the embedding. */
@@ -114,18 +123,21 @@ static void embed_rows(const struct lode_nn_model *m, const struct transformer_s
 	unsigned steps = m->tf.n_steps_4;
 	*rows = s->in;
 	*stride = d->n_in;
-	if (d->embed == LODE_NN_EMBED_LINEAR)
+	bool pad = d->embed == LODE_NN_EMBED_PAD;
+	/* Without embedding and positions only the steps that are queries have a residual stream. */
+	unsigned first = pad && !position && m->form == LODE_NN_FORM_LAST ? d->n_steps - 1u : 0;
+	if (!pad)
 		linear_rows(m, &m->linear[TF_EMBED], s->in, d->n_in, s->stream, 4 * s->row, steps);
-	else
-		memset(s->stream, 0, steps * s->row * sizeof(float));
-	for (unsigned i = 0; i < d->n_steps; i++) {
+	for (unsigned i = first; i < steps; i++) {
 		float *stream = s->stream + i * s->stream_row;
-		if (d->embed == LODE_NN_EMBED_PAD)
-			memcpy(stream, in + i * d->n_in, d->n_in * sizeof(float));
-		if (position)
+		if (pad && i < d->n_steps)
+			pad_row(m, in + i * d->n_in, s->stream_row, stream);
+		else if (pad)
+			memset(stream, 0, s->stream_row * sizeof(*stream));
+		if (position && i < d->n_steps)
 			add_rows(stream, position + i * s->stream_row, s->stream_row);
 	}
-	if (d->embed == LODE_NN_EMBED_PAD && !position)
+	if (pad && !position)
 		return;
 	to_bytes(s->stream, steps * m->tf.dm_vecs, m->tf.embed, s->embed);
 	*rows = s->embed;
@@ -189,7 +201,7 @@ static int run_stream_step(
 	int8_t *values = (int8_t *)keys + s.dims * n_slots;
 	if (!quantise_input(in, d->n_in, model_at(m, m->in_mul), model_at(m, m->in_add), s.in))
 		return -EINVAL;
-	embed_row(m, &s, in, s.in, NULL, s.stream);
+	embed_row(m, &s, in);
 	const uint8_t *row = s.in;
 	if (d->embed == LODE_NN_EMBED_LINEAR) {
 		to_bytes(s.stream, m->tf.dm_vecs, m->tf.embed, s.embed);
@@ -305,18 +317,24 @@ SHARED void fold_head(const struct lode_nn_model *m, const float *u, const float
 	}
 }
 
-/* The steps' features as columns: [n_in][slots], 0 past the last step. False if not finite. */
-INLINE bool to_columns(
-	const float *in, unsigned n_in, unsigned n_steps, unsigned slots, float *columns)
+/* The steps' features as columns, [n_in][slots], within the calibrated range. False if not finite. */
+INLINE bool to_columns(const struct lode_nn_model *m, const float *in, float *columns)
 {
+	const float *low = model_at(m, m->tf.in_low), *high = model_at(m, m->tf.in_high);
+	unsigned n_in = m->desc.n_in, n_steps = m->desc.n_steps, slots = 16u * m->tf.step_vecs;
 	v16f poison = vf_set1(0);
 	for (unsigned i = 0; i < n_in; i++) {
+		float *column = columns + i * slots;
 		for (unsigned s = 0; s < n_steps; s++)
-			columns[i * slots + s] = in[s * n_in + i];
+			column[s] = in[s * n_in + i];
 		for (unsigned s = n_steps; s < slots; s++)
-			columns[i * slots + s] = 0;
-		for (unsigned s = 0; s < slots; s += 16)
-			poison = vf_fma(vf_load(columns + i * slots + s), vf_set1(0), poison);
+			column[s] = 0;
+		for (unsigned s = 0; s < slots; s += 16) {
+			v16f x = vf_load(column + s);
+			poison = vf_fma(x, vf_set1(0), poison);
+			x = vf_min(vf_max(x, vf_set1(low[i])), vf_set1(high[i]));
+			vf_store(column + s, x);
+		}
 	}
 	return vf_sum(poison) == 0;
 }
@@ -326,19 +344,16 @@ static int run_folded(const struct lode_nn_model *m, uint8_t *scratch, const flo
 	const struct lode_nn_desc *d = &m->desc;
 	const struct packed_transformer *t = &m->tf;
 	struct transformer_scratch s;
-	unsigned slots = 16u * t->step_vecs;
-	float *columns, *u, *z;
 	transformer_places(m, scratch, &s);
-	columns = s.columns;
-	u = s.fold_u;
-	z = s.fold_z;
-	if (!to_columns(in, d->n_in, d->n_steps, slots, columns))
+	float *u = s.fold_u, *z = s.fold_z, last[LODE_NN_MAX_D_MODEL];
+	if (!to_columns(m, in, s.columns))
 		return -EINVAL;
-	affine(in + (d->n_steps - 1) * d->n_in, d->n_in, model_at(m, t->fold_in), t->fold_in_vecs,
-		u);
+	for (unsigned i = 0; i < d->n_in; i++)
+		last[i] = s.columns[i * 16 * t->step_vecs + d->n_steps - 1];
+	affine(last, d->n_in, model_at(m, t->fold_in), t->fold_in_vecs, u);
 	for (unsigned h = 0; h < d->n_heads; h++) {
 		const float *head = u + 16u * (t->dm_vecs + h * t->head_in_vecs);
-		fold_head(m, head, columns, z + h * t->n_mixed);
+		fold_head(m, head, s.columns, z + h * t->n_mixed);
 	}
 	mix_out(z, d->n_heads * t->n_mixed, model_at(m, t->fold_out), t->dm_vecs, u);
 	feed_forward(m, &s, u, 1, 0, out);
