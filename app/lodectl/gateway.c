@@ -68,13 +68,11 @@ static void print_table(json_t *value)
 
 static void print_pairs(json_t *value)
 {
-	static const char *const heads[] = {"", ""};
 	const char *key;
 	char text[512];
 	json_t *v;
 	struct table t;
-	table_begin(&t, 2, heads);
-	t.n_cells = 0; /* no heading over keys and values */
+	table_begin(&t, 2, NULL);
 	json_object_foreach(value, key, v)
 	{
 		if (json_is_object(v) && json_object_size(v))

@@ -37,7 +37,7 @@ json_t *ask_gateway(struct lodectl *ctl, const char *command, const char *params
 json_t *ask_gateway_json(struct lodectl *ctl, json_t *request);
 int print_json(const json_t *value);
 
-/* A table for people: columns are padded to their widest cell. */
+/* A table for people: columns are padded to their widest cell. heads may be NULL: no heading. */
 struct table {
 	char **cell;
 	size_t n_cells, room, n_columns;

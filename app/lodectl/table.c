@@ -7,7 +7,7 @@
 void table_begin(struct table *t, size_t n_columns, const char *const *heads)
 {
 	*t = (struct table){.n_columns = n_columns};
-	for (size_t i = 0; i < n_columns; i++)
+	for (size_t i = 0; heads && i < n_columns; i++)
 		table_cell(t, "%s", heads[i]);
 }
 
