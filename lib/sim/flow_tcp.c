@@ -108,9 +108,9 @@ static void send_some(struct lode_sim *s, struct flow *f)
 
 /* ---- acknowledgements in ---- */
 
-static void on_delivered(struct tcp_state *t, const struct segment *g, uint64_t now_ns)
+static void on_delivered(struct tcp_state *t, const struct segment *g, bool sample, uint64_t now_ns)
 {
-	if (!g->resent)
+	if (sample && !g->resent)
 		tcp_take_rtt(t, now_ns - g->sent_ns);
 	if (g->sent_ns >= t->newest_sent_ns) {
 		t->newest_sent_ns = g->sent_ns;
@@ -131,7 +131,7 @@ static unsigned take_sack(struct flow *f, uint32_t first, uint32_t last, uint64_
 		g->lost = false;
 		g->sacked = true;
 		t->n_sacked++;
-		on_delivered(t, g, now_ns);
+		on_delivered(t, g, true, now_ns);
 		n++;
 	}
 	return n;
@@ -161,14 +161,18 @@ static unsigned take_cumulative(struct flow *f, uint32_t ack, uint64_t now_ns)
 	struct tcp_state *t = f->tcp;
 	uint64_t to = segment_of(f, t->una, ack);
 	unsigned n = 0;
+	bool sample = true;
 	if (to > t->nxt || to < t->una)
 		return 0;
+	/* What stands behind a resent segment may have arrived long ago (Karn). */
+	for (uint64_t i = t->una; i < to; i++)
+		sample &= !seg(t, i)->resent;
 	for (; t->una < to; t->una++) {
 		struct segment *g = seg(t, t->una);
 		if (g->sacked)
 			t->n_sacked--;
 		else
-			on_delivered(t, g, now_ns);
+			on_delivered(t, g, sample, now_ns);
 		n += !g->sacked;
 		t->n_lost -= g->lost;
 	}
@@ -204,7 +208,7 @@ static void after_ack(struct lode_sim *s, struct flow *f, unsigned n_delivered)
 	bool lost = find_losses(f, s->now_ns);
 	if (lost && t->una >= t->recovery_end)
 		tcp_on_congestion(t, false);
-	else if (!lost && t->una >= t->recovery_end)
+	else if (t->una >= t->recovery_end ? !lost : t->after_timeout)
 		tcp_grow(t, n_delivered, s->now_ns);
 	if (n_delivered)
 		t->rto_at_ns = t->una == t->nxt ? LODE_NEVER_NS : s->now_ns + t->rto_ns;

@@ -20,6 +20,7 @@ struct segment {
 struct tcp_state {
 	/* sender */
 	bool established;
+	bool after_timeout; /* recovery_end is a timeout's: the window grows meanwhile (RFC 5681 3.1) */
 	uint64_t una, nxt, end; /* segments; end: none after it */
 	uint32_t n_sacked, n_lost;
 	double cwnd, ssthresh;

@@ -8,6 +8,7 @@
 #define CUBIC_C	      0.4
 #define CUBIC_BETA    0.7
 #define ROUND_SAMPLES 8
+#define HYSTART_CWND  16
 
 void tcp_on_congestion(struct tcp_state *t, bool timeout)
 {
@@ -17,6 +18,7 @@ void tcp_on_congestion(struct tcp_state *t, bool timeout)
 	t->k = cbrt(t->w_max * (1 - CUBIC_BETA) / CUBIC_C);
 	t->epoch_ns = 0;
 	t->recovery_end = t->nxt;
+	t->after_timeout = timeout;
 }
 
 void tcp_grow(struct tcp_state *t, unsigned n_acked, uint64_t now_ns)
@@ -54,7 +56,8 @@ static void hystart(struct tcp_state *t, uint64_t rtt_ns)
 		return;
 	uint64_t slack_ns = LODE_MIN(
 		LODE_MAX(t->last_round_rtt_ns / 8, 4 * LODE_NS_PER_MS), 16 * LODE_NS_PER_MS);
-	if (t->cwnd < t->ssthresh && t->round_rtt_ns > t->last_round_rtt_ns + slack_ns)
+	if (t->cwnd >= HYSTART_CWND && t->cwnd < t->ssthresh &&
+		t->round_rtt_ns > t->last_round_rtt_ns + slack_ns)
 		t->ssthresh = t->cwnd;
 }
 
