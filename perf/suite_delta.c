@@ -130,6 +130,9 @@ static void real_sizes(struct work *w)
 	char path[512];
 	for (size_t i = 0; i < LODE_ARRAY_LEN(real_pairs); i++) {
 		const struct real_pair *r = &real_pairs[i];
+		snprintf(path, sizeof(path), "size/%s", r->name);
+		if (!lode_perf_wanted(w->p, path))
+			continue;
 		snprintf(path, sizeof(path), "%s/model-pairs/%s", data ? data : "../shared/data",
 			r->base);
 		struct blob base = blob_read(path);
@@ -206,20 +209,50 @@ static void size_summary(struct work *w)
 		return;
 	lode_perf_row(w->p, "size/all", "geometric mean of ours/best",
 		exp(w->log_sum / w->n_ratios), "", NULL, NAN);
-	lode_perf_row(w->p, "size/all", "most above the best peer", w->worst_excess, "bytes",
-		w->worst, NAN);
+	char metric[96];
+	snprintf(metric, sizeof(metric), "most above the best: %s", w->worst);
+	lode_perf_row(w->p, "size/all", metric, w->worst_excess, "bytes", NULL, NAN);
 }
 
 /* ---- children, whose time and memory the kernel counts ---- */
 
-/* Runs this program as `lode-perf delta -- VERB ...`; seconds of CPU and peak memory. */
-static bool run_child(char *const *args, double *cpu_seconds, double *peak_kib)
+/* Peak resident memory of this process since its exec; what wait4 says has the parent's in it. */
+static void write_own_peak(const char *path)
 {
-	char *argv[10] = {(char *)"lode-perf", (char *)"delta", (char *)"--"};
+	char line[256];
+	FILE *status = fopen("/proc/self/status", "r"), *to = fopen(path, "w");
+	while (status && to && fgets(line, sizeof(line), status))
+		if (!strncmp(line, "VmHWM:", 6))
+			fputs(line + 6, to);
+	if (status)
+		fclose(status);
+	if (to)
+		fclose(to);
+}
+
+static double read_peak(const char *path)
+{
+	double kib = NAN;
+	FILE *f = fopen(path, "r");
+	if (f && fscanf(f, "%lf", &kib) != 1)
+		kib = NAN;
+	if (f)
+		fclose(f);
+	unlink(path);
+	return kib;
+}
+
+/* Runs this program as `lode-perf delta -- PEAK VERB ...`; seconds of CPU of the whole process and its peak
+ * memory. */
+static bool run_child(
+	const struct work *w, char *const *args, double *cpu_seconds, double *peak_kib)
+{
+	char peak[112], *argv[11] = {(char *)"lode-perf", (char *)"delta", (char *)"--", peak};
 	struct rusage use;
 	int status;
+	snprintf(peak, sizeof(peak), "%s/peak", w->dir);
 	for (unsigned i = 0; args[i] && i < 6; i++)
-		argv[3 + i] = args[i];
+		argv[4 + i] = args[i];
 	pid_t child = fork();
 	if (!child) {
 		execv("/proc/self/exe", argv);
@@ -229,20 +262,27 @@ static bool run_child(char *const *args, double *cpu_seconds, double *peak_kib)
 		return false;
 	*cpu_seconds = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
 		       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
-	*peak_kib = (double)use.ru_maxrss;
+	*peak_kib = read_peak(peak);
 	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static int child_work(int argc, char **argv)
+{
+	struct lode_err err = {0};
+	if (argc == 4 && !strcmp(argv[0], "apply"))
+		return lode_delta_apply_path(argv[1], argv[2], argv[3], NULL, NULL, &err);
+	if (argc == 5 && !strcmp(argv[0], "diff"))
+		return lode_delta_diff_path(argv[1], argv[2], argv[3],
+			strcmp(argv[4], "fast") ? LODE_DELTA_MODE_DEFAULT : LODE_DELTA_MODE_FAST,
+			NULL, NULL, NULL, &err);
+	return argc == 1 && !strcmp(argv[0], "nothing") ? 0 : 1;
 }
 
 static int child_main(struct lode_perf *p)
 {
-	struct lode_err err = {0};
-	if (p->argc == 4 && !strcmp(p->argv[0], "apply"))
-		return lode_delta_apply_path(p->argv[1], p->argv[2], p->argv[3], NULL, NULL, &err);
-	if (p->argc == 5 && !strcmp(p->argv[0], "diff"))
-		return lode_delta_diff_path(p->argv[1], p->argv[2], p->argv[3],
-			strcmp(p->argv[4], "fast") ? LODE_DELTA_MODE_DEFAULT : LODE_DELTA_MODE_FAST,
-			NULL, NULL, NULL, &err);
-	return p->argc == 1 && !strcmp(p->argv[0], "nothing") ? 0 : 1;
+	int rc = child_work(p->argc - 1, p->argv + 1);
+	write_own_peak(p->argv[0]);
+	return rc;
 }
 
 /* ---- speed ---- */
@@ -254,11 +294,11 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Median MB/s of CPU time of five runs, whole process. */
-static double child_rate(char *const *args, double bytes)
+static double child_rate(const struct work *w, char *const *args, double bytes)
 {
 	double seconds[5], peak;
 	for (unsigned i = 0; i < 5; i++)
-		if (!run_child(args, &seconds[i], &peak))
+		if (!run_child(w, args, &seconds[i], &peak))
 			return NAN;
 	qsort(seconds, 5, sizeof(seconds[0]), by_value);
 	return bytes / 1e6 / seconds[2];
@@ -277,10 +317,11 @@ static void measure_speed(struct work *w, const struct pair_recipe *r)
 	char *fast[] = {(char *)"diff", w->base, w->target, w->patch, (char *)"fast", NULL};
 	char *full[] = {(char *)"diff", w->base, w->target, w->patch, (char *)"default", NULL};
 	char *apply[] = {(char *)"apply", w->patch, w->base, w->out, NULL};
-	lode_perf_row(w->p, label, "encode, fast", child_rate(fast, bytes), "MB/s", NULL, NAN);
-	lode_perf_row(w->p, label, "encode, default", child_rate(full, bytes), "MB/s", NULL, NAN);
+	lode_perf_row(w->p, label, "encode, fast", child_rate(w, fast, bytes), "MB/s", NULL, NAN);
 	lode_perf_row(
-		w->p, label, "apply, both SHA-256", child_rate(apply, bytes), "MB/s", NULL, NAN);
+		w->p, label, "encode, default", child_rate(w, full, bytes), "MB/s", NULL, NAN);
+	lode_perf_row(
+		w->p, label, "apply, both SHA-256", child_rate(w, apply, bytes), "MB/s", NULL, NAN);
 }
 
 static void speeds(struct work *w)
@@ -300,7 +341,7 @@ static void peak_of_apply(struct work *w, const char *label)
 	char *nothing[] = {(char *)"nothing", NULL};
 	char *apply[] = {(char *)"apply", w->patch, w->base, w->out, NULL};
 	double seconds, empty, peak;
-	if (run_child(nothing, &seconds, &empty) && run_child(apply, &seconds, &peak))
+	if (run_child(w, nothing, &seconds, &empty) && run_child(w, apply, &seconds, &peak))
 		lode_perf_row(w->p, label, "apply above an empty run", (peak - empty) / 1024, "MiB",
 			NULL, NAN);
 	else
@@ -356,7 +397,7 @@ int suite_delta(struct lode_perf *p);
 int suite_delta(struct lode_perf *p)
 {
 	struct work w = {.p = p};
-	if (p->argc)
+	if (p->argc > 1)
 		return child_main(p) ? -1 : 0;
 	snprintf(w.dir, sizeof(w.dir), "/tmp/lode-perf-XXXXXX");
 	if (!mkdtemp(w.dir))

@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define ROOM (FUZZ_BASE_BYTES + 4096)
+#define ROOM (FUZZ_BASE_BYTES + 1024)
 
 struct text {
 	uint8_t data[ROOM];
@@ -27,9 +27,9 @@ static void make_base(struct text *t, unsigned kind)
 		static const unsigned widths[] = {4, 2, 2, 1, 8, 2};
 		unsigned w = widths[kind % 7];
 		int n = snprintf(json, sizeof(json),
-			"{\"a\":{\"dtype\":\"%s\",\"shape\":[%u,8],\"data_offsets\":[0,8000]},"
-			"\"b\":{\"dtype\":\"%s\",\"shape\":[%u,8],\"data_offsets\":[8000,20000]}}",
-			types[kind % 7], 1000 / w, types[kind % 7], 1500 / w);
+			"{\"a\":{\"dtype\":\"%s\",\"shape\":[%u,2],\"data_offsets\":[0,2400]},"
+			"\"b\":{\"dtype\":\"%s\",\"shape\":[%u,2],\"data_offsets\":[2400,6000]}}",
+			types[kind % 7], 1200 / w, types[kind % 7], 1800 / w);
 		uint64_t len = (uint64_t)n;
 		memcpy(t->data, &len, 8);
 		memcpy(t->data + 8, json, len);
@@ -43,7 +43,7 @@ static void make_base(struct text *t, unsigned kind)
 static void edit(struct text *t, const uint8_t *e)
 {
 	size_t at = (e[0] | (size_t)e[1] << 8) % (t->len + 1),
-	       n = 1 + (e[3] | (size_t)e[4] << 8) % 4096;
+	       n = 1 + (e[3] | (size_t)e[4] << 8) % 1024;
 	n = LODE_MIN(n, t->len - at);
 	switch (e[2] % 6) {
 	case 0:

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
-#define FUZZ_BASE_BYTES 20000
+#define FUZZ_BASE_BYTES 6000
 
 /* Weights, a ramp, zeros and noise. */
 static inline void fuzz_base(uint8_t *base)
@@ -17,9 +17,9 @@ static inline void fuzz_base(uint8_t *base)
 	for (size_t i = 0; i + 4 <= FUZZ_BASE_BYTES; i += 4) {
 		float f = (float)(0.03 * lode_rng_normal(&rng));
 		memcpy(base + i, &f, 4);
-		if (i > 12000)
+		if (i > 3600)
 			base[i] = base[i + 1] = base[i + 2] = base[i + 3] = (uint8_t)(i >> 8);
-		if (i > 16000)
+		if (i > 4800)
 			memset(base + i, 0, 4);
 	}
 }
