@@ -113,10 +113,10 @@ static int set_options(int fd, int ifindex)
 		setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof(promisc)) ||
 		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)))
 		return -errno;
-	/* Best effort: past the limits with CAP_NET_ADMIN; the egress queue would only add delay. */
+	/* Best effort: past the limits with CAP_NET_ADMIN. No PACKET_QDISC_BYPASS: it drops every train that the
+	 * device cannot segment itself. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buf, sizeof(buf));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buf, sizeof(buf));
-	setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on));
 	return 0;
 }
 
