@@ -99,7 +99,8 @@ static int run_lstm_step(
 		    in, m->desc.n_in, model_at(m, m->in_mul), model_at(m, m->in_add), s->in))
 		return -EINVAL;
 	lstm_cell(m, s->in, keep->h, keep->c, s->z, s->h_next);
-	memcpy(keep->h, s->h_next, 4u * m->linear[LSTM_HIDDEN].n_vecs);
+	for (unsigned i = 0; i < 4u * m->linear[LSTM_HIDDEN].n_vecs; i += 64)
+		vi_store(keep->h + i, vi_load(s->h_next + i));
 	lstm_head(m, keep->h, s->head, out);
 	return 0;
 }

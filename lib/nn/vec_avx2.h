@@ -5,6 +5,7 @@
 #pragma once
 
 #include "compiler.h"
+#include "lode_nn.h"
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -267,6 +268,7 @@ INLINE v16i vi_dot4(v16i sum, v16i u8, v16i s8)
 	return (v16i){dot4_half(sum.lo, u8.lo, s8.lo), dot4_half(sum.hi, u8.hi, s8.hi)};
 }
 
+#define MAX_K_GROUPS	 (LODE_NN_MAX_HIDDEN / 4 + 8)
 #define GROUPS_PER_WIDEN 8 /* 8 groups x 2 products x 15 x 128 = 30720 < 2^15 */
 
 /* *sum += add in 16-bit lanes; by hand, or the compiler copies every sum around the loop. */
@@ -275,57 +277,72 @@ INLINE void add_words(__m256i *sum, __m256i add)
 	__asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(add));
 }
 
-/* Sums of at most GROUPS_PER_WIDEN k-groups, widened and added. */
-INLINE void dot_chunk(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
-	unsigned k_groups, const unsigned n_halves)
+/* The nibbles of one row's inputs, split once for all its outputs. */
+struct nibbles {
+	uint8_t low[4 * MAX_K_GROUPS + 32], high[4 * MAX_K_GROUPS + 32];
+};
+
+INLINE void split_nibbles(struct nibbles *n, const uint8_t *a, unsigned k_groups)
+{
+	for (unsigned i = 0; i < 4 * k_groups; i += 32) {
+		__m256i u8 = _mm256_loadu_si256((const __m256i *)(a + i));
+		_mm256_storeu_si256((__m256i *)(n->low + i), low_nibbles(u8));
+		_mm256_storeu_si256((__m256i *)(n->high + i), high_nibbles(u8));
+	}
+}
+
+/* Sums of n_groups k-groups from first on, at most GROUPS_PER_WIDEN, widened and added. */
+INLINE void dot_chunk(__m256i *sum, const struct nibbles *in, unsigned first, unsigned n_groups,
+	const int8_t *w, unsigned w_stride, const unsigned n_halves)
 {
 	__m256i low[4], high[4];
-	const uint8_t *end = a + 4 * (size_t)k_groups;
+	const uint8_t *in_low = in->low + 4 * first, *in_high = in->high + 4 * first;
+	const uint8_t *end = in_low + 4 * n_groups;
+	w += (size_t)first * w_stride;
 	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
 		low[h] = high[h] = _mm256_setzero_si256();
 	do {
-		__m256i in = load_dup(a);
-		__m256i in_low = low_nibbles(in), in_high = high_nibbles(in);
+		__m256i four_low = load_dup(in_low), four_high = load_dup(in_high);
 		UNROLL
 		for (unsigned h = 0; h < n_halves; h++) {
 			__m256i weights = _mm256_load_si256((const __m256i *)w + h);
-			add_words(&low[h], _mm256_maddubs_epi16(in_low, weights));
-			add_words(&high[h], _mm256_maddubs_epi16(in_high, weights));
+			add_words(&low[h], _mm256_maddubs_epi16(four_low, weights));
+			add_words(&high[h], _mm256_maddubs_epi16(four_high, weights));
 		}
-		a += 4;
+		in_low += 4;
+		in_high += 4;
 		w += w_stride;
-	} while (a != end);
+	} while (in_low != end);
 	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
 		sum[h] = widen(sum[h], low[h], high[h]);
 }
 
 /* n_halves registers of eight outputs, 2 or 4: as many as fit with both nibble sums. */
-INLINE void dot_halves(__m256i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
+INLINE void dot_halves(__m256i *sum, const struct nibbles *in, const int8_t *w, unsigned w_stride,
 	unsigned k_groups, const unsigned n_halves)
 {
+	unsigned g = 0;
 	UNROLL
 	for (unsigned h = 0; h < n_halves; h++)
 		sum[h] = _mm256_setzero_si256();
-	while (k_groups > GROUPS_PER_WIDEN) {
-		dot_chunk(sum, a, w, w_stride, GROUPS_PER_WIDEN, n_halves);
-		k_groups -= GROUPS_PER_WIDEN;
-		a += 4 * GROUPS_PER_WIDEN;
-		w += (size_t)GROUPS_PER_WIDEN * w_stride;
-	}
-	dot_chunk(sum, a, w, w_stride, k_groups, n_halves);
+	for (; k_groups - g > GROUPS_PER_WIDEN; g += GROUPS_PER_WIDEN)
+		dot_chunk(sum, in, g, GROUPS_PER_WIDEN, w, w_stride, n_halves);
+	dot_chunk(sum, in, g, k_groups - g, w, w_stride, n_halves);
 }
 
 INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_stride,
 	unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
 {
-	(void)n_split;
+	struct nibbles in;
 	unsigned v = 0;
+	(void)n_split;
+	split_nibbles(&in, a, k_groups);
 	for (; v + 2 <= n_vecs; v += 2)
-		dot_halves((__m256i *)(sum + v), a, w + 64 * v, w_stride, k_groups, 4);
+		dot_halves((__m256i *)(sum + v), &in, w + 64 * v, w_stride, k_groups, 4);
 	if (v < n_vecs)
-		dot_halves((__m256i *)(sum + v), a, w + 64 * v, w_stride, k_groups, 2);
+		dot_halves((__m256i *)(sum + v), &in, w + 64 * v, w_stride, k_groups, 2);
 }
 
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
