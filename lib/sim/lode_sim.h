@@ -61,6 +61,9 @@ const struct lode_link_config *lode_sim_get_link(const struct lode_sim *s, unsig
 	unsigned wan_port, enum lode_sim_direction direction);
 /* Cuts or mends both directions of a port's cable; the port itself stays up. */
 void lode_sim_cut(struct lode_sim *s, unsigned site, unsigned wan_port, bool cut);
+/* Puts a NAT in front of a WAN port, or changes its binding: other peers see another address and other ports
+ * from now on, and what is sent to the earlier ones is lost. 0: none. */
+void lode_sim_set_nat(struct lode_sim *s, unsigned site, unsigned wan_port, unsigned binding);
 /* The gateway loses its memory and starts again (a new process); its saved counters survive. */
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err);
 /* Applies the site's configuration with other additional YAML while it runs. */

@@ -44,9 +44,10 @@ void host_mac(unsigned site, unsigned host, uint8_t mac[6])
 /* Site of an address of network `wan_port`, or -1. */
 static int site_of_wan(const struct lode_sim *s, unsigned wan_port, const uint8_t addr[4])
 {
-	bool ours = addr[0] == 198 && addr[1] == 18 && addr[2] == wan_port && addr[3] >= 1 &&
-		    addr[3] <= s->params.n_sites;
-	return ours ? addr[3] - 1 : -1;
+	unsigned n = addr[3] % NAT_OFFSET;
+	bool ours = addr[0] == 198 && addr[1] == 18 && addr[2] == wan_port && n >= 1 &&
+		    n <= s->params.n_sites;
+	return ours ? (int)n - 1 : -1;
 }
 
 bool resolve_mac(const struct lode_sim *s, const struct lode_resolve *want, uint8_t mac[6])
@@ -125,6 +126,7 @@ static void push(
 void wan_send(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
 	site->sim->stats.wan_pkts++;
+	nat_out(&site->cables[wan_port], m);
 	digest_add(site->sim, site->idx * 8 + wan_port, rte_pktmbuf_mtod(m, void *),
 		rte_pktmbuf_data_len(m));
 	push(site, wan_port, LODE_SIM_UP, m);
@@ -143,7 +145,9 @@ static unsigned steer(const struct site *site, const struct rte_mbuf *m)
 
 static void arrive(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
-	if (site->cables[wan_port].cut) {
+	const struct cable *cable = &site->cables[wan_port];
+	unsigned udp_port = lode_control_config(site->control)->udp_port;
+	if (cable->cut || !nat_in(cable, udp_port, site->sim->params.n_workers, m)) {
 		rte_pktmbuf_free(m);
 		return;
 	}

@@ -24,6 +24,7 @@
 struct cable {
 	struct lode_link *link[2]; /* by enum lode_sim_direction */
 	bool cut;
+	unsigned nat_binding;		   /* 0: no NAT */
 	bool shaped_down;		   /* the downlink was set to something: no mere wire */
 	struct lode_link_config config[2]; /* as asked for, without the cut */
 };
@@ -148,6 +149,13 @@ void link_due(
 	struct lode_sim *s, unsigned site, unsigned wan_port, enum lode_sim_direction direction);
 /* MAC address for a resolve request; false: nobody has that address. */
 bool resolve_mac(const struct lode_sim *s, const struct lode_resolve *want, uint8_t mac[6]);
+
+/* ---- nat.c ---- */
+
+#define NAT_OFFSET 128 /* a site's address behind its NAT is this much higher outside */
+void nat_out(const struct cable *cable, struct rte_mbuf *m);
+/* False: nobody inside has that binding. */
+bool nat_in(const struct cable *cable, unsigned udp_port, unsigned n_workers, struct rte_mbuf *m);
 
 /* ---- hosts.c ---- */
 

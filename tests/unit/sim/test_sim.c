@@ -237,6 +237,29 @@ Test(sim, hub_learns_where_the_others_are)
 	finish(s, 2);
 }
 
+/* A router in between forgets its binding: the next packet from inside brings the new one. */
+Test(sim, rebinding_nat_costs_a_blink)
+{
+	params.n_wan_ports = 1;
+	params.topology = LODE_SIM_HUB_LEARNS;
+	struct lode_sim *s = start();
+	lode_sim_set_nat(s, 1, 0, 1);
+	unsigned f = add(s, voip(0, 1, 10 * S)), g = add(s, voip(1, 0, 10 * S));
+	for (unsigned binding = 2; binding < 5; binding++) {
+		lode_sim_run(s, 2 * binding * S);
+		lode_sim_set_nat(s, 1, 0, binding);
+	}
+	lode_sim_run(s, 11 * S);
+	cr_assert_geq(lode_counter_read(&lode_control_counters(lode_sim_control(s, 0))->roams), 4);
+	for (unsigned i = f; i <= g; i++) {
+		const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, i);
+		cr_assert_leq(st->longest_gap_ns, 250 * MS, "flow %u: %lu ms", i,
+			(unsigned long)(st->longest_gap_ns / MS));
+		cr_assert_geq(st->received_pkts + 45, st->sent_pkts, "flow %u", i);
+	}
+	finish(s, 2);
+}
+
 Test(sim, several_workers_share_the_work)
 {
 	params.n_workers = 3;

@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include <criterion/criterion.h>
+#include <rte_malloc.h>
 #include <stdlib.h>
 
 static struct five_tuple tuple_of(uint32_t i)
@@ -48,6 +49,29 @@ Test(flow, table_remembers_fills_and_expires)
 	for (unsigned i = 0; i < 40; i++)
 		flow_sweep(&t, 8, 302 * LODE_NS_PER_S);
 	cr_assert_eq(t.n_used, 0);
+	flow_table_fini(&t);
+	cr_assert_eq(world_free(&x), 0);
+}
+
+/* The table of a large gateway: what EAL's heap gives for a flow, and that a full table answers at once. */
+Test(flow, a_million_flows_in_256_bytes_each)
+{
+	enum { N = 1 << 20 };
+	struct world x;
+	struct flow_table t;
+	struct rte_malloc_socket_stats before, after;
+	world_make(&x);
+	rte_malloc_get_socket_stats(0, &before);
+	cr_assert_eq(flow_table_init(&t, "big", N, 3, SOCKET_ID_ANY), 0);
+	rte_malloc_get_socket_stats(0, &after);
+	uint64_t bytes = after.heap_allocsz_bytes - before.heap_allocsz_bytes;
+	cr_assert_leq(bytes, 256ull * N, "%lu bytes a flow", (unsigned long)(bytes / N));
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < N; i++) {
+		struct five_tuple tuple = tuple_of(i);
+		n += flow_insert(&t, &tuple, LODE_NS_PER_S) != LODE_NO_FLOW;
+	}
+	cr_assert_geq(n, N / 100 * 95);
 	flow_table_fini(&t);
 	cr_assert_eq(world_free(&x), 0);
 }
