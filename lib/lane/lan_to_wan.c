@@ -10,7 +10,7 @@
  *
  * Queues belong to the class, never to a path: a path with credit takes the next packet of the classes
  * allowed on it, so unequal paths add up and nothing waits on a dead one; a slower path takes Bulk and
- * Streaming only when that gets them there sooner than waiting for the fastest. `queue` runs in
+ * Streaming only when the fastest would need some ms for what is queued. `queue` runs in
  * lode_lane_enqueue, the others in lode_lane_poll. Drop reasons: queue full, no flow queue, deadline,
  * CoDel, too long, no mbuf, no headroom. */
 #include "lane.h"

@@ -7,7 +7,7 @@
 #define STEP_NS	     (10 * LODE_NS_PER_US) /* finest pacing: bursts stay a few packets */
 #define BUSY_NS	     (50 * LODE_NS_PER_US) /* look again: a transmit queue was full */
 #define BLOCKED_NS   (2 * LODE_NS_PER_MS)  /* packets wait and no path can take them */
-#define HOLD_MAX_NS  (30 * LODE_NS_PER_MS) /* no packet waits longer for a faster path */
+#define HOLD_MAX_NS  (3 * LODE_NS_PER_MS)  /* no packet waits longer for a faster path */
 #define OWD_FRESH_NS LODE_NS_PER_S /* a path that brought nothing for so long is not waited for */
 
 /* ---- the view ---- */
@@ -23,6 +23,9 @@ static void add_by_delay(struct lode_lane *l, uint64_t delay_ns[], unsigned p)
 
 uint64_t paths_hold_ns(const struct lode_lane *l, const struct class_paths *c, unsigned p)
 {
+	/* A rate that is being learned is learned by sending. */
+	if (l->path[p].up_kbps == 0 || l->path[c->fastest].up_kbps == 0)
+		return 0;
 	uint64_t slower_ns = l->path[p].delay_ns - l->path[c->fastest].delay_ns;
 	return LODE_MIN(slower_ns, HOLD_MAX_NS);
 }
