@@ -293,15 +293,21 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Median MB/s of CPU time of five runs, whole process. */
-static double child_rate(const struct work *w, char *const *args, double bytes)
+/* Medians of five runs of a whole process: MB/s of its CPU time and of the time that passed. */
+static void child_rates(
+	const struct work *w, char *const *args, double bytes, double *cpu, double *wall)
 {
-	double seconds[5], peak;
-	for (unsigned i = 0; i < 5; i++)
-		if (!run_child(w, args, &seconds[i], &peak))
-			return NAN;
-	qsort(seconds, 5, sizeof(seconds[0]), by_value);
-	return bytes / 1e6 / seconds[2];
+	double cpu_s[5], wall_s[5], peak;
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t start = lode_perf_wall_ns();
+		if (!run_child(w, args, &cpu_s[i], &peak))
+			cpu_s[i] = NAN;
+		wall_s[i] = (double)(lode_perf_wall_ns() - start) * 1e-9;
+	}
+	qsort(cpu_s, 5, sizeof(cpu_s[0]), by_value);
+	qsort(wall_s, 5, sizeof(wall_s[0]), by_value);
+	*cpu = bytes / 1e6 / cpu_s[2];
+	*wall = bytes / 1e6 / wall_s[2];
 }
 
 static void measure_speed(struct work *w, const struct pair_recipe *r)
@@ -317,11 +323,19 @@ static void measure_speed(struct work *w, const struct pair_recipe *r)
 	char *fast[] = {(char *)"diff", w->base, w->target, w->patch, (char *)"fast", NULL};
 	char *full[] = {(char *)"diff", w->base, w->target, w->patch, (char *)"default", NULL};
 	char *apply[] = {(char *)"apply", w->patch, w->base, w->out, NULL};
-	lode_perf_row(w->p, label, "encode, fast", child_rate(w, fast, bytes), "MB/s", NULL, NAN);
-	lode_perf_row(
-		w->p, label, "encode, default", child_rate(w, full, bytes), "MB/s", NULL, NAN);
-	lode_perf_row(
-		w->p, label, "apply, both SHA-256", child_rate(w, apply, bytes), "MB/s", NULL, NAN);
+	const struct {
+		const char *metric;
+		char *const *args;
+	} rows[] = {
+		{"encode, fast", fast}, {"encode, default", full}, {"apply, both SHA-256", apply}};
+	for (size_t i = 0; i < LODE_ARRAY_LEN(rows); i++) {
+		double cpu, wall;
+		char metric[64];
+		child_rates(w, rows[i].args, bytes, &cpu, &wall);
+		lode_perf_row(w->p, label, rows[i].metric, cpu, "MB/s", NULL, NAN);
+		snprintf(metric, sizeof(metric), "%s, wall", rows[i].metric);
+		lode_perf_row(w->p, label, metric, wall, "MB/s", NULL, NAN);
+	}
 }
 
 static void speeds(struct work *w)

@@ -76,6 +76,11 @@ struct token_model {
 
 bool tokens_decode(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
 	size_t n, struct token_tables *tables);
+bool tokens_decode_portable(struct view in, const struct element *el, const uint8_t *pred,
+	uint8_t *out, size_t n, struct token_tables *tables);
+/* Call it only where the machine has BMI2. */
+bool tokens_decode_bmi2(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
+	size_t n, struct token_tables *tables);
 /* Updates *model when the written op carries tables. */
 void tokens_encode(const struct element *el, const uint8_t *pred, const uint8_t *target, size_t n,
 	struct token_model *model, struct buf *out);

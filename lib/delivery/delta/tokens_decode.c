@@ -2,6 +2,10 @@
 #include "coders.h"
 #include "words.h"
 
+#ifndef TOKENS_DECODE
+#define TOKENS_DECODE tokens_decode_portable
+#endif
+
 struct token_stream {
 	const struct token_tables *tables;
 	uint64_t value[N_TOKENS]; /* first residual of a token, raw bits << 32 */
@@ -143,7 +147,7 @@ static bool decode_elements(struct token_stream *s, const uint8_t *pred, uint8_t
 	}
 }
 
-bool tokens_decode(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
+bool TOKENS_DECODE(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
 	size_t n, struct token_tables *tables)
 {
 	struct token_stream s = {.tables = tables};

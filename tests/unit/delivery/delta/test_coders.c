@@ -92,6 +92,11 @@ static void check_coders(struct fixture *f, unsigned edit)
 			tokens_decode((struct view){b.data, b.data + b.len}, &f->el, f->pred,
 				f->out, f->n, f->tables),
 			"tokens", edit);
+		memset(f->out, 0xa5, f->n);
+		expect_same(f,
+			tokens_decode_portable((struct view){b.data, b.data + b.len}, &f->el,
+				f->pred, f->out, f->n, f->tables),
+			"portable tokens", edit);
 	}
 	adaptive_reset(f->encoder);
 	adaptive_reset(f->decoder);
