@@ -11,6 +11,7 @@
 
 #define BATCH	    32
 #define EVICT_BYTES (8u << 20)
+#define PREFETCH_NS 3000
 #define BUDGET_NS   40000000.0 /* of one measurement */
 
 struct runner {
@@ -110,23 +111,43 @@ static double once_ns(void (*fn)(void *), void *arg)
 	return (double)(lode_perf_wall_ns() - start);
 }
 
-/* Median of single calls, each after other data have taken the first two cache levels. */
-static double cold_ns(void (*fn)(void *), void *arg)
+/* Reads so much else that weights, scratch and inputs are in the third cache level at best. */
+static void evict(void)
+{
+	static uint8_t other[EVICT_BYTES];
+	volatile uint8_t sink;
+	if (!other[0])
+		memset(other, 1, sizeof(other));
+	for (unsigned k = 0; k < EVICT_BYTES; k += 64)
+		sink = other[k];
+	(void)sink;
+}
+
+/* Median of single calls after an eviction; first, if given, runs in between, PREFETCH_NS ahead. */
+static double cold_ns(void (*fn)(void *), void *arg, void (*first)(void *))
 {
 	enum { N = 301 };
 	double ns[N], clock[N];
-	static uint8_t other[EVICT_BYTES];
-	volatile uint8_t sink;
 	for (unsigned i = 0; i < N; i++) {
-		for (unsigned k = 0; k < EVICT_BYTES; k += 64)
-			sink = ++other[k];
-		(void)sink;
+		evict();
+		if (first)
+			first(arg);
+		for (uint64_t start = lode_perf_wall_ns();
+			lode_perf_wall_ns() - start < PREFETCH_NS;)
+			;
 		clock[i] = once_ns(nothing, NULL);
 		ns[i] = once_ns(fn, arg);
 	}
 	qsort(ns, N, sizeof(*ns), by_value);
 	qsort(clock, N, sizeof(*clock), by_value);
 	return ns[N / 2] - clock[N / 2];
+}
+
+static void prefetch(void *arg)
+{
+	struct runner *r = arg;
+	for (size_t at = 0; (at = lode_nn_prefetch(r->model, at, 4096));)
+		;
 }
 
 static int runner_open(
@@ -222,7 +243,8 @@ static struct times measure_best(struct lode_perf *p, struct runner *r, const ch
 	row(p, name, "latency", median_ns(run_chained, r));
 	t.batch = median_ns(run_batch, r) / BATCH;
 	row(p, name, "batch 32, per sample", t.batch);
-	row(p, name, "L2-cold", cold_ns(run_next, r));
+	row(p, name, "L2-cold", cold_ns(run_next, r, NULL));
+	row(p, name, "L2-cold, prefetched", cold_ns(run_next, r, prefetch));
 	return t;
 }
 
@@ -256,7 +278,8 @@ static struct times measure_step(
 		return t;
 	t.single = median_ns(run_step, &r);
 	row(p, name, "step", t.single);
-	row(p, name, "step, L2-cold", cold_ns(run_step, &r));
+	row(p, name, "step, L2-cold", cold_ns(run_step, &r, NULL));
+	row(p, name, "step, L2-cold, prefetched", cold_ns(run_step, &r, prefetch));
 	runner_close(&r);
 	return t;
 }

@@ -184,8 +184,8 @@ static void pack_input(struct lode_nn_model *m, const struct weights *w, unsigne
 	for (unsigned i = 0; i < ALIGN_UP(n_floats, 16u); i++) {
 		unsigned f = i % m->desc.n_in;
 		double low = range[2 * f], step = range[2 * f + 1];
-		mul[i] = i < n_floats ? (float)(1 / step) : 0;
-		add[i] = i < n_floats ? (float)(-low / step) : 0;
+		mul[i] = (float)(1 / step);
+		add[i] = (float)(-low / step);
 	}
 }
 

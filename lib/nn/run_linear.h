@@ -8,20 +8,27 @@
 /* Large layers are worth one call; left to itself the compiler copies them to every place of use. */
 #define SHARED static __attribute__((noinline))
 
-/* n floats to bytes. Returns false if one of them is NaN or infinite. mul and add are padded to 16;
- * writes up to 15 bytes past n. */
-SHARED bool quantise_input(
+/* Bytes of 16 inputs; not_finite becomes NaN where one is, as x * 0 is 0 for finite x only. */
+INLINE v16i input_bytes(v16f x, const float *mul, const float *add, v16f *not_finite)
+{
+	*not_finite = vf_fma(x, vf_set1(0), *not_finite);
+	v16f y = vf_fma(x, vf_load(mul), vf_load(add));
+	return vf_round(vf_min(vf_max(y, vf_set1(0)), vf_set1(255)));
+}
+
+/* n floats to bytes. Returns false if one of them is NaN or infinite. mul and add are periodic and
+ * padded to 16; writes up to 15 bytes past n. */
+INLINE bool quantise_input(
 	const float *in, unsigned n, const float *mul, const float *add, uint8_t *out)
 {
-	v16f poison = vf_set1(0); /* x * 0 stays 0 for finite x only */
-	for (unsigned i = 0; i < n; i += 16) {
-		v16f x = n - i >= 16 ? vf_load(in + i) : vf_load_part(in + i, n - i);
-		poison = vf_fma(x, vf_set1(0), poison);
-		v16f y = vf_fma(x, vf_load(mul + i), vf_load(add + i));
-		y = vf_min(vf_max(y, vf_set1(0)), vf_set1(255));
-		vi_store_u8(out + i, vf_round(y));
-	}
-	return vf_sum(poison) == 0;
+	v16f not_finite = vf_set1(0);
+	unsigned i = 0;
+	for (; i + 16 <= n; i += 16)
+		vi_store_u8(out + i, input_bytes(vf_load(in + i), mul + i, add + i, &not_finite));
+	if (i < n)
+		vi_store_u8(out + i,
+			input_bytes(vf_load_part(in + i, n - i), mul + i, add + i, &not_finite));
+	return !vf_has_nan(not_finite);
 }
 
 INLINE v16f scaled_sum(v16i sum, const float *mul, const float *add)
@@ -174,7 +181,7 @@ static void softmax(float *v, unsigned n)
 }
 
 /* v: the head's n_out values, padded to 16; changed. */
-SHARED void finish(const struct lode_nn_desc *d, float *v, float *out)
+SHARED void finish_other(const struct lode_nn_desc *d, float *v, float *out)
 {
 	unsigned n = d->n_out;
 	if (d->output == LODE_NN_OUT_SOFTMAX)
@@ -185,4 +192,12 @@ SHARED void finish(const struct lode_nn_desc *d, float *v, float *out)
 		vf_store(v + i, sigmoid(vf_load(v + i)));
 	for (unsigned i = 0; i < n; i += 16)
 		vf_store_part(out + i, LODE_MIN(n - i, 16u), vf_load(v + i));
+}
+
+INLINE void finish(const struct lode_nn_desc *d, float *v, float *out)
+{
+	if (d->output == LODE_NN_OUT_LINEAR && d->n_out <= 16)
+		vf_store_part(out, d->n_out, vf_load(v));
+	else
+		finish_other(d, v, out);
 }

@@ -4,34 +4,57 @@
 
 #include "run_linear.h"
 
-INLINE bool mlp_input(const struct lode_nn_model *m, const float *in, uint8_t *row)
+/* The common case, bytes between layers, is worth a copy of its own. */
+INLINE void hidden_layer(const struct lode_nn_model *m, const struct packed_linear *l,
+	const uint8_t *in, uint8_t *out)
 {
-	return quantise_input(
-		in, window_floats(&m->desc), model_at(m, m->in_mul), model_at(m, m->in_add), row);
+	if (l->sink == SINK_U8)
+		linear_row_to(m, l, in, out, SINK_U8);
+	else
+		linear_row(m, l, in, out);
 }
 
 static int mlp_one(
 	const struct lode_nn_model *m, struct mlp_scratch *s, const float *in, float *out)
 {
 	unsigned from = 0, last = m->n_linears - 1;
-	if (!mlp_input(m, in, s->bytes[0]))
+	if (!quantise_input(in, window_floats(&m->desc), model_at(m, m->in_mul),
+		    model_at(m, m->in_add), s->bytes[0]))
 		return -EINVAL;
 	for (unsigned i = 0; i < last; i++, from ^= 1)
-		linear_row(m, &m->linear[i], s->bytes[from], s->bytes[from ^ 1]);
-	linear_row(m, &m->linear[last], s->bytes[from], s->head[0]);
+		hidden_layer(m, &m->linear[i], s->bytes[from], s->bytes[from ^ 1]);
+	linear_row_to(m, &m->linear[last], s->bytes[from], s->head[0], SINK_F32);
 	finish(&m->desc, s->head[0], out);
 	return 0;
+}
+
+/* Rows of inputs to rows of bytes; returns their stride, 0 if an input is not finite. Where rows of
+ * bytes can lie side by side, rows do not end inside vectors. */
+INLINE size_t mlp_inputs(
+	const struct lode_nn_model *m, const float *in, unsigned n_rows, uint8_t *out)
+{
+	const float *mul = model_at(m, m->in_mul), *add = model_at(m, m->in_add);
+	unsigned n_in = window_floats(&m->desc);
+	if (n_in == 16 || n_in == 8 || n_in == 4) {
+		v16f not_finite = vf_set1(0);
+		for (unsigned i = 0; i < n_rows * n_in; i += 16)
+			vi_store_u8(out + i, input_bytes(vf_load(in + i), mul, add, &not_finite));
+		return vf_has_nan(not_finite) ? 0 : n_in;
+	}
+	for (unsigned r = 0; r < n_rows; r++)
+		if (!quantise_input(in + r * n_in, n_in, mul, add, out + r * ROW_BYTES(n_in)))
+			return 0;
+	return ROW_BYTES(n_in);
 }
 
 /* n_rows: a multiple of 4, at most MAX_ROWS. */
 static int mlp_tile(const struct lode_nn_model *m, struct mlp_scratch *s, const float *in,
 	unsigned n_rows, float *out)
 {
-	unsigned n_in = window_floats(&m->desc), from = 0, last = m->n_linears - 1;
-	size_t stride = ROW_BYTES(n_in);
-	for (unsigned r = 0; r < n_rows; r++)
-		if (!mlp_input(m, in + r * n_in, s->bytes[0] + r * stride))
-			return -EINVAL;
+	unsigned from = 0, last = m->n_linears - 1;
+	size_t stride = mlp_inputs(m, in, n_rows, s->bytes[0]);
+	if (!stride)
+		return -EINVAL;
 	for (unsigned i = 0; i < last; i++, from ^= 1) {
 		size_t next_stride = ROW_BYTES(16u * m->linear[i].n_vecs);
 		linear_rows(m, &m->linear[i], s->bytes[from], stride, s->bytes[from ^ 1],

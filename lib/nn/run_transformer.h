@@ -322,7 +322,7 @@ INLINE bool to_columns(const struct lode_nn_model *m, const float *in, float *co
 {
 	const float *low = model_at(m, m->tf.in_low), *high = model_at(m, m->tf.in_high);
 	unsigned n_in = m->desc.n_in, n_steps = m->desc.n_steps, slots = 16u * m->tf.step_vecs;
-	v16f poison = vf_set1(0);
+	v16f not_finite = vf_set1(0);
 	for (unsigned i = 0; i < n_in; i++) {
 		float *column = columns + i * slots;
 		for (unsigned s = 0; s < n_steps; s++)
@@ -331,12 +331,12 @@ INLINE bool to_columns(const struct lode_nn_model *m, const float *in, float *co
 			column[s] = 0;
 		for (unsigned s = 0; s < slots; s += 16) {
 			v16f x = vf_load(column + s);
-			poison = vf_fma(x, vf_set1(0), poison);
+			not_finite = vf_fma(x, vf_set1(0), not_finite);
 			x = vf_min(vf_max(x, vf_set1(low[i])), vf_set1(high[i]));
 			vf_store(column + s, x);
 		}
 	}
-	return vf_sum(poison) == 0;
+	return !vf_has_nan(not_finite);
 }
 
 static int run_folded(const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)

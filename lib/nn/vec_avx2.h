@@ -8,6 +8,7 @@
 #include "lode_nn.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -115,6 +116,11 @@ INLINE v16f vf_scale_exp2(v16f p, v16f x, v16f fraction)
 {
 	(void)fraction;
 	return (v16f){scale_exp2_half(p.lo, x.lo), scale_exp2_half(p.hi, x.hi)};
+}
+INLINE bool vf_has_nan(v16f x)
+{
+	return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(x.lo, x.lo, _CMP_UNORD_Q),
+		       _mm256_cmp_ps(x.hi, x.hi, _CMP_UNORD_Q))) != 0;
 }
 INLINE v16i vf_round(v16f x)
 {

@@ -6,6 +6,7 @@
 #include "compiler.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -76,6 +77,10 @@ INLINE v16f vf_fraction(v16f x)
 INLINE v16f vf_scale_exp2(v16f p, v16f x, v16f fraction)
 {
 	return _mm512_scalef_ps(p, _mm512_sub_ps(x, fraction));
+}
+INLINE bool vf_has_nan(v16f x)
+{
+	return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q) != 0;
 }
 INLINE v16i vf_round(v16f x)
 {

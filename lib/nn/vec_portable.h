@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -110,6 +111,12 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	LANES x.lane[l] = copysignf(fminf(fabsf(x.lane[l]), limit.lane[l]), x.lane[l]);
 	return x;
+}
+INLINE bool vf_has_nan(v16f x)
+{
+	bool any = false;
+	LANES any |= x.lane[l] != x.lane[l];
+	return any;
 }
 /* To nearest, ties to even; what lies outside 32 bits becomes INT32_MIN. */
 INLINE v16i vf_round(v16f x)
