@@ -73,7 +73,7 @@ static int replay(const struct save *s, bool remove)
 	if (!sock)
 		return -errno;
 	int ifindex = (int)if_nametoindex(s->ifname), left = (int)s->len, first_error = 0;
-	for (struct nlmsghdr *nlh = (void *)s->messages; mnl_nlmsg_ok(nlh, left);
+	for (struct nlmsghdr *nlh = (void *)s->messages; netlink_message_ok(nlh, left);
 		nlh = mnl_nlmsg_next(nlh, &left)) {
 		char buf[NETLINK_BUFFER_BYTES];
 		if (nlh->nlmsg_len > sizeof(buf) || (remove && nlh->nlmsg_type != RTM_NEWADDR))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lode_mirror.h"
+#include "netlink.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -160,7 +159,7 @@ int lode_netlink_parse(const void *bytes, size_t len, lode_kernel_fn *fn, void *
 {
 	const struct nlmsghdr *nlh = bytes;
 	int left = (int)LODE_MIN(len, (size_t)INT32_MAX), n = 0;
-	while (mnl_nlmsg_ok(nlh, left)) {
+	while (netlink_message_ok(nlh, left)) {
 		struct lode_kernel_event ev = {0};
 		if (parse_message(nlh, &ev)) {
 			fn(ctx, &ev);

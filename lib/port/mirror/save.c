@@ -175,7 +175,7 @@ static int check_file(const struct file_header *h, const struct save *s, const c
 		return -EBADMSG;
 	const struct nlmsghdr *nlh = (const void *)s->messages;
 	int left = (int)s->len;
-	while (mnl_nlmsg_ok(nlh, left))
+	while (netlink_message_ok(nlh, left))
 		nlh = mnl_nlmsg_next(nlh, &left);
 	return left ? -EBADMSG : 0;
 }
