@@ -103,10 +103,11 @@ struct lode_package {
 	int dir_fd; /* the folder, while the package is being opened; else -1 */
 };
 
-/* Opens a file, a folder of plain files (no sub-folders; hidden files are skipped), or a shard index
- * (*.safetensors.index.json with its shards). Files are mapped read-only and must not change while
- * the package is open. External data of an ONNX file is taken from the same folder only: one plain
- * path component, no symbolic link, no second hard link. pkg is valid for close in any case. */
+/* Opens a file, a folder of plain files (no sub-folders, no symbolic links; hidden files are skipped),
+ * or a shard index (*.safetensors.index.json with its shards). Files are mapped read-only and must not
+ * change while the package is open. The file that path names may be reached by links; what another
+ * file's content names, external data and shards, is taken from the same folder only: one plain path
+ * component, no symbolic link, no second hard link. pkg is valid for close in any case. */
 int lode_package_open(struct lode_package *pkg, const char *path, const struct lode_limits *limits,
 	struct lode_err *err);
 

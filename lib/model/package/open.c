@@ -23,17 +23,20 @@ static int open_beneath(int dir_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int map_fd(
-	int fd, const char *name, const uint8_t **data, uint64_t *n_bytes, struct lode_err *err)
+/* A name that another file's content gives must not reach someone else's file by a hard link. */
+enum named_by { NAMED_BY_CALLER, NAMED_BY_CONTENT };
+
+static int map_fd(int fd, const char *name, enum named_by by, const uint8_t **data,
+	uint64_t *n_bytes, struct lode_err *err)
 {
 	struct stat st;
 	if (fstat(fd, &st))
 		return lode_err_set(err, -errno, "'%s': %s", name, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
+	if (!S_ISREG(st.st_mode) || (by == NAMED_BY_CONTENT && st.st_nlink > 1))
 		return lode_err_set(err, -EPERM,
-			"'%s': a regular file with one name is allowed, mode %o with %lu names "
-			"found",
-			name, st.st_mode, (unsigned long)st.st_nlink);
+			"'%s': a regular file%s is allowed, mode %o with %lu names found", name,
+			by == NAMED_BY_CONTENT ? " with one name" : "", st.st_mode,
+			(unsigned long)st.st_nlink);
 	*n_bytes = (uint64_t)st.st_size;
 	*data = (const uint8_t *)"";
 	if (!st.st_size)
@@ -45,14 +48,15 @@ static int map_fd(
 	return 0;
 }
 
-static int add_from_folder(struct lode_package *pkg, const char *name, struct lode_err *err)
+/* Takes fd, which may be a negative errno. */
+static int add_fd(
+	struct lode_package *pkg, int fd, const char *name, enum named_by by, struct lode_err *err)
 {
 	const uint8_t *data = NULL;
 	uint64_t n_bytes = 0;
-	int fd = open_beneath(pkg->dir_fd, name);
 	if (fd < 0)
 		return lode_err_set(err, fd, "'%.100s': %s", name, strerror(-fd));
-	int rc = map_fd(fd, name, &data, &n_bytes, err);
+	int rc = map_fd(fd, name, by, &data, &n_bytes, err);
 	close(fd);
 	if (rc)
 		return rc;
@@ -68,15 +72,14 @@ int package_sibling(
 	if (!package_plain_name(name))
 		return lode_err_set(err, -EPERM,
 			"'%.80s' could leave the folder: one path component of [A-Za-z0-9._-] "
-			"without a "
-			"leading dot is allowed",
+			"without a leading dot is allowed",
 			name);
 	for (*file_idx = 0; *file_idx < pkg->n_files; ++*file_idx)
 		if (!strcmp(pkg->files[*file_idx].name, name))
 			return 0;
 	if (pkg->dir_fd < 0)
 		return lode_err_set(err, -ENOENT, "'%s' is not among the files given", name);
-	return add_from_folder(pkg, name, err);
+	return add_fd(pkg, open_beneath(pkg->dir_fd, name), name, NAMED_BY_CONTENT, err);
 }
 
 static int plain_entry(const struct dirent *d)
@@ -92,9 +95,10 @@ static int add_all(struct lode_package *pkg, const char *path, struct lode_err *
 		return lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
 	int rc = n ? 0 : lode_err_set(err, -ENOENT, "%s: the folder has no files", path);
 	for (int i = 0; i < n; i++) {
-		uint32_t file_idx;
+		const char *name = names[i]->d_name;
 		if (!rc)
-			rc = package_sibling(pkg, names[i]->d_name, &file_idx, err);
+			rc = add_fd(
+				pkg, open_beneath(pkg->dir_fd, name), name, NAMED_BY_CALLER, err);
 		free(names[i]);
 	}
 	free(names);
@@ -118,9 +122,9 @@ static int add_path(struct lode_package *pkg, const char *path, struct lode_err 
 		return lode_err_set(err, -errno, "%s: %s", folder, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		return add_all(pkg, folder, err);
-	uint32_t file_idx;
-	int rc = package_sibling(pkg, name, &file_idx, err);
-	return rc || !package_is_index(name) ? rc : package_add_shards(pkg, file_idx, err);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int rc = add_fd(pkg, fd < 0 ? -errno : fd, name, NAMED_BY_CALLER, err);
+	return rc || !package_is_index(name) ? rc : package_add_shards(pkg, 0, err);
 }
 
 int lode_package_open(struct lode_package *pkg, const char *path, const struct lode_limits *limits,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <criterion/criterion.h>
 
+#include "../pb_build.h"
 #include "lode_package.h"
 
 #include <fcntl.h>
@@ -114,8 +115,10 @@ Test(open, only_plain_files)
 	struct lode_err err;
 	write_tensor("a.safetensors", "a", 2);
 	cr_assert_eq(symlink("a.safetensors", in_dir("b.safetensors")), 0);
-	cr_assert_eq(lode_package_open(&pkg, in_dir("b.safetensors"), &lode_limits_delivery, &err),
-		-ELOOP);
+	/* the caller may name a link, a folder's content may not be one */
+	cr_assert_eq(
+		lode_package_open(&pkg, in_dir("b.safetensors"), &lode_limits_delivery, &err), 0);
+	cr_assert_not_null(lode_package_tensor(&pkg, "a"));
 	lode_package_close(&pkg);
 	cr_assert_lt(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), 0);
 	lode_package_close(&pkg);
@@ -125,6 +128,12 @@ Test(open, only_plain_files)
 	cr_assert_not_null(strstr(err.msg, "'folder'"));
 	lode_package_close(&pkg);
 	rmdir(in_dir("folder"));
+	char other[160];
+	snprintf(other, sizeof(other), "%s/c.safetensors", dir);
+	cr_assert_eq(link(in_dir("a.safetensors"), other), 0);
+	cr_assert_eq(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), 0, "%s", err.msg);
+	cr_assert_eq(pkg.n_files, 2);
+	lode_package_close(&pkg);
 	write_file("with space", "x", 1);
 	cr_assert_eq(lode_package_open(&pkg, dir, &lode_limits_delivery, &err), -EPERM);
 	lode_package_close(&pkg);
@@ -161,4 +170,52 @@ Test(open, tensors_across_2_and_4_gib)
 		cr_assert_eq(lode_extent_data(&pkg, lode_package_tensor(&pkg, "b"))[4], 0);
 		lode_package_close(&pkg);
 	}
+}
+
+/* A graph whose one tensor lies at `offset` of its side file. */
+static void write_graph(const char *name, uint64_t offset)
+{
+	const char *const keys[] = {"location", "offset", "length"};
+	char text[24];
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)offset);
+	const char *const values[] = {"w.data", text, "8"};
+	struct pbw *t = pbw_new(), *graph = pbw_new(), *m = pbw_new();
+	pbw_u64(t, 1, 2);
+	pbw_u64(t, 2, 1);
+	pbw_text(t, 8, "w");
+	for (int i = 0; i < 3; i++) {
+		struct pbw *entry = pbw_new();
+		pbw_text(entry, 1, keys[i]);
+		pbw_text(entry, 2, values[i]);
+		pbw_put(t, 13, entry);
+	}
+	pbw_u64(t, 14, 1);
+	pbw_put(graph, 5, t);
+	pbw_u64(m, 1, 8);
+	pbw_put(m, 7, graph);
+	write_file(name, m->buf, m->n);
+	free(m);
+}
+
+Test(open, external_data_beyond_4_gib)
+{
+	static const uint64_t offsets[] = {0x7ffffffc, 0xfffffffc, 0x100000000, 0x140000000};
+	struct lode_package pkg;
+	struct lode_err err;
+	write_file("w.data", "", 0);
+	cr_assert_eq(truncate(in_dir("w.data"), 0x140000010), 0);
+	for (size_t i = 0; i < LODE_ARRAY_LEN(offsets); i++) {
+		write_graph("m.onnx", offsets[i]);
+		cr_assert_eq(
+			lode_package_open(&pkg, in_dir("m.onnx"), &lode_limits_delivery, &err), 0);
+		const struct lode_extent *w = lode_package_tensor(&pkg, "w");
+		cr_assert_not_null(w, "%s", pkg.files[0].note);
+		cr_assert_eq(w->offset_bytes, offsets[i]);
+		cr_assert_eq(pkg.files[1].n_extents, 3);
+		lode_package_close(&pkg);
+	}
+	write_graph("m.onnx", 0x14000000c);
+	cr_assert_eq(lode_package_open(&pkg, in_dir("m.onnx"), &lode_limits_delivery, &err), 0);
+	cr_assert_not_null(strstr(pkg.files[0].note, "outside 'w.data'"));
+	lode_package_close(&pkg);
 }
