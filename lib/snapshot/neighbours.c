@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define SLOTS_LOG2_MAX 24
+
 struct lode_neighbours {
 	uint32_t refs;
 	uint32_t n, n_max, mask;
@@ -14,12 +16,15 @@ struct lode_neighbours {
 	} slots[];
 };
 
-static uint64_t hash_of(const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip)
+/* Finalizer of MurmurHash3, inline: one look-up per packet. Folding first brings the host's bits, which are
+ * the top ones of a loaded address, to where a multiplication spreads them. */
+static uint32_t hash_of(const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip)
 {
-	/* Two rounds of multiply and fold (constants of splitmix64), inline: one look-up per packet. */
-	uint64_t hash = (lode_load_le64(ip->b) ^ t->seed ^ port_idx) * 0x9e3779b97f4a7c15ull;
-	hash = (hash ^ hash >> 32 ^ lode_load_le64(ip->b + 8)) * 0xbf58476d1ce4e5b9ull;
-	return hash ^ hash >> 32;
+	uint64_t hash = (lode_load_le64(ip->b) ^ t->seed) * 0x9e3779b97f4a7c15ull;
+	hash ^= lode_load_le64(ip->b + 8) + port_idx;
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdull;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ull;
+	return (uint32_t)(hash >> 32);
 }
 
 static bool same_ip(const struct lode_ip *a, const struct lode_ip *b)
@@ -31,7 +36,7 @@ static bool same_ip(const struct lode_ip *a, const struct lode_ip *b)
 /* Slot of this key, or the free one where it would go: there always is one. */
 static uint32_t find(const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip)
 {
-	uint32_t i = (uint32_t)hash_of(t, port_idx, ip) & t->mask;
+	uint32_t i = hash_of(t, port_idx, ip) & t->mask;
 	for (; t->slots[i].used; i = (i + 1) & t->mask) {
 		const struct lode_neighbour *e = &t->slots[i].entry;
 		if (e->port_idx == port_idx && same_ip(&e->ip, ip))
@@ -43,7 +48,7 @@ static uint32_t find(const struct lode_neighbours *t, uint8_t port_idx, const st
 struct lode_neighbours *lode_neighbours_new(uint32_t n, uint64_t seed)
 {
 	uint32_t n_slots = 2;
-	while (n_slots < 2 * (uint64_t)n && n_slots < 1u << 24)
+	while (n_slots < 2 * (uint64_t)n && n_slots < 1u << SLOTS_LOG2_MAX)
 		n_slots *= 2;
 	struct lode_neighbours *t = calloc(1, sizeof(*t) + n_slots * sizeof(t->slots[0]));
 	if (t == NULL)
