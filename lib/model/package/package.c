@@ -53,15 +53,14 @@ static int read_file(struct lode_package *pkg, uint32_t file_idx, struct lode_er
 		rc = onnx_read(pkg, file_idx, &fault);
 	} else {
 		bool refuse = pkg->limits->policy == LODE_REFUSE;
-		return refuse ? lode_err_set(
-					err, -EBADMSG, "%s: neither safetensors nor ONNX", f->name)
-			      : 0;
+		return refuse ? lode_err_set(err, -EBADMSG, "neither safetensors nor ONNX") : 0;
 	}
 	f = &pkg->files[file_idx]; /* siblings may have joined */
 	if (!rc)
 		return 0;
+	/* the file's name is the caller's to add: under these limits there is only one */
 	if (pkg->limits->policy == LODE_REFUSE || rc == -ENOMEM)
-		return lode_err_set(err, rc, "%s: %.400s", f->name, fault.msg);
+		return lode_err_set(err, rc, "%s", fault.msg);
 	layout_rollback(pkg, n_extents, n_metadata);
 	layout_note(pkg, file_idx, "plain bytes: %.220s", fault.msg);
 	f->format = LODE_FORMAT_UNKNOWN;
