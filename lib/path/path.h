@@ -42,7 +42,7 @@ struct tx {
 	uint64_t limited_bytes; /* of `bytes`: sent before the sender last ran dry */
 	uint64_t inflight_since_ns, last_report_ns, timeout_ns;
 	/* pacer */
-	double tokens_bytes, bytes_per_ns, burst_bytes;
+	double tokens_bytes, bytes_per_ns, ns_per_byte, burst_bytes;
 	uint64_t refill_ns;
 	uint32_t share_kbps;
 	struct lode_cc_decision decision;

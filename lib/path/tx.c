@@ -36,6 +36,7 @@ void tx_apply_rate(struct lode_path *p)
 {
 	struct tx *t = &p->tx;
 	t->bytes_per_ns = (double)pacing_bps(p) / (8.0 * (double)LODE_NS_PER_S);
+	t->ns_per_byte = 1 / t->bytes_per_ns;
 	t->burst_bytes = LODE_MAX(BURST_MIN_BYTES, t->bytes_per_ns * BURST_TIME_NS);
 }
 
@@ -92,7 +93,7 @@ uint64_t lode_path_credit_due_ns(const struct lode_path *p)
 		return FAR_FUTURE;
 	if (t->tokens_bytes >= 1)
 		return t->refill_ns;
-	return t->refill_ns + (uint64_t)((1 - t->tokens_bytes) / t->bytes_per_ns) + 1;
+	return t->refill_ns + (uint64_t)((1 - t->tokens_bytes) * t->ns_per_byte) + 1;
 }
 
 static void add_mark(struct tx *t, uint32_t tx_us)
