@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* zstd frames, and byte streams coded by whatever is smallest. */
+#include "bits.h"
 #include "coders.h"
 
 #include <zstd_errors.h>
@@ -14,8 +15,9 @@ bool zstd_encode(ZSTD_CCtx *cctx, int level, const uint8_t *prefix, size_t prefi
 	ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
 	ZSTD_CCtx_setParameter(cctx, ZSTD_c_contentSizeFlag, 0);
 	if (prefix_len) {
-		/* the prefix counts against the window */
-		ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, BLOCK_LOG2_MAX + 2);
+		/* the prefix counts against the window; a larger one than needed costs time */
+		int window_log = (int)bit_length((uint32_t)(prefix_len + n));
+		ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, LODE_MAX(window_log, 10));
 		ZSTD_CCtx_refPrefix(cctx, prefix, prefix_len);
 	}
 	size_t len = ZSTD_compress2(cctx, room, ZSTD_compressBound(n), data, n);
