@@ -57,6 +57,8 @@ struct lode_onnx_graph {
 /* Index of the value of that name, made if it is new; "" is NO_VALUE. */
 int value_index(
 	struct lode_onnx_graph *g, const uint8_t *name, uint64_t n, int *idx, struct lode_err *err);
+/* Index of the value of that name, NO_VALUE if there is none. */
+int values_find(const struct lode_onnx_graph *g, const char *name);
 /* -EEXIST if something defines it already. */
 int value_define(struct lode_onnx_graph *g, int idx, struct lode_err *err);
 /* Twice the buckets and room for as many values; false without memory. */

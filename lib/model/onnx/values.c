@@ -12,7 +12,7 @@ static uint64_t hash_name(const uint8_t *name, uint64_t n)
 	return lode_mix64(h);
 }
 
-static int *bucket_of(struct lode_onnx_graph *g, const uint8_t *name, uint64_t n)
+static int *bucket_of(const struct lode_onnx_graph *g, const uint8_t *name, uint64_t n)
 {
 	size_t at = hash_name(name, n) & (g->n_buckets - 1);
 	while (g->buckets[at]) {
@@ -22,6 +22,11 @@ static int *bucket_of(struct lode_onnx_graph *g, const uint8_t *name, uint64_t n
 		at = (at + 1) & (g->n_buckets - 1);
 	}
 	return &g->buckets[at];
+}
+
+int values_find(const struct lode_onnx_graph *g, const char *name)
+{
+	return *bucket_of(g, (const uint8_t *)name, strlen(name)) - 1;
 }
 
 bool values_grow(struct lode_onnx_graph *g)

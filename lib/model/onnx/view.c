@@ -57,9 +57,7 @@ float lode_onnx_node_float(
 const struct lode_onnx_array *lode_onnx_graph_constant(
 	const struct lode_onnx_graph *g, const char *name)
 {
-	for (size_t i = 0; i < g->n_values; i++)
-		if (g->values[i].constant && !g->values[i].array.integer &&
-			!strcmp(g->values[i].name, name))
-			return &g->values[i].view;
-	return NULL;
+	int idx = values_find(g, name);
+	const struct value *v = idx == NO_VALUE ? NULL : &g->values[idx];
+	return v && v->constant && !v->array.integer ? &v->view : NULL;
 }
