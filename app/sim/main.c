@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-sim: whole gateways in virtual time. */
 #include "run.h"
+#include "swarm.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char usage_text[] =
 	"usage: lodestone-sim run [option...]\n"
+	"       lodestone-sim swarm [--seed FIRST] [--seeds N] [--seconds T]\n"
+	"run: one scenario\n"
 	"  --seed S         of everything random (1)\n"
 	"  --seconds T      virtual time (10)\n"
 	"  --sites N        2..65 (2)\n"
@@ -22,12 +25,17 @@ static const char usage_text[] =
 	"  --tcp N          transfers from site 0 to each other site (1)\n"
 	"  --cut K@FROM-TO  WAN port K of site 0 is cut between these seconds\n"
 	"  --check          run twice and compare the digests\n"
-	"  -j, --json       results as JSON\n";
+	"  -j, --json       results as JSON\n"
+	"swarm: scenarios of N seeds under random faults, each twice; a failing seed prints how "
+	"to\n"
+	"replay it\n";
 
 int main(int argc, char **argv)
 {
 	if (argc >= 2 && !strcmp(argv[1], "run"))
 		return run_command(argc - 1, argv + 1);
+	if (argc >= 2 && !strcmp(argv[1], "swarm"))
+		return swarm_command(argc - 1, argv + 1);
 	bool asked = argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
 	fputs(usage_text, asked ? stdout : stderr);
 	return asked ? 0 : 1;
