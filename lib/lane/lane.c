@@ -185,6 +185,7 @@ void lode_lane_set_snapshot(
 	l->view = snapshot->peers[l->peer_idx];
 	l->view_due_ns = 0;
 	l->summary_due_ns = 0;
+	l->control_due_ns = 0;
 	set_classes(l, snapshot->config);
 	if (l->view == NULL) {
 		l->sendable = 0;
@@ -226,6 +227,7 @@ void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, u
 	}
 	fill(&b, pkts, n, now_ns);
 	stages_run(l, wan_to_lan, WAN_TO_LAN_STAGES, l->stages + LAN_TO_WAN_STAGES, &b);
+	l->control_due_ns = 0; /* what came may ask for an answer */
 	release_flush(l, now_ns);
 }
 

@@ -149,8 +149,9 @@ struct lode_lane {
 	uint64_t rx_generation, last_rx_ns;
 	struct lode_rng rng;
 	uint64_t summary_due_ns, summary_moved, sweep_due_ns;
-	uint64_t due_ns;	/* what poll answered last */
-	uint64_t expire_due_ns; /* earliest deadline of what waits */
+	uint64_t due_ns;	 /* what poll answered last */
+	uint64_t control_due_ns; /* no path has anything to say before; 0: look */
+	uint64_t expire_due_ns;	 /* earliest deadline of what waits */
 	struct lode_lane_counters counters;
 
 	/* Towards the WAN. The view of the paths is renewed every ms or when something happened. */

@@ -133,6 +133,7 @@ void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes)
 uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 {
 	uint64_t due_ns = LODE_NEVER_NS;
+	l->control_due_ns = LODE_NEVER_NS;
 	bool waiting = lode_lane_backlog_pkts(l) > 0;
 	unsigned p;
 	LODE_FOREACH_BIT (p, l->sendable) {
@@ -141,7 +142,7 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 		uint64_t control_ns = lode_path_next_due_ns(path->est);
 		if (control_ns <= now_ns)
 			control_ns = now_ns + BUSY_NS;
-		due_ns = LODE_MIN(due_ns, control_ns);
+		l->control_due_ns = LODE_MIN(l->control_due_ns, control_ns);
 		if (!waiting)
 			continue;
 		/* Who has credit and is not taken waits for a faster path, or for a flow that sticks. */
@@ -151,6 +152,7 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 		else if (((l->up | l->suspect) & 1u << p) && (credit_ns > now_ns || l->unfinished))
 			due_ns = LODE_MIN(due_ns, LODE_MAX(credit_ns, now_ns + STEP_NS));
 	}
+	due_ns = LODE_MIN(due_ns, l->control_due_ns);
 	return waiting ? LODE_MIN(due_ns, now_ns + BLOCKED_NS) : due_ns;
 }
 
@@ -218,6 +220,8 @@ static void write_mtu_probe(struct lode_lane *l, struct lode_burst *b, unsigned 
 void paths_control(struct lode_lane *l, struct lode_burst *b)
 {
 	unsigned p;
+	if (b->now_ns < l->control_due_ns)
+		return;
 	LODE_FOREACH_BIT (p, l->sendable) {
 		struct lode_path *est = l->path[p].est;
 		struct lode_wire_pmtu pmtu;
