@@ -3,6 +3,8 @@
 
 #include "predict.h"
 
+#include <math.h>
+
 static double get_number(const uint8_t *p, size_t i, enum lode_delta_type t)
 {
 	unsigned w = type_bytes(t);
@@ -29,7 +31,7 @@ static double get_number(const uint8_t *p, size_t i, enum lode_delta_type t)
 static void put_number(uint8_t *p, size_t i, enum lode_delta_type t, double d)
 {
 	unsigned w = type_bytes(t);
-	uint64_t v = (uint64_t)(int64_t)d;
+		uint64_t v = fabs(d) < 9e18 ? (uint64_t)(int64_t)d : 0;
 	float f = (float)d;
 	if (t == LODE_DELTA_F64)
 		memcpy(&v, &d, 8);
