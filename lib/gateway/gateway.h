@@ -222,6 +222,11 @@ long view_write(struct gateway *g, const struct view *v, const char *params, cha
 	struct lode_err *err);
 const struct view *view_by_name(const char *name);
 
+/* ---- views_peers.c ---- */
+int view_peers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_paths(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
 /* ---- telemetry.c ---- */
 int start_telemetry(struct gateway *g, struct lode_err *err);
 void stop_telemetry(struct gateway *g);
