@@ -41,6 +41,9 @@ void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, str
 static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx)
 {
 	struct lode_txq *q = lode_worker_tx(site->workers[worker_idx], port_idx);
+	struct lode_txq *mirror = lode_worker_mirror(site->workers[worker_idx], port_idx);
+	if (q->n + mirror->n == 0)
+		return;
 	struct rte_mbuf *frames[LODE_TXQ_MAX];
 	unsigned n = q->n;
 	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
@@ -53,7 +56,6 @@ static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx
 		else
 			wan_send(site, port_idx - 1, frames[i]);
 	}
-	struct lode_txq *mirror = lode_worker_mirror(site->workers[worker_idx], port_idx);
 	rte_pktmbuf_free_bulk(mirror->mbufs, mirror->n);
 	mirror->n = 0;
 }
@@ -68,13 +70,15 @@ static void poll_worker(struct site *site, unsigned worker_idx)
 {
 	struct lode_worker *w = site->workers[worker_idx];
 	struct lode_resolve want;
-	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+	unsigned n_ports = 1 + site->sim->params.n_wan_ports; /* nothing comes from lode0 here */
+	for (unsigned p = 0; p < n_ports; p++)
 		flush_rx(site, worker_idx, p);
 	uint64_t due_ns = lode_worker_poll(w, site_now(site));
 	timeline_set(
 		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
-	for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+	for (unsigned p = 0; p < n_ports; p++)
 		drain_port(site, worker_idx, p);
+	drain_port(site, worker_idx, LODE_HOST_PORT);
 	while (lode_ring_pop(lode_worker_rings(w)->resolve, &want))
 		site_resolve(site, &want);
 }
