@@ -87,14 +87,19 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	l->view_due_ns = now_ns + VIEW_NS;
 	l->up = l->suspect = 0;
 	l->n_by_delay = 0;
+	uint8_t probing = 0;
 	LODE_FOREACH_BIT (p, l->sendable) {
 		enum lode_path_state state = lode_path_state(l->path[p].est);
 		segment_bytes[p] = lode_path_segment_bytes(l->path[p].est);
 		l->up |= (uint8_t)((state == LODE_PATH_UP) << p);
 		l->suspect |= (uint8_t)((state == LODE_PATH_SUSPECT) << p);
-		if (lode_path_usable(state))
-			add_by_delay(l, delay_ns, p);
+		probing |= (uint8_t)((state == LODE_PATH_PROBING) << p);
 	}
+	/* A path that answers but has flapped is better than none. */
+	if ((l->up | l->suspect) == 0)
+		l->suspect = probing;
+	LODE_FOREACH_BIT (p, l->up | l->suspect)
+		add_by_delay(l, delay_ns, p);
 	for (unsigned i = 0; i < l->n_by_delay; i++)
 		l->path[l->by_delay[i]].delay_ns = delay_ns[l->by_delay[i]];
 	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
