@@ -58,11 +58,12 @@ struct transformer_scratch {
 	size_t stream_row;		  /* floats */
 };
 
-static inline uint8_t *cut(uint8_t **at, size_t bytes)
+/* Addresses as integers, so that sizes can be asked for without memory. */
+static inline void *cut(uintptr_t *at, size_t bytes)
 {
-	uint8_t *p = *at;
+	uintptr_t p = *at;
 	*at += ALIGN_UP(bytes, (size_t)64) + 64;
-	return p;
+	return (void *)p;
 }
 
 static inline size_t transformer_places(
@@ -70,7 +71,7 @@ static inline size_t transformer_places(
 {
 	const struct packed_transformer *t = &m->tf;
 	size_t steps = t->n_steps_4;
-	uint8_t *at = scratch;
+	uintptr_t at = (uintptr_t)scratch;
 	s->row = 16u * t->dm_vecs;
 	s->stream_row = s->row;
 	s->dims = 16u * t->head_vecs * m->desc.n_heads;
@@ -80,16 +81,16 @@ static inline size_t transformer_places(
 	s->query = cut(&at, steps * s->dims);
 	s->key = cut(&at, steps * s->dims);
 	s->keys = cut(&at, s->dims * 16 * t->step_vecs);
-	s->values = (int8_t *)cut(&at, steps * s->dims);
+	s->values = cut(&at, steps * s->dims);
 	s->attn = cut(&at, steps * s->dims);
 	s->mid = cut(&at, steps * s->row);
 	s->ff1 = cut(&at, steps * s->ff_row);
 	s->final = cut(&at, steps * s->row);
-	s->stream = (float *)cut(&at, 4 * steps * s->row);
-	s->add = (float *)cut(&at, 4 * steps * s->row);
-	s->head = (float *)cut(&at, 4 * LODE_NN_MAX_OUT);
-	s->columns = (float *)cut(&at, 64ul * m->desc.n_in * t->step_vecs);
-	s->fold_u = (float *)cut(&at, 64ul * t->fold_in_vecs);
-	s->fold_z = (float *)cut(&at, 4ul * m->desc.n_heads * t->n_mixed);
-	return (size_t)(at - scratch);
+	s->stream = cut(&at, 4 * steps * s->row);
+	s->add = cut(&at, 4 * steps * s->row);
+	s->head = cut(&at, 4 * LODE_NN_MAX_OUT);
+	s->columns = cut(&at, 64ul * m->desc.n_in * t->step_vecs);
+	s->fold_u = cut(&at, 64ul * t->fold_in_vecs);
+	s->fold_z = cut(&at, 4ul * m->desc.n_heads * t->n_mixed);
+	return at - (uintptr_t)scratch;
 }
