@@ -105,13 +105,12 @@ static int zstd_effort(const struct trial *t)
 	return t->s->len <= SMALL_BYTES ? ZSTD_LEVEL_SMALL : ZSTD_LEVEL;
 }
 
+/* The bytes themselves, to begin with; they are copied when nothing has won against them. */
 static void start_trial(struct trial *t)
 {
-	struct buf raw = {0};
-	t->best_size = SIZE_MAX;
 	t->op.coder = LODE_DELTA_RAW;
-	put_bytes(&raw, t->target, t->op.len);
-	offer(t, &t->op, &raw);
+	t->best->op = t->op;
+	t->best_size = t->op.len;
 }
 
 /* ---- coders on bytes ---- */
@@ -237,14 +236,33 @@ static uint8_t common_shift(const struct trial *t)
 	return (uint8_t)LODE_MIN((unsigned)__builtin_ctzll(any), room);
 }
 
+static inline __attribute__((always_inline)) size_t count_changed(
+	const uint8_t *target, const uint8_t *base, size_t n, unsigned w)
+{
+	size_t n_changed = 0;
+	for (size_t i = 0; i < n; i++)
+		n_changed += word_load(target + i * w, w) != word_load(base + i * w, w);
+	return n_changed;
+}
+
 /* How many elements differ from the base, from every fourth group of 256 when there are many. */
 static size_t estimate_changed(const struct trial *t, const uint8_t *base)
 {
 	unsigned w = type_bytes(t->op.el.type);
 	size_t n_changed = 0, n_seen = 0, step = t->n > 16384 ? 1024 : 256;
-	for (size_t group = 0; group < t->n; group += step)
-		for (size_t i = group; i < LODE_MIN(group + 256, t->n); i++, n_seen++)
-			n_changed += memcmp(t->target + i * w, base + i * w, w) != 0;
+	for (size_t group = 0; group < t->n; group += step) {
+		const uint8_t *a = t->target + group * w, *b = base + group * w;
+		size_t n = LODE_MIN(t->n - group, 256u);
+		n_seen += n;
+		if (w == 1)
+			n_changed += count_changed(a, b, n, 1);
+		else if (w == 2)
+			n_changed += count_changed(a, b, n, 2);
+		else if (w == 4)
+			n_changed += count_changed(a, b, n, 4);
+		else
+			n_changed += count_changed(a, b, n, 8);
+	}
 	return n_seen ? n_changed * t->n / n_seen : 0;
 }
 
@@ -435,9 +453,11 @@ int op_encode(struct op_encoder *e, const struct plan *plan, const struct segmen
 			try_byte_planes(&t);
 		}
 	}
-	if (t.best->op.coder == LODE_DELTA_TOKENS)
+	if (out->op.coder == LODE_DELTA_RAW)
+		put_bytes(&out->payload, target, len);
+	if (out->op.coder == LODE_DELTA_TOKENS)
 		e->tokens = t.token_model;
-	if (t.best->op.coder == LODE_DELTA_ADAPTIVE) {
+	if (out->op.coder == LODE_DELTA_ADAPTIVE) {
 		struct adaptive_model *before = e->model;
 		e->model = e->won_model;
 		e->won_model = before;

@@ -234,11 +234,11 @@ static uint32_t fill_body(struct range_encoder *e, uint64_t file_left)
 static bool body_is_right(
 	struct range_encoder *e, uint64_t start, const uint8_t *target, uint32_t len)
 {
-	if (e->body.len > len + BODY_SLACK || e->body.failed)
+	uint8_t *pad = buf_room(&e->body, READ_PAD);
+	if (!pad || e->body.len > len + BODY_SLACK)
 		return false;
-	memcpy(e->pad, e->body.data, e->body.len);
-	memset(e->pad + e->body.len, 0, READ_PAD);
-	struct view body = {e->pad, e->pad + e->body.len};
+	memset(pad, 0, READ_PAD);
+	struct view body = {e->body.data, e->body.data + e->body.len};
 	return !block_decode(&e->decoder, body, start, len) &&
 	       !memcmp(e->decoder.target, target, len);
 }
@@ -342,8 +342,7 @@ int range_encoder_init(struct range_encoder *e, struct encode_job *job)
 	e->ops.adaptive = job->adaptive;
 	e->costs = calloc(job->plan.n_tensors + 1, sizeof(*e->costs));
 	e->largest = calloc(job->plan.n_tensors + 1, sizeof(*e->largest));
-	e->pad = malloc(BLOCK_MAX + BODY_SLACK + READ_PAD);
-	return rc || !e->costs || !e->largest || !e->pad ? -ENOMEM : 0;
+	return rc || !e->costs || !e->largest ? -ENOMEM : 0;
 }
 
 void range_encoder_clear(struct range_encoder *e)
@@ -354,5 +353,4 @@ void range_encoder_clear(struct range_encoder *e)
 	buf_free(&e->body);
 	free(e->costs);
 	free(e->largest);
-	free(e->pad);
 }

@@ -24,7 +24,6 @@ struct range_encoder {
 	uint32_t features;	       /* that the records need */
 	struct lode_delta_cost *costs; /* one per tensor of the plan */
 	uint64_t *largest;	       /* bytes of the op that named a cost's coder */
-	uint8_t *pad;		       /* body with READ_PAD behind it, for the decoder */
 	/* Of the range being coded. */
 	uint64_t pos, end;
 	size_t segment; /* the one that holds pos */

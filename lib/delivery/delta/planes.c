@@ -32,10 +32,14 @@ void planes_encode(const struct element *el, const uint8_t *pred, const uint8_t 
 		out->failed = true;
 		return;
 	}
+	const struct element bytes = {LODE_DELTA_U8, COMBINE_DIFF, 0};
 	for (unsigned k = 0; k < n_planes(el); k++) {
 		switch (type_bytes(el->type)) {
 		case 1:
-			split_plane(el, pred, target, n, k, plane, 1);
+			if (el->combine == COMBINE_DIFF && !el->shift)
+				split_plane(&bytes, pred, target, n, k, plane, 1);
+			else
+				split_plane(el, pred, target, n, k, plane, 1);
 			break;
 		case 2:
 			split_plane(el, pred, target, n, k, plane, 2);
@@ -75,9 +79,13 @@ static void spread_plane(uint8_t *out, const uint8_t *plane, size_t n, unsigned 
 
 static void restore_words(const struct element *el, const uint8_t *pred, uint8_t *out, size_t n)
 {
+	const struct element bytes = {LODE_DELTA_U8, COMBINE_DIFF, 0};
 	switch (type_bytes(el->type)) {
 	case 1:
-		join_words(el, pred, out, n, 1);
+		if (el->combine == COMBINE_DIFF && !el->shift)
+			join_words(&bytes, pred, out, n, 1);
+		else
+			join_words(el, pred, out, n, 1);
 		break;
 	case 2:
 		join_words(el, pred, out, n, 2);

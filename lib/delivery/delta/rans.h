@@ -47,13 +47,13 @@ static inline unsigned rans_get(
 {
 	uint32_t x = *state;
 	uint32_t entry = slots[x & ((1u << total_log2) - 1)];
-	uint32_t next;
 	uint16_t word;
 	x = ((entry >> 8) & 0xfff) * (x >> total_log2) + (entry >> 20);
 	memcpy(&word, *words, sizeof(word));
-	next = x << 16 | word;
-	*words += x < RANS_LOW ? 2 : 0;
-	*state = x < RANS_LOW ? next : x;
+	/* whether a word is due cannot be foretold: arithmetic, no branch */
+	uint32_t due = (uint32_t)(((uint64_t)x - RANS_LOW) >> 63);
+	*words += 2 * due;
+	*state = x << (16 * due) | (word & (0 - due));
 	return entry & 0xff;
 }
 
@@ -74,10 +74,11 @@ static inline void rans_put(uint32_t *state, const struct rans_symbol *s, uint8_
 {
 	uint32_t x = *state;
 	uint16_t word = (uint16_t)x;
-	bool full = x >= s->max;
+	/* no branch, as in rans_get */
+	uint32_t full = (uint32_t)((s->max - 1 - x) >> 63);
 	memcpy(*words - 2, &word, sizeof(word));
-	*words -= full ? 2 : 0;
-	x = full ? x >> 16 : x;
+	*words -= 2 * full;
+	x >>= 16 * full;
 	uint32_t q = (uint32_t)(((unsigned __int128)x * s->reciprocal) >> 64);
 	*state = x + s->bias + q * s->complement;
 }

@@ -5,6 +5,8 @@
 
 #include <zstd_errors.h>
 
+#define ZSTD_SAMPLE_BYTES (16 * 1024)
+
 bool zstd_encode(ZSTD_CCtx *cctx, int level, const uint8_t *prefix, size_t prefix_len,
 	const uint8_t *data, size_t n, struct buf *out)
 {
@@ -48,10 +50,26 @@ static void put_stream(struct buf *out, enum stream_method method, const uint8_t
 	put_bytes(out, data, n);
 }
 
+/* Whether zstd comes near best bytes: streams of many bytes are judged by a sample from their middle. */
+static bool zstd_promises(const uint8_t *data, size_t n, ZSTD_CCtx *cctx, int effort, size_t best,
+	struct buf *scratch)
+{
+	if (n <= 4 * ZSTD_SAMPLE_BYTES)
+		return true;
+	const uint8_t *sample = data + (n - ZSTD_SAMPLE_BYTES) / 2;
+	if (!zstd_encode(cctx, effort, NULL, 0, sample, ZSTD_SAMPLE_BYTES, scratch))
+		return false;
+	size_t len = scratch->len;
+	scratch->len = 0;
+	return len < best * ZSTD_SAMPLE_BYTES / n * 17 / 16;
+}
+
 /* Leaves coded empty unless zstd is smaller than best bytes. */
 static void try_zstd(
 	const uint8_t *data, size_t n, ZSTD_CCtx *cctx, int effort, size_t best, struct buf *coded)
 {
+	if (!zstd_promises(data, n, cctx, effort, best, coded))
+		return;
 	if (!zstd_encode(cctx, effort, NULL, 0, data, n, coded) || coded->len >= best)
 		coded->len = 0;
 }
