@@ -84,6 +84,11 @@ bool tokens_decode_bmi2(struct view in, const struct element *el, const uint8_t 
 /* Updates *model when the written op carries tables. */
 void tokens_encode(const struct element *el, const uint8_t *pred, const uint8_t *target, size_t n,
 	struct token_model *model, struct buf *out);
+void tokens_encode_portable(const struct element *el, const uint8_t *pred, const uint8_t *target,
+	size_t n, struct token_model *model, struct buf *out);
+/* Call it only where the machine has BMI2. */
+void tokens_encode_bmi2(const struct element *el, const uint8_t *pred, const uint8_t *target,
+	size_t n, struct token_model *model, struct buf *out);
 
 /* ---- adaptive: binary models that learn while coding ---- */
 

@@ -2,6 +2,10 @@
 #include "coders.h"
 #include "words.h"
 
+#ifndef TOKENS_ENCODE
+#define TOKENS_ENCODE tokens_encode_portable
+#endif
+
 /* The elements as tokens, and how often each came in each of the most contexts. */
 struct token_plan {
 	struct token_contexts contexts;
@@ -201,7 +205,7 @@ static void code_tokens(const struct token_plan *plan, const struct token_model 
 	put_bytes(out, words, (size_t)(end - words));
 }
 
-void tokens_encode(const struct element *el, const uint8_t *pred, const uint8_t *target, size_t n,
+void TOKENS_ENCODE(const struct element *el, const uint8_t *pred, const uint8_t *target, size_t n,
 	struct token_model *model, struct buf *out)
 {
 	struct token_plan plan;

@@ -85,8 +85,15 @@ static void check_coders(struct fixture *f, unsigned edit)
 	}
 	f->el.combine = COMBINE_DIFF;
 	for (unsigned again = 0; again < 2 && type_bytes(f->el.type) < 8; again++) {
+		struct token_model portable_model = model;
+		struct buf portable = {0};
 		b.len = 0;
 		tokens_encode(&f->el, f->pred, f->target, f->n, &model, &b);
+		tokens_encode_portable(
+			&f->el, f->pred, f->target, f->n, &portable_model, &portable);
+		cr_assert_eq(portable.len, b.len);
+		cr_assert_arr_eq(portable.data, b.data, b.len);
+		buf_free(&portable);
 		pad(&b);
 		expect_same(f,
 			tokens_decode((struct view){b.data, b.data + b.len}, &f->el, f->pred,
