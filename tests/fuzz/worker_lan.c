@@ -5,10 +5,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void drain(struct world *x)
+static struct world x;
+
+static void drain(void)
 {
 	for (unsigned i = 0; i < LODE_ALL_PORTS; i++) {
-		struct lode_txq *q[2] = {lode_worker_tx(x->w, i), lode_worker_mirror(x->w, i)};
+		struct lode_txq *q[2] = {lode_worker_tx(x.w, i), lode_worker_mirror(x.w, i)};
 		for (unsigned k = 0; k < 2; k++) {
 			rte_pktmbuf_free_bulk(q[k]->mbufs, q[k]->n);
 			q[k]->n = 0;
@@ -16,15 +18,22 @@ static void drain(struct world *x)
 	}
 }
 
+static void end_world(void)
+{
+	must(world_free(&x) == 0, "packet buffers were not given back");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct world x;
 	static unsigned n;
 	uint8_t frame[2000];
 	if (size < 1 || size > sizeof(frame))
 		return 0;
 	if (n++ % 20000 == 0) {
-		must(n == 1 || world_free(&x) == 0, "packet buffers were not given back");
+		if (n == 1)
+			atexit(end_world);
+		else
+			end_world();
 		world_make(&x);
 	}
 	size_t len = size - 1;
@@ -35,6 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		world_mend(frame);
 	x.now_ns += data[0] & 4 ? 100 * LODE_NS_PER_MS : LODE_NS_PER_US;
 	world_lan(&x, data[0] & 8 ? LODE_HOST_PORT : 0, frame, len);
-	drain(&x);
+	drain();
 	return 0;
 }

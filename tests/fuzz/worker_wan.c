@@ -8,10 +8,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void drain(struct world *x)
+static struct world x;
+
+static void drain(void)
 {
 	for (unsigned i = 0; i < LODE_ALL_PORTS; i++) {
-		struct lode_txq *q[2] = {lode_worker_tx(x->w, i), lode_worker_mirror(x->w, i)};
+		struct lode_txq *q[2] = {lode_worker_tx(x.w, i), lode_worker_mirror(x.w, i)};
 		for (unsigned k = 0; k < 2; k++) {
 			rte_pktmbuf_free_bulk(q[k]->mbufs, q[k]->n);
 			q[k]->n = 0;
@@ -19,7 +21,7 @@ static void drain(struct world *x)
 	}
 }
 
-static void send_sealed(struct world *x, const uint8_t *datagram, size_t len)
+static void send_sealed(const uint8_t *datagram, size_t len)
 {
 	static uint32_t number;
 	uint8_t frame[2048];
@@ -41,26 +43,33 @@ static void send_sealed(struct world *x, const uint8_t *datagram, size_t len)
 		.nonce = lode_wire_nonce(0, 0, clear.number),
 		.aad_bytes = CLEAR,
 		.text_bytes = (uint16_t)(len - CLEAR)};
-	lode_aead_seal_burst(x->view.epochs[0].rx_key[0], &op, 1);
-	world_wan(x, frame, frame_len);
+	lode_aead_seal_burst(x.view.epochs[0].rx_key[0], &op, 1);
+	world_wan(&x, frame, frame_len);
+}
+
+static void end_world(void)
+{
+	must(world_free(&x) == 0, "packet buffers were not given back");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct world x;
 	static unsigned n;
 	uint8_t frame[1500];
 	if (size < 1 || size > sizeof(frame))
 		return 0;
 	if (n++ % 20000 == 0) {
-		must(n == 1 || world_free(&x) == 0, "packet buffers were not given back");
+		if (n == 1)
+			atexit(end_world);
+		else
+			end_world();
 		world_make(&x);
 	}
 	size_t len = size - 1;
 	memcpy(frame, data + 1, len);
 	x.now_ns += data[0] & 4 ? 100 * LODE_NS_PER_MS : LODE_NS_PER_US;
 	if (data[0] & 8) {
-		send_sealed(&x, frame, len);
+		send_sealed(frame, len);
 	} else {
 		if (data[0] & 1 && len >= 6)
 			memcpy(frame, world_wan_mac, 6);
@@ -68,6 +77,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			world_mend(frame);
 		world_wan(&x, frame, len);
 	}
-	drain(&x);
+	drain();
 	return 0;
 }
