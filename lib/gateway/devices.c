@@ -81,11 +81,23 @@ int start_pool(struct gateway *g, struct lode_err *err)
 	return 0;
 }
 
+/* The PMD of af_xdp (22.11) leaves the buffers of its fill ring with the kernel when a port closes. */
+static bool keeps_buffers(const struct gateway *g)
+{
+	for (unsigned i = 0; i < g->config->n_ports; i++)
+		if (!strcmp(g->profiles[i].driver, "net_af_xdp"))
+			return true;
+	return false;
+}
+
 /* A packet still in use now is a leak. */
 void stop_pool(struct gateway *g)
 {
 	unsigned in_use = rte_mempool_in_use_count(g->pool);
-	if (in_use)
+	if (in_use && keeps_buffers(g))
+		log_line(&g->log, LOG_GATEWAY, LODE_LOG_INFO,
+			"%u packet buffers stay in the fill rings of af_xdp", in_use);
+	else if (in_use)
 		log_line(&g->log, LOG_GATEWAY, LODE_LOG_ERROR,
 			"%u packet buffers were not given back", in_use);
 	else
