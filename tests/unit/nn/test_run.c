@@ -415,7 +415,14 @@ Test(accuracy, choices)
 	check_argmax("oracle", lode_nn_desc_mlp(8, 1, oracle, 3, LODE_NN_OUT_SOFTMAX));
 }
 
-/* 10^5 inputs for each kind of layer, on every instruction set. */
+/* 10^5 inputs for each kind of layer, on every instruction set; sanitizers look for other mistakes than
+ * wrong bits, and need fewer. */
+#ifdef __SANITIZE_ADDRESS__
+#define MANY_INPUTS 2000
+#else
+#define MANY_INPUTS 100000
+#endif
+
 Test(run, same_bits_on_many_inputs, .timeout = 200)
 {
 	static const uint16_t one[] = {19};
@@ -433,7 +440,7 @@ Test(run, same_bits_on_many_inputs, .timeout = 200)
 		struct net *net = net_new(&shapes[i].desc, i + 7, 50);
 		enum lode_nn_form forms[3];
 		for (unsigned f = 0; f < forms_of(&shapes[i].desc, forms); f++)
-			check_bits(shapes[i].name, net, forms[f], 100000);
+			check_bits(shapes[i].name, net, forms[f], MANY_INPUTS);
 		net_free(net);
 	}
 }
