@@ -7,9 +7,9 @@ build_packages=(
 	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev
 )
 run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
-try_packages=(iputils-ping iperf3 curl openssl python3-minimal jq)
+try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
-	libcriterion-dev clang libclang-rt-14-dev shellcheck tcpdump udhcpc busybox dnsmasq-base
+	git python3 libcriterion-dev tcpdump busybox dnsmasq-base
 	xdelta3 bsdiff zstd
 )
 
