@@ -14,11 +14,3 @@ const char *lode_class_name(enum lode_class cls)
 {
 	return (unsigned)cls < LODE_N_CLASSES ? names[cls] : "?";
 }
-
-int lode_class_by_name(const char *name)
-{
-	for (int i = 0; i < LODE_N_CLASSES; i++)
-		if (!strcmp(names[i], name))
-			return i;
-	return -EINVAL;
-}

@@ -45,8 +45,6 @@ enum lode_class {
 
 /* Lower-case name as written in YAML, counters and JSON. */
 const char *lode_class_name(enum lode_class cls);
-/* The class of that name, or -EINVAL. */
-int lode_class_by_name(const char *name);
 
 /* ---- errors: a code for the caller, a sentence for the person ---- */
 

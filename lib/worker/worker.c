@@ -60,20 +60,29 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 	}
 }
 
+/* Takes the packets of the first peer in `left` out of it, in their order. Returns how many. */
+static unsigned take_peer(
+	struct rte_mbuf **pkts, uint64_t *left, struct rte_mbuf **burst, uint8_t *peer_idx)
+{
+	unsigned n = 0, i;
+	*peer_idx = area(pkts[__builtin_ctzll(*left)])->peer_idx;
+	LODE_FOREACH_BIT (i, *left) {
+		if (area(pkts[i])->peer_idx != *peer_idx)
+			continue;
+		burst[n++] = pkts[i];
+		*left &= ~(1ull << i);
+	}
+	return n;
+}
+
 /* Hands sub-bursts to the lanes of their peers; all of them are served by this worker. */
 static void enqueue(struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
 {
 	uint64_t left = n ? UINT64_MAX >> (64 - n) : 0;
 	while (left) {
 		struct rte_mbuf *burst[LODE_BURST_MAX];
-		uint8_t peer_idx = area(pkts[__builtin_ctzll(left)])->peer_idx;
-		unsigned n_burst = 0, i;
-		LODE_FOREACH_BIT (i, left) {
-			if (area(pkts[i])->peer_idx != peer_idx)
-				continue;
-			burst[n_burst++] = pkts[i];
-			left &= ~(1ull << i);
-		}
+		uint8_t peer_idx;
+		unsigned n_burst = take_peer(pkts, &left, burst, &peer_idx);
 		lode_lane_enqueue(lane_of(w, peer_idx), burst, n_burst, now_ns);
 		w->touched |= 1ull << peer_idx;
 	}
@@ -255,14 +264,8 @@ static void to_wan_lanes(struct lode_worker *w, struct rte_mbuf **pkts, unsigned
 	uint64_t left = n ? UINT64_MAX >> (64 - n) : 0;
 	while (left) {
 		struct rte_mbuf *burst[LODE_BURST_MAX];
-		uint8_t peer_idx = area(pkts[__builtin_ctzll(left)])->peer_idx;
-		unsigned n_burst = 0, i;
-		LODE_FOREACH_BIT (i, left) {
-			if (area(pkts[i])->peer_idx != peer_idx)
-				continue;
-			burst[n_burst++] = pkts[i];
-			left &= ~(1ull << i);
-		}
+		uint8_t peer_idx;
+		unsigned n_burst = take_peer(pkts, &left, burst, &peer_idx);
 		lode_lane_wan_rx(lane_of(w, peer_idx), burst, n_burst, now_ns);
 		w->touched |= 1ull << peer_idx;
 	}
