@@ -6,9 +6,11 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <rte_pdump.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define ARGS_MAX  48
@@ -88,6 +90,20 @@ static bool hugetlbfs_mounted(void)
 	return found;
 }
 
+/*
+ * Between counting the free hugepages and taking them no other gateway may do the same: two that start at
+ * once would both count on the same pages. Returns the lock, or -1 when there is no place for one.
+ */
+static int lock_hugepages(void)
+{
+	int fd = open("/run/lock/lodestone-hugepages", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 static void add_memory(struct args *a, struct gateway *g)
 {
 	unsigned long have_mb = free_hugepages_mb();
@@ -142,6 +158,7 @@ int start_eal(struct gateway *g, struct lode_err *err)
 	add(a, "lodestone-gateway");
 	add_lcores(a, g->config);
 	add(a, "--file-prefix=%s", g->config->file_prefix);
+	int lock = g->config->hugepages ? lock_hugepages() : -1;
 	add_memory(a, g);
 	add_devices(a, g);
 	/* All of DPDK's drivers load as plugins; errors of foreign ones are noise. */
@@ -152,6 +169,8 @@ int start_eal(struct gateway *g, struct lode_err *err)
 	if (stream)
 		rte_openlog_stream(stream);
 	rc = rte_eal_init((int)a->n, a->v);
+	if (lock >= 0)
+		close(lock);
 	free(a);
 	if (rc < 0)
 		return lode_err_set(err, -rte_errno,
