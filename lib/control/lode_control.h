@@ -26,7 +26,8 @@ struct lode_control_params {
 	/* Handshake counters up to this one may be used from now on: keep it before returning, also over a
 	 * restart. Called with a block reserved ahead, so seldom. 0 or -errno (no handshake is started). */
 	int (*save_counter)(void *ctx, uint64_t counter);
-	uint64_t counter; /* the last one saved; 0 at the very first start */
+	uint64_t counter;  /* the last one saved; 0 at the very first start */
+	uint64_t rekey_ns; /* as lode_peer_host_params */
 	/* Somebody should find out this neighbour's MAC address (as from the workers' resolve rings). */
 	void (*resolve)(void *ctx, const struct lode_resolve *want);
 	/* One line for the log. */

@@ -41,6 +41,7 @@ static int host_save_counter(void *ctx, uint64_t counter)
 int make_host(struct lode_control *c, struct lode_err *err)
 {
 	struct lode_peer_host_params params = {.aead = c->params.aead,
+		.rekey_ns = c->params.rekey_ns,
 		.udp_port = c->prepared->config->udp_port,
 		.counter = c->params.counter,
 		.ctx = c,

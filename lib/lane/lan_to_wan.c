@@ -126,6 +126,7 @@ static struct rte_mbuf *bundle(
 		head->outer_tos = join_tos(head->outer_tos, outer_tos(&l->queue[cls], next));
 		used += LODE_WIRE_BUNDLE_ITEM_BYTES + next->data_len;
 		rte_pktmbuf_free(next);
+		l->n_pulled++;
 		lode_counter_add(&l->counters.tx_bundled, 1);
 	}
 	return all != NULL ? all : m;
@@ -182,6 +183,7 @@ static void pull_class(
 			(m = number_segment(l, m, cls, path, b->now_ns)) == NULL)
 			continue;
 		paths_spend(l, path, metered, m->data_len + LODE_WIRE_OVERHEAD);
+		l->n_pulled++;
 		if (cls == LODE_MANAGEMENT)
 			l->management.bytes -= m->data_len;
 		*n_segments += lode_pkt(m)->segment.n_parts * c->copies;
@@ -209,6 +211,7 @@ static void pull(struct lode_lane *l, struct lode_burst *b)
 	paths_control(l, b);
 	paths_view(l, b->now_ns);
 	unsigned n_segments = b->n;
+	l->n_pulled = 0;
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(order) && l->segment_bytes > 0; i++) {
 		unsigned cls = order[i].cls;
 		if (l->queue[cls].pkts == 0)
@@ -217,6 +220,7 @@ static void pull(struct lode_lane *l, struct lode_burst *b)
 			bucket_fill(&l->management, b->now_ns);
 		pull_class(l, b, cls, order[i].metered, &n_segments);
 	}
+	lode_counter_add(&l->counters.tx_pkts, l->n_pulled);
 }
 
 /* ---- segment ---- */
@@ -239,6 +243,15 @@ static bool put_header(struct lode_lane *l, struct rte_mbuf *m, uint32_t tx_us)
 	return true;
 }
 
+/* A part found no buffer: those before it would arrive in vain. */
+static void uncut(struct lode_lane *l, struct lode_burst *b, unsigned n_parts, unsigned n_appended)
+{
+	b->n -= n_appended;
+	rte_pktmbuf_free_bulk(b->pkts + b->n, n_appended);
+	/* The first part is dropped as the packet itself. */
+	lode_counter_add(&l->counters.drop_tx_parts, n_parts - 1);
+}
+
 /* Cuts m in its n_parts; the first one stays in m, the others are appended to the burst. */
 static bool cut(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m)
 {
@@ -253,6 +266,7 @@ static bool cut(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m)
 		char *to = part ? rte_pktmbuf_append(part, len) : NULL;
 		if (to == NULL) {
 			rte_pktmbuf_free(part);
+			uncut(l, b, n, i - 1);
 			return false;
 		}
 		memcpy(to, data + off, len);
@@ -280,7 +294,7 @@ static void segment(struct lode_lane *l, struct lode_burst *b)
 		uint64_t *reason = NULL;
 		if (pkt->segment.n_parts > 1 && !(pkt->segment.flags & LODE_WIRE_CONT) &&
 			!cut(l, b, m))
-			reason = &l->counters.drop_no_mbuf;
+			reason = &l->counters.drop_tx_parts;
 		else if (!put_header(l, m, tx_us))
 			reason = &l->counters.drop_tx_headroom;
 		if (lode_unlikely(reason != NULL)) {

@@ -263,6 +263,13 @@ void release_flush(struct lode_lane *l, uint64_t now_ns)
 	l->env.deliver(l->env.ctx, l->peer_idx, l->out.pkts, n, now_ns);
 }
 
+void lode_lane_held(const struct lode_lane *l, struct lode_lane_held *out)
+{
+	out->queued_pkts = lode_lane_backlog_pkts(l);
+	out->waiting_parts = order_waiting_parts(l);
+	out->waiting_pkts = l->n_waiting - out->waiting_parts;
+}
+
 /* ---- poll ---- */
 
 static bool can_send(const struct lode_lane *l)

@@ -167,6 +167,7 @@ struct lode_lane {
 	} class_paths[LODE_N_CLASSES];
 	bool unfinished;      /* the last poll stopped with packets that could go */
 	bool any_copies;      /* some class asks for them */
+	uint32_t n_pulled;    /* packets, by the burst on its way */
 	uint8_t credit_known; /* mask, of this burst */
 	int64_t credit[LODE_LINKS_MAX];
 	struct bucket management; /* cap of the class */
@@ -246,6 +247,8 @@ void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns
 struct rte_mbuf *order_part(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, uint64_t now_ns);
 /* Deadlines that have passed; keeps expire_due_ns. */
 void order_expire(struct lode_lane *l, uint64_t now_ns);
+/* Parts that wait for the rest of their packet. */
+uint32_t order_waiting_parts(const struct lode_lane *l);
 /* Lets all packets out, drops parts: sequences begin anew. */
 void order_release_all(struct lode_lane *l);
 void order_flush(struct lode_lane *l);

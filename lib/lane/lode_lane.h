@@ -159,6 +159,12 @@ void lode_lane_wan_rx(struct lode_lane *lane, struct rte_mbuf **pkts, unsigned n
 uint64_t lode_lane_poll(struct lode_lane *lane, uint64_t now_ns);
 /* Packets in its class queues. */
 uint32_t lode_lane_backlog_pkts(const struct lode_lane *lane);
+/* What it holds, to balance its counters; walks the parts. */
+struct lode_lane_held {
+	uint32_t queued_pkts;		      /* lan_pkts, not yet tx_pkts */
+	uint32_t waiting_pkts, waiting_parts; /* received, not yet delivered or joined */
+};
+void lode_lane_held(const struct lode_lane *lane, struct lode_lane_held *out);
 /* E: longest inner packet that goes in one segment now; 0 without a usable path. For ICMP too big and MSS. */
 uint16_t lode_lane_segment_bytes(const struct lode_lane *lane);
 unsigned lode_lane_peer_idx(const struct lode_lane *lane);
@@ -172,7 +178,8 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(drop_deadline, packets, LODE_INFO, "waited longer in the queue than its class allows")   \
 	X(drop_no_flow_queue, packets, LODE_WARN, "all flow queues of the worker were in use")     \
 	X(drop_too_long, packets, LODE_WARN, "longer than 8 parts of a segment")                   \
-	X(drop_no_mbuf, packets, LODE_WARN, "the packet pool was empty")                           \
+	X(drop_no_mbuf, packets, LODE_WARN, "not bundled: the packet pool was empty")              \
+	X(drop_tx_parts, segments, LODE_WARN, "not all parts of the packet found a buffer")        \
 	X(drop_tx_headroom, packets, LODE_ERROR, "no room for the outer headers in the buffer")    \
 	X(drop_rx_short, packets, LODE_INFO, "datagrams too short for their type")                 \
 	X(drop_rx_type, packets, LODE_INFO, "datagrams of a type or version not known here")       \
@@ -184,6 +191,7 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(drop_rx_duplicate, packets, LODE_INFO, "segments received before, copies included")      \
 	X(drop_rx_late, packets, LODE_INFO, "segments older than the sequence window")             \
 	X(drop_rx_parts, packets, LODE_INFO, "parts of packets that did not become whole in time") \
+	X(drop_rx_no_mbuf, packets, LODE_WARN, "out of a bundle: the packet pool was empty")       \
 	X(drop_rx_wait_full, packets, LODE_WARN, "parts without a slot to wait in")                \
 	X(drop_rx_ce_not_ect, packets, LODE_WARN, "outer CE on a packet that cannot carry it")     \
 	X(drop_flush, packets, LODE_INFO, "held when the lane was flushed")
@@ -191,6 +199,7 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 #define LODE_LANE_COUNTERS(X)                                                                   \
 	X(lan_pkts, packets, LODE_INFO, "packets put into class queues")                        \
 	X(lan_bytes, bytes, LODE_INFO, "their bytes")                                           \
+	X(tx_pkts, packets, LODE_INFO, "packets that left their queue in segments")             \
 	X(tx_segments, segments, LODE_INFO, "data segments, without copies")                    \
 	X(tx_copies, segments, LODE_INFO, "copies of segments over further paths")              \
 	X(tx_copies_skipped, segments, LODE_INFO, "copies left out: no second path had credit") \
@@ -209,6 +218,9 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(rx_segments, segments, LODE_INFO, "data segments, first arrivals")                    \
 	X(rx_parts, segments, LODE_INFO, "of them parts of packets")                            \
 	X(rx_bundles, segments, LODE_INFO, "of them bundles")                                   \
+	X(rx_unbundled, packets, LODE_INFO, "packets found in bundles")                         \
+	X(rx_joined, packets, LODE_INFO, "packets put together from parts")                     \
+	X(rx_joined_parts, segments, LODE_INFO, "the parts of those")                           \
 	X(rx_waited, packets, LODE_INFO, "packets held for an earlier one of their flow")       \
 	X(rx_gave_up, packets, LODE_INFO, "of them released by deadline")                       \
 	X(rx_wait_skipped, packets, LODE_WARN, "released out of order: no slot to wait in")     \

@@ -339,8 +339,12 @@ static struct rte_mbuf *join(
 	if (head->segment.dist != 0)
 		head->segment.dist = (uint16_t)LODE_MIN(head->segment.dist + n - 1, UINT16_MAX);
 	head->segment.flags = 0;
-	if (fits)
+	if (fits) {
+		lode_counter_add(&l->counters.rx_joined, 1);
+		lode_counter_add(&l->counters.rx_joined_parts, n);
 		return whole;
+	}
+	lode_counter_add(&l->counters.drop_rx_parts, n - 1);
 	lane_drop(l, whole, &l->counters.drop_rx_parts, now_ns);
 	return NULL;
 }
@@ -390,6 +394,16 @@ void order_expire(struct lode_lane *l, uint64_t now_ns)
 	}
 }
 
+uint32_t order_waiting_parts(const struct lode_lane *l)
+{
+	uint32_t n = 0;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		for (uint32_t i = l->window[cls].parts.head; i != NIL;
+			i = l->env.pools->waiters[i].fifo_next)
+			n++;
+	return n;
+}
+
 void order_release_all(struct lode_lane *l)
 {
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
@@ -407,7 +421,7 @@ void order_flush(struct lode_lane *l)
 		while (w->packets.head != NIL)
 			lane_drop(l, unhold(l, w->packets.head), &l->counters.drop_flush, 0);
 		while (w->parts.head != NIL)
-			lane_drop(l, unhold(l, w->parts.head), &l->counters.drop_flush, 0);
+			lane_drop(l, unhold(l, w->parts.head), &l->counters.drop_rx_parts, 0);
 	}
 	l->expire_due_ns = LODE_NEVER_NS;
 }

@@ -216,10 +216,11 @@ static void order_bundle(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_n
 			break;
 		}
 		struct rte_mbuf *one = rte_pktmbuf_alloc(l->env.mbufs);
+		lode_counter_add(&l->counters.rx_unbundled, 1);
 		char *to = one ? rte_pktmbuf_append(one, item.len) : NULL;
 		if (to == NULL) {
 			rte_pktmbuf_free(one);
-			lode_counter_add(&l->counters.drop_no_mbuf, 1);
+			lode_counter_add(&l->counters.drop_rx_no_mbuf, 1);
 			continue;
 		}
 		memcpy(to, item.data, item.len);

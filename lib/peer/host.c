@@ -24,6 +24,8 @@ struct lode_peer_host *lode_peer_host_new(
 	h->params = *params;
 	if (!h->params.load_per_s)
 		h->params.load_per_s = LOAD_PER_S_DEFAULT;
+	if (!h->params.rekey_ns)
+		h->params.rekey_ns = LODE_PEER_REKEY_NS;
 	if (!h->params.version_max) {
 		h->params.version_min = LODE_WIRE_VERSION_MIN;
 		h->params.version_max = LODE_WIRE_VERSION;

@@ -37,6 +37,7 @@ struct lode_peer_host_params {
 	uint64_t features;		  /* feature bits offered */
 	uint8_t version_min, version_max; /* 0: those of lode_wire.h */
 	uint32_t load_per_s; /* initiations; more than this, and cookies are asked for; 0: 50 */
+	uint64_t rekey_ns;   /* age of a session that is renewed; 0: LODE_PEER_REKEY_NS */
 	/* The last one given to save_counter, 0 at the very first start; or more, never less. */
 	uint64_t counter;
 	void *ctx;

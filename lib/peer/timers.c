@@ -19,7 +19,7 @@ static uint64_t renew_ns(const struct lode_peer *p)
 		return 0;
 	uint64_t grace_ns = p->cur->initiator ? 0 : LODE_PEER_REKEY_GRACE_NS;
 	uint64_t heard_ns = LODE_MAX(p->report.last_rx_ns, p->cur_since_ns);
-	uint64_t at = p->cur->born_ns + LODE_PEER_REKEY_NS + grace_ns;
+	uint64_t at = p->cur->born_ns + p->host->params.rekey_ns + grace_ns;
 	if (p->report.tx_packets >= LODE_PEER_REKEY_PACKETS)
 		at = LODE_MIN(at, p->cur_since_ns + LODE_NS_PER_S + grace_ns);
 	return LODE_MIN(at, heard_ns + LODE_PEER_SILENCE_NS);

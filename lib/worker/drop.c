@@ -6,6 +6,23 @@ const struct lode_counter_desc lode_worker_counter_descs[] = {
 	LODE_WORKER_COUNTERS(LODE_COUNTER_DESC_)};
 const unsigned lode_worker_n_counters = LODE_ARRAY_LEN(lode_worker_counter_descs);
 
+void lode_worker_held(const struct lode_worker *w, struct lode_worker_held *out)
+{
+	*out = (struct lode_worker_held){.own_pkts = w->n_own};
+	for (unsigned i = 0; i < PENDING_MAX; i++)
+		if (w->pending[i].deadline_ns)
+			out->own_pkts += w->pending[i].n;
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		struct lode_lane_held held;
+		if (!lane_of(w, i))
+			continue;
+		lode_lane_held(lane_of(w, i), &held);
+		out->lanes.queued_pkts += held.queued_pkts;
+		out->lanes.waiting_pkts += held.waiting_pkts;
+		out->lanes.waiting_parts += held.waiting_parts;
+	}
+}
+
 void drop_packet(struct lode_worker *w, struct rte_mbuf *m, uint64_t *counter, const char *reason)
 {
 	lode_counter_add(counter, 1);

@@ -187,6 +187,12 @@ LODE_COUNTER_STRUCT(lode_worker_counters, LODE_WORKER_COUNTERS);
 extern const struct lode_counter_desc lode_worker_counter_descs[];
 extern const unsigned lode_worker_n_counters;
 const struct lode_worker_counters *lode_worker_counters(const struct lode_worker *w);
+/* What it holds besides its transmit queues and hand-off rings, to balance its counters. Its own thread. */
+struct lode_worker_held {
+	uint32_t own_pkts;	     /* frames that wait for a neighbour, ICMP errors to be sent */
+	struct lode_lane_held lanes; /* of all its lanes */
+};
+void lode_worker_held(const struct lode_worker *w, struct lode_worker_held *out);
 /* The lane of that peer, NULL if this worker serves none; for its counters (any thread reads those). */
 const struct lode_lane *lode_worker_lane(const struct lode_worker *w, unsigned peer_idx);
 /* Flows in the table now; any thread. */

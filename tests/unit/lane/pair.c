@@ -360,10 +360,10 @@ uint32_t pair_misordered(const struct pair *p, unsigned to)
 	return n;
 }
 
-static uint64_t sum_tx_drops(const struct lode_lane_counters *c)
+static uint64_t sum_queue_drops(const struct lode_lane_counters *c)
 {
 	return c->drop_queue_full + c->drop_codel + c->drop_deadline + c->drop_no_flow_queue +
-	       c->drop_too_long + c->drop_no_mbuf + c->drop_tx_headroom;
+	       c->drop_too_long + c->drop_no_mbuf;
 }
 
 void pair_check(struct pair *p)
@@ -375,10 +375,19 @@ void pair_check(struct pair *p)
 		cr_assert_eq(s->n_twice, 0, "site %u: %u came twice", i, s->n_twice);
 		if (c->rx_gave_up == 0 && c->rx_wait_skipped == 0)
 			cr_assert_eq(pair_misordered(p, i), 0);
+		struct lode_lane_held held;
+		lode_lane_held(s->lane, &held);
 		/* Each packet is still queued, dropped with a reason, or left in a segment: alone, in a
 		 * bundle, or in parts. */
-		uint64_t alone = c->lan_pkts - sum_tx_drops(c) - lode_lane_backlog_pkts(s->lane);
-		cr_assert_leq(c->tx_segments, alone + c->tx_parts);
+		cr_assert_eq(c->lan_pkts, c->tx_pkts + sum_queue_drops(c) + held.queued_pkts);
+		cr_assert_eq(c->tx_segments + c->tx_copies + c->tx_control,
+			c->tx_datagrams + c->drop_tx_parts + c->drop_tx_headroom);
+		cr_assert_eq(c->rx_parts, c->rx_joined_parts + c->drop_rx_parts +
+						  c->drop_rx_wait_full + held.waiting_parts);
+		cr_assert_eq(c->rx_segments - c->rx_parts - c->rx_bundles + c->rx_joined +
+				     c->rx_unbundled,
+			c->delivered_pkts + c->drop_rx_ce_not_ect + c->drop_rx_no_mbuf +
+				held.waiting_pkts);
 		cr_assert_eq(c->delivered_pkts, s->n_delivered);
 		/* Datagrams in: control, or data that was dropped for a reason or became a first arrival. */
 		uint64_t rx_drops = c->drop_rx_short + c->drop_rx_type + c->drop_rx_no_key +
