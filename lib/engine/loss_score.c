@@ -42,6 +42,8 @@ void score_reset(struct lode_loss *l)
 {
 	l->n_outcomes = l->losing_until = 0;
 	memset(l->brier, 0, sizeof(l->brier));
+	for (unsigned i = 0; i < WINDOWS; i++)
+		l->sending[i].any[LODE_LOSS_BY_MODEL] = NAN;
 }
 
 void lode_loss_get_path_score(const struct lode_loss *l, struct lode_loss_path_score *out)
