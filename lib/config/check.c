@@ -118,8 +118,22 @@ static bool link_exists(const struct lode_config *c, const char *link)
 	return false;
 }
 
+static int check_repair(
+	const struct lode_config *c, const char *name, unsigned cls, struct lode_err *err)
+{
+	const struct lode_config_class *k = &c->classes[cls];
+	if (k->fec_repairs <= k->fec_sources)
+		return 0;
+	return lode_err_set(err, -EINVAL,
+		"%s: classes.%s.fec_repairs: %u found, at most fec_sources (%u) allowed", name,
+		lode_class_name((enum lode_class)cls), k->fec_repairs, k->fec_sources);
+}
+
 static int check_classes(const struct lode_config *c, const char *name, struct lode_err *err)
 {
+	for (unsigned i = 0; i < LODE_N_CLASSES; i++)
+		if (check_repair(c, name, i, err))
+			return -EINVAL;
 	for (int i = 0; i < LODE_N_CLASSES; i++)
 		for (unsigned j = 0; j < c->classes[i].n_links; j++)
 			if (!link_exists(c, c->classes[i].links[j]))

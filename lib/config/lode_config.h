@@ -75,6 +75,13 @@ struct lode_config_rule {
 	uint16_t sport_lo, sport_hi, dport_lo, dport_hi; /* 0..65535: any */
 };
 
+enum lode_repair_mode {
+	LODE_REPAIR_OFF,
+	LODE_REPAIR_NACK, /* what is lost is asked for again, nothing is sent ahead */
+	LODE_REPAIR_AUTO, /* asked for again, parity or copies: what loss, RTT and deadline call for */
+	LODE_REPAIR_FIXED, /* fec_repairs repair segments for fec_sources segments */
+};
+
 struct lode_config_class {
 	/* Links in order of preference; empty: all links of the peer, best first by measurement. */
 	char links[LODE_LINKS_MAX][LODE_NAME_MAX];
@@ -84,6 +91,10 @@ struct lode_config_class {
 	uint32_t codel_target_us;
 	uint32_t reorder_limit_us; /* longest wait for a flow's missing packet at the receiver */
 	int8_t outer_dscp;	   /* DSCP of the outer header; -1: copied from the inner packet */
+	enum lode_repair_mode repair;
+	uint8_t fec_sources, fec_repairs; /* of LODE_REPAIR_FIXED */
+	uint32_t deadline_us;  /* a lost packet is worth having back so long after it was sent */
+	uint32_t residual_ppm; /* packets that may stay lost */
 };
 
 enum lode_idle_mode { LODE_IDLE_RAMP, LODE_IDLE_POLL };

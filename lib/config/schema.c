@@ -17,6 +17,8 @@ static const char *const aead_words[] = {"auto", "ipsec-mb", "openssl", NULL};
 static const char *const class_words[] = {
 	"gaming", "voip", "streaming", "bulk", "web", "management", NULL};
 
+static const char *const repair_words[] = {"off", "nack", "auto", "fixed", NULL};
+
 static const struct field cpu_fields[] = {
 	{"control", F_INT, SIZED(lode_config, control_cpu), .def = "0", .unit = "cpu", .max = 1023,
 		RESTART, .help = "CPU of the control lcore and of all helper threads"},
@@ -122,38 +124,63 @@ static const struct field rule_fields[] = {
 static const struct field class_link_item[] = {
 	{"", F_STRING, .size = LODE_NAME_MAX, LIVE, .unit = "link name"}, FIELD_END};
 
-#define CLASS_FIELDS(copies_, queue_, codel_, reorder_, dscp_)                                    \
-	{                                                                                         \
-		{"links", F_LIST, AT(lode_config_class, links), .size = LODE_NAME_MAX,            \
-			COUNT(lode_config_class, n_links), .max_items = LODE_LINKS_MAX, LIVE,     \
-			.def = "[]", .sub = class_link_item,                                      \
-			.help = "Links in order of preference; empty: all, best first"},          \
-			{"copies", F_UINT, SIZED(lode_config_class, copies), .def = copies_,      \
-				.min = 1, .max = 4, LIVE,                                         \
-				.help = "Copies of each packet, each over another path"},         \
-			{"queue_limit_ms", F_UINT, SIZED(lode_config_class, queue_limit_us),      \
-				.def = queue_, .unit = "ms", .min = 1, .max = 10000,              \
-				.scale = 1000, LIVE,                                              \
-				.help = "A packet that waited longer is dropped"},                \
-			{"codel_target_ms", F_UINT, SIZED(lode_config_class, codel_target_us),    \
-				.def = codel_, .unit = "ms", .min = 0.1, .max = 1000,             \
-				.scale = 1000, LIVE,                                              \
-				.help = "Queueing delay that CoDel steers to"},                   \
-			{"reorder_limit_ms", F_UINT, SIZED(lode_config_class, reorder_limit_us),  \
-				.def = reorder_, .unit = "ms", .max = 1000, .scale = 1000, LIVE,  \
-				.help = "Longest wait for a missing packet of the same flow"},    \
-			{"outer_dscp", F_INT, SIZED(lode_config_class, outer_dscp), .def = dscp_, \
-				.word = "copy", .max = 63, LIVE,                                  \
-				.help = "DSCP of the outer header; copy: as the packet's own"},   \
-			FIELD_END                                                                 \
+#define CLASS_FIELDS(copies_, queue_, codel_, reorder_, dscp_, repair_, deadline_, residual_)      \
+	{                                                                                          \
+		{"links", F_LIST, AT(lode_config_class, links), .size = LODE_NAME_MAX,             \
+			COUNT(lode_config_class, n_links), .max_items = LODE_LINKS_MAX, LIVE,      \
+			.def = "[]", .sub = class_link_item,                                       \
+			.help = "Links in order of preference; empty: all, best first"},           \
+			{"copies", F_UINT, SIZED(lode_config_class, copies), .def = copies_,       \
+				.min = 1, .max = 4, LIVE,                                          \
+				.help = "Copies of each packet, each over another path"},          \
+			{"queue_limit_ms", F_UINT, SIZED(lode_config_class, queue_limit_us),       \
+				.def = queue_, .unit = "ms", .min = 1, .max = 10000,               \
+				.scale = 1000, LIVE,                                               \
+				.help = "A packet that waited longer is dropped"},                 \
+			{"codel_target_ms", F_UINT, SIZED(lode_config_class, codel_target_us),     \
+				.def = codel_, .unit = "ms", .min = 0.1, .max = 1000,              \
+				.scale = 1000, LIVE,                                               \
+				.help = "Queueing delay that CoDel steers to"},                    \
+			{"reorder_limit_ms", F_UINT, SIZED(lode_config_class, reorder_limit_us),   \
+				.def = reorder_, .unit = "ms", .max = 1000, .scale = 1000, LIVE,   \
+				.help = "Longest wait for a missing packet of the same flow"},     \
+			{"outer_dscp", F_INT, SIZED(lode_config_class, outer_dscp), .def = dscp_,  \
+				.word = "copy", .max = 63, LIVE,                                   \
+				.help = "DSCP of the outer header; copy: as the packet's own"},    \
+			{"repair", F_ENUM, SIZED(lode_config_class, repair),                       \
+				.words = repair_words, .def = repair_, LIVE,                       \
+				.help = "How lost packets are made good: asked for again (nack), " \
+					"as loss, RTT and deadline call for (auto), or by fixed "  \
+					"FEC"},                                                    \
+			{"fec_sources", F_UINT, SIZED(lode_config_class, fec_sources),             \
+				.def = "10", .unit = "packets", .min = 1, .max = 100, LIVE,        \
+				.help = "repair: fixed sends fec_repairs for each fec_sources"},   \
+			{"fec_repairs", F_UINT, SIZED(lode_config_class, fec_repairs), .def = "2", \
+				.unit = "packets", .min = 1, .max = 100, LIVE,                     \
+				.help = "The same; not more than fec_sources"},                    \
+			{"deadline_ms", F_UINT, SIZED(lode_config_class, deadline_us),             \
+				.def = deadline_, .unit = "ms", .min = 1, .max = 5000,             \
+				.scale = 1000, LIVE,                                               \
+				.help = "A lost packet is worth having back so long"},             \
+			{"residual_percent", F_UINT, SIZED(lode_config_class, residual_ppm),       \
+				.def = residual_, .unit = "%", .min = 0.001, .max = 50,            \
+				.scale = 10000, LIVE,                                              \
+				.help = "Share of packets that repair: auto may leave lost"},      \
+			FIELD_END                                                                  \
 	}
 
-static const struct field gaming_fields[] = CLASS_FIELDS("2", "50", "5", "5", "copy");
-static const struct field voip_fields[] = CLASS_FIELDS("2", "100", "5", "5", "copy");
-static const struct field streaming_fields[] = CLASS_FIELDS("1", "500", "10", "60", "copy");
-static const struct field bulk_fields[] = CLASS_FIELDS("1", "1000", "10", "80", "copy");
-static const struct field web_fields[] = CLASS_FIELDS("1", "500", "5", "30", "copy");
-static const struct field management_fields[] = CLASS_FIELDS("1", "2000", "20", "80", "copy");
+static const struct field gaming_fields[] =
+	CLASS_FIELDS("2", "50", "5", "5", "copy", "auto", "20", "0.1");
+static const struct field voip_fields[] =
+	CLASS_FIELDS("2", "100", "5", "5", "copy", "auto", "40", "0.2");
+static const struct field streaming_fields[] =
+	CLASS_FIELDS("1", "500", "10", "60", "copy", "auto", "100", "0.01");
+static const struct field bulk_fields[] =
+	CLASS_FIELDS("1", "1000", "10", "80", "copy", "nack", "300", "0.1");
+static const struct field web_fields[] =
+	CLASS_FIELDS("1", "500", "5", "30", "copy", "auto", "75", "0.01");
+static const struct field management_fields[] =
+	CLASS_FIELDS("1", "2000", "20", "80", "copy", "nack", "300", "0.1");
 
 #define CLASS_GROUP(name, index)                                                              \
 	{                                                                                     \

@@ -43,6 +43,7 @@ int make_host(struct lode_control *c, struct lode_err *err)
 	struct lode_peer_host_params params = {.aead = c->params.aead,
 		.rekey_ns = c->params.rekey_ns,
 		.udp_port = c->prepared->config->udp_port,
+		.features = LODE_WIRE_FEATURE_REPAIR,
 		.counter = c->params.counter,
 		.ctx = c,
 		.random = host_random,

@@ -33,6 +33,7 @@ static struct lode_epoch_view *view_epoch(struct owned_view *o, struct lode_peer
 	v->version = e->version;
 	v->rx_session = e->session;
 	v->tx_session = e->peer_session;
+	v->features = e->features;
 	v->generation = e->serial;
 	memcpy(v->rx_key, e->rx, sizeof(v->rx_key));
 	memcpy(v->tx_key, e->tx, sizeof(v->tx_key));

@@ -40,6 +40,7 @@ struct lode_epoch_view {
 	uint8_t key_phase, tx_phase;	 /* the receiver's label: ours, the peer's; 0..2 */
 	uint8_t version;		 /* of the wire, agreed */
 	uint16_t rx_session, tx_session; /* ours, in what we receive; the peer's, in what we send */
+	uint64_t features;		 /* bits of the handshake that both ends have */
 	uint64_t
 		generation; /* serial of the keys in this slot, growing: packet numbers start anew */
 	struct lode_aead_key *rx_key[LODE_LANES_MAX], *tx_key[LODE_LANES_MAX];

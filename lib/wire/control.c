@@ -152,10 +152,11 @@ int lode_wire_get_feedback(const struct lode_wire_tlv *tlv, struct lode_wire_fee
 	return 0;
 }
 
-void lode_wire_put_ack(struct lode_wire_writer *w, const struct lode_wire_ack *m)
+static void put_ranges(
+	struct lode_wire_writer *w, enum lode_wire_tlv_type type, const struct lode_wire_ack *m)
 {
 	size_t n = LODE_MIN(m->n_ranges, LODE_WIRE_RANGES_MAX);
-	uint8_t *v = lode_wire_tlv_add(w, LODE_WIRE_TLV_ACK, ACK_BYTES + n * RANGE_BYTES);
+	uint8_t *v = lode_wire_tlv_add(w, type, ACK_BYTES + n * RANGE_BYTES);
 	if (!v)
 		return;
 	v[0] = (uint8_t)(m->lane << 4 | m->cls);
@@ -164,6 +165,16 @@ void lode_wire_put_ack(struct lode_wire_writer *w, const struct lode_wire_ack *m
 		lode_store_be32(v + ACK_BYTES + i * RANGE_BYTES, m->ranges[i].first);
 		lode_store_be32(v + ACK_BYTES + i * RANGE_BYTES + 4, m->ranges[i].last);
 	}
+}
+
+void lode_wire_put_ack(struct lode_wire_writer *w, const struct lode_wire_ack *m)
+{
+	put_ranges(w, LODE_WIRE_TLV_ACK, m);
+}
+
+void lode_wire_put_nack(struct lode_wire_writer *w, const struct lode_wire_ack *m)
+{
+	put_ranges(w, LODE_WIRE_TLV_NACK, m);
 }
 
 /* A range may not run backwards nor over more than half of the sequence space. */
@@ -185,6 +196,17 @@ int lode_wire_get_ack(const struct lode_wire_tlv *tlv, struct lode_wire_ack *m)
 		m->ranges[i].last = last;
 	}
 	return 0;
+}
+
+/* What is asked for is looked up one by one. */
+int lode_wire_get_nack(const struct lode_wire_tlv *tlv, struct lode_wire_ack *m)
+{
+	int ret = lode_wire_get_ack(tlv, m);
+	for (size_t i = 0; ret == 0 && i < m->n_ranges; i++) {
+		if (lode_wire_seq_diff(m->ranges[i].last, m->ranges[i].first) >= 255)
+			ret = -EBADMSG;
+	}
+	return ret;
 }
 
 void lode_wire_put_challenge(struct lode_wire_writer *w, enum lode_wire_tlv_type type,

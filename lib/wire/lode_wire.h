@@ -116,6 +116,48 @@ static inline int lode_wire_get_segment(const uint8_t *b, struct lode_wire_segme
 	return s->cls >= LODE_N_CLASSES || both ? -EBADMSG : 0;
 }
 
+/* ---- REPAIR: what makes lost segments whole again ---- */
+
+/* Bit of the handshake's features: this end reads REPAIR datagrams and NACK messages. */
+#define LODE_WIRE_FEATURE_REPAIR (1ull << 0)
+
+/* The symbol of a segment is what of it a receiver cannot know: the last 4 bytes of its header, with the
+ * flags (without COPY) in the lower half of the last one, and its payload. So a repair over full segments is
+ * longer than they are by this: E must leave room. */
+#define LODE_WIRE_SYMBOL_HEADER_BYTES 4
+
+/* In place of the segment header; then the coded symbol bytes (lode_fec.h). */
+struct lode_wire_repair {
+	uint8_t cls;	       /* enum lode_class */
+	uint8_t span;	       /* symbols covered, 1 to 128, from first_seq on */
+	uint8_t id;	       /* 7 bits, selects the coefficients */
+	uint16_t coded_length; /* combination of the symbols' lengths */
+	uint32_t first_seq;    /* 24 bits */
+	uint32_t tx_us;	       /* sender's clock, low 32 bits */
+};
+
+static inline void lode_wire_put_repair(uint8_t *b, const struct lode_wire_repair *r)
+{
+	lode_store_be32(b, (uint32_t)r->cls << 28 | r->first_seq);
+	lode_store_be32(b + 4, r->tx_us);
+	lode_store_be16(b + 8, r->coded_length);
+	b[10] = r->span;
+	b[11] = r->id;
+}
+
+/* b must hold LODE_WIRE_SEGMENT_BYTES. -EBADMSG: no such class, span or id. */
+static inline int lode_wire_get_repair(const uint8_t *b, struct lode_wire_repair *r)
+{
+	r->cls = b[0] >> 4;
+	r->first_seq = lode_load_be32(b) & LODE_WIRE_SEQ_MASK;
+	r->tx_us = lode_load_be32(b + 4);
+	r->coded_length = lode_load_be16(b + 8);
+	r->span = b[10];
+	r->id = b[11];
+	bool good = r->cls < LODE_N_CLASSES && r->span >= 1 && r->span <= 128 && r->id <= 127;
+	return good ? 0 : -EBADMSG;
+}
+
 /* a - b of two 24-bit sequences, in [-2^23, 2^23). */
 static inline int32_t lode_wire_seq_diff(uint32_t a, uint32_t b)
 {
@@ -165,6 +207,7 @@ enum lode_wire_tlv_type {
 	LODE_WIRE_TLV_PMTU_PROBE = 9,
 	LODE_WIRE_TLV_PMTU_ACK = 10,
 	LODE_WIRE_TLV_CLOSE = 11,
+	LODE_WIRE_TLV_NACK = 12,
 };
 #define LODE_WIRE_TLV_HEADER_BYTES 3
 
@@ -241,6 +284,9 @@ struct lode_wire_ack {
 };
 void lode_wire_put_ack(struct lode_wire_writer *w, const struct lode_wire_ack *m);
 int lode_wire_get_ack(const struct lode_wire_tlv *tlv, struct lode_wire_ack *m);
+/* NACK: the same form; class sequences that are missing, oldest range first, at most 255 in a range. */
+void lode_wire_put_nack(struct lode_wire_writer *w, const struct lode_wire_ack *m);
+int lode_wire_get_nack(const struct lode_wire_tlv *tlv, struct lode_wire_ack *m);
 
 /* CHALLENGE and its reply: 8 random bytes that come back on the same path. */
 #define LODE_WIRE_CHALLENGE_BYTES 8

@@ -52,6 +52,9 @@ static void read_tlv(const struct lode_wire_tlv *tlv)
 	case LODE_WIRE_TLV_ACK:
 		ROUND_TRIP(ack, lode_wire_ack);
 		break;
+	case LODE_WIRE_TLV_NACK:
+		ROUND_TRIP(nack, lode_wire_ack);
+		break;
 	case LODE_WIRE_TLV_LANES:
 		ROUND_TRIP(lanes, lode_wire_lanes);
 		break;

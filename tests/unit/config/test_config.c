@@ -16,7 +16,7 @@
 	"  - {name: wan0, role: wan, device: eth1, addresses: [192.0.2.1/24]}\n"
 #define PEER(name, key)                                                                     \
 	"  - name: " name "\n    public_key: \"" key "\"\n    links: [{name: fibre, port: " \
-						     "wan0}]\n"
+	"wan0}]\n"
 
 static struct lode_config *parse(const char *text, struct lode_err *err)
 {
@@ -46,6 +46,10 @@ Test(config, smallest_file_gets_all_defaults)
 	cr_assert_eq(c->udp_port, 51900);
 	cr_assert_eq(c->default_peer, -1);
 	cr_assert_eq(c->classes[LODE_VOIP].copies, 2);
+	cr_assert_eq(c->classes[LODE_VOIP].repair, LODE_REPAIR_AUTO);
+	cr_assert_eq(c->classes[LODE_VOIP].deadline_us, 40000);
+	cr_assert_eq(c->classes[LODE_VOIP].residual_ppm, 2000);
+	cr_assert_eq(c->classes[LODE_BULK].repair, LODE_REPAIR_NACK);
 	cr_assert_eq(c->classes[LODE_BULK].queue_limit_us, 1000000);
 	cr_assert_eq(c->classes[LODE_BULK].outer_dscp, -1);
 	cr_assert_eq(c->ports[0].addrs[0].len, 120);
@@ -97,6 +101,10 @@ Test(config, errors_name_place_value_and_limit)
 	refuses("version: 1\n" PORTS "memory: {flows: 2048.5}\n", "memory.flows: found '2048.5'");
 	refuses("version: 1\n" PORTS "classes: {voip: {copies: nan}}\n",
 		"classes.voip.copies: found 'nan'");
+	refuses("version: 1\n" PORTS "classes: {voip: {repair: some}}\n",
+		"classes.voip.repair: found 'some', allowed: off, nack, auto, fixed");
+	refuses("version: 1\n" PORTS "classes: {web: {fec_sources: 2, fec_repairs: 3}}\n",
+		"classes.web.fec_repairs: 3 found, at most fec_sources (2) allowed");
 	refuses("version: 1\n" PORTS "cpu: {workers: []}\n", "cpu.workers: an empty list");
 }
 

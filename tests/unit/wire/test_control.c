@@ -208,3 +208,29 @@ Test(control, an_mtu_probe_has_exactly_its_size)
 		}
 	}
 }
+
+Test(control, nacks_come_back_and_long_ranges_are_refused)
+{
+
+	struct lode_wire_writer w;
+	struct lode_wire_tlv tlv;
+	size_t pos = 0;
+	struct lode_wire_ack out, in = {.lane = 3, .cls = LODE_WEB, .n_ranges = 2};
+	in.ranges[0].first = 0xfffffe;
+	in.ranges[0].last = 1;
+	in.ranges[1].first = in.ranges[1].last = 7;
+	lode_wire_writer_init(&w, buf, sizeof(buf));
+	lode_wire_put_nack(&w, &in);
+	cr_assert_eq(lode_wire_tlv_next(buf, w.len, &pos, &tlv), 1);
+	cr_assert_eq(tlv.type, LODE_WIRE_TLV_NACK);
+	cr_assert_eq(lode_wire_get_nack(&tlv, &out), 0);
+	cr_assert_eq(out.n_ranges, 2);
+	cr_assert_eq(out.ranges[0].first, 0xfffffe);
+	cr_assert_eq(out.ranges[0].last, 1);
+	in.ranges[1].last = 7 + 255;
+	lode_wire_writer_init(&w, buf, sizeof(buf));
+	lode_wire_put_nack(&w, &in);
+	pos = 0;
+	lode_wire_tlv_next(buf, w.len, &pos, &tlv);
+	cr_assert_eq(lode_wire_get_nack(&tlv, &out), -EBADMSG);
+}

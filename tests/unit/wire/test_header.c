@@ -96,3 +96,30 @@ Test(header, bundle_items_come_back_and_cuts_are_refused)
 		cr_assert_eq(rc, at_edge ? 0 : -EBADMSG, "cut at %zu", cut);
 	}
 }
+
+Test(header, repairs_come_back_and_impossible_ones_are_refused)
+{
+	uint8_t b[LODE_WIRE_SEGMENT_BYTES];
+	struct lode_wire_repair out, in = {.cls = LODE_VOIP,
+					     .span = 128,
+					     .id = 127,
+					     .coded_length = 0xabcd,
+					     .first_seq = 0xfffffe,
+					     .tx_us = 0x12345678};
+	lode_wire_put_repair(b, &in);
+	cr_assert_eq(lode_wire_get_repair(b, &out), 0);
+	uint8_t again[LODE_WIRE_SEGMENT_BYTES];
+	lode_wire_put_repair(again, &out);
+	cr_assert_eq(memcmp(again, b, sizeof(b)), 0);
+	cr_assert(out.span == 128 && out.id == 127 && out.first_seq == 0xfffffe);
+	b[10] = 129;
+	cr_assert_eq(lode_wire_get_repair(b, &out), -EBADMSG);
+	b[10] = 0;
+	cr_assert_eq(lode_wire_get_repair(b, &out), -EBADMSG);
+	b[10] = 1;
+	b[11] = 128;
+	cr_assert_eq(lode_wire_get_repair(b, &out), -EBADMSG);
+	b[11] = 0;
+	b[0] = LODE_N_CLASSES << 4;
+	cr_assert_eq(lode_wire_get_repair(b, &out), -EBADMSG);
+}
