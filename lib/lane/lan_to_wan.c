@@ -25,7 +25,7 @@ static void queue_packets(struct lode_lane *l, struct lode_burst *b)
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		bytes += b->pkts[i]->pkt_len;
-		note_traced(l, lode_pkt(b->pkts[i]), b->now_ns);
+		trace_maybe(l, b->pkts[i], "queue", b->now_ns);
 		fq_push(l, lode_pkt(b->pkts[i])->cls, b->pkts[i], b->now_ns);
 	}
 	lode_counter_add(&l->counters.lan_pkts, b->n);
@@ -125,6 +125,7 @@ static struct rte_mbuf *bundle(
 		append_item(all, next, chain_flow(l, flow, cls, head->path, seq, seq, now_ns));
 		head->outer_tos = join_tos(head->outer_tos, outer_tos(&l->queue[cls], next));
 		used += LODE_WIRE_BUNDLE_ITEM_BYTES + next->data_len;
+		trace_maybe(l, next, "bundle", now_ns);
 		rte_pktmbuf_free(next);
 		l->n_pulled++;
 		lode_counter_add(&l->counters.tx_bundled, 1);

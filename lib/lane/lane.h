@@ -187,6 +187,7 @@ struct lode_lane {
 
 	struct lode_stage_stats stages[STAGES_MAX];
 	uint64_t trace_until_ns; /* stages look for traced packets until then: one was seen */
+	uint64_t stage_ns[STAGES_MAX]; /* then: when each stage was done, in its newest run */
 	uint32_t n_runs;	 /* of stage tables, for sampling */
 };
 
@@ -200,6 +201,7 @@ struct stage {
 };
 #define LAN_TO_WAN_STAGES 6
 #define WAN_TO_LAN_STAGES 7
+#define WAN_TO_LAN_OPENED 4 /* row of "segment": from there on data is the packet */
 static_assert(LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES <= STAGES_MAX, "one row of stats each");
 extern const struct stage lan_to_wan[LAN_TO_WAN_STAGES];
 extern const struct stage wan_to_lan[WAN_TO_LAN_STAGES];
@@ -208,11 +210,13 @@ extern const struct stage wan_to_lan[WAN_TO_LAN_STAGES];
 void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 	struct lode_stage_stats *stats, struct lode_burst *b);
 
-#define TRACE_NS (2 * LODE_NS_PER_S)
-static inline void note_traced(struct lode_lane *l, const struct lode_pkt *pkt, uint64_t now_ns)
+/* Writes a trace record of a packet that is traced, and lets the stages look out for it for a while. */
+void trace_one(struct lode_lane *l, struct rte_mbuf *m, const char *stage, uint64_t now_ns);
+static inline void trace_maybe(
+	struct lode_lane *l, struct rte_mbuf *m, const char *stage, uint64_t now_ns)
 {
-	if (lode_unlikely(pkt->traced) && l->env.trace != NULL)
-		l->trace_until_ns = now_ns + TRACE_NS;
+	if (lode_unlikely(lode_pkt(m)->traced))
+		trace_one(l, m, stage, now_ns);
 }
 
 /* Frees a packet that goes no further; which: the counter of the reason. */

@@ -127,7 +127,13 @@ struct lode_lane_env {
 		const uint8_t *value, unsigned len);
 	/* Trace record of a packet whose lode_pkt.traced is set; detail: static text. May be NULL. */
 	void (*trace)(void *ctx, struct rte_mbuf *m, const char *stage, const char *detail,
-		uint64_t now_ns);
+		uint64_t at_ns);
+	/* Asked under lode_lane_trace for each opened segment, a packet, a part or a bundle at data: true
+	 * when it shall be traced, lode_pkt.traced is set then. May be NULL if trace is. */
+	bool (*opened)(void *ctx, struct rte_mbuf *m, unsigned peer_idx);
+	uint64_t (*trace_clock)(void); /* ns, for at_ns; NULL: the time of the call */
+	/* Before a dropped packet is freed; row: of lode_lane_counter_descs. May be NULL. */
+	void (*dropped)(void *ctx, struct rte_mbuf *m, unsigned row);
 	/* Cycle counter for sampled stages; NULL: not measured (simulation). */
 	uint64_t (*cycles)(void);
 };
@@ -157,6 +163,8 @@ void lode_lane_wan_rx(struct lode_lane *lane, struct rte_mbuf **pkts, unsigned n
 /* Deadlines, probes, feedback, then packets from the queues as credit allows. Returns when it is due next;
  * calls in between are only needed after enqueue or wan_rx. */
 uint64_t lode_lane_poll(struct lode_lane *lane, uint64_t now_ns);
+/* Datagrams given to it now are asked about by env->opened. */
+void lode_lane_trace(struct lode_lane *lane, uint64_t now_ns);
 /* Packets in its class queues. */
 uint32_t lode_lane_backlog_pkts(const struct lode_lane *lane);
 /* What it holds, to balance its counters; walks the parts. */

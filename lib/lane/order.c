@@ -236,6 +236,7 @@ void order_packet(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64
 		release(l, m, now_ns);
 	} else {
 		lode_counter_add(&l->counters.rx_waited, 1);
+		trace_maybe(l, m, "wait", now_ns);
 	}
 }
 

@@ -15,11 +15,49 @@ static void close_gaps(struct lode_burst *b)
 	b->gaps = 0;
 }
 
-static void trace(struct lode_lane *l, const char *stage, const struct lode_burst *b)
+#define TRACE_NS (2 * LODE_NS_PER_S)
+
+static uint64_t trace_clock(const struct lode_lane *l, uint64_t now_ns)
 {
+	return l->env.trace_clock != NULL ? l->env.trace_clock() : now_ns;
+}
+
+void trace_one(struct lode_lane *l, struct rte_mbuf *m, const char *stage, uint64_t now_ns)
+{
+	if (l->env.trace == NULL)
+		return;
+	l->trace_until_ns = now_ns + TRACE_NS;
+	l->env.trace(l->env.ctx, m, stage, NULL, trace_clock(l, now_ns));
+}
+
+void lode_lane_trace(struct lode_lane *l, uint64_t now_ns)
+{
+	if (l->env.trace != NULL && l->env.opened != NULL)
+		l->trace_until_ns = LODE_MAX(l->trace_until_ns, now_ns + 1);
+}
+
+/* Datagrams say what they carry only after decryption: the stages before are written when it is known. */
+static void trace_opened(struct lode_lane *l, struct rte_mbuf *m)
+{
+	if (lode_pkt(m)->traced || !l->env.opened(l->env.ctx, m, l->peer_idx))
+		return;
+	for (unsigned i = 0; i < WAN_TO_LAN_OPENED; i++)
+		l->env.trace(l->env.ctx, m, wan_to_lan[i].name, NULL,
+			l->stage_ns[LAN_TO_WAN_STAGES + i]);
+}
+
+/* The stage of that row has run. */
+static void trace(struct lode_lane *l, const struct stage *stage, const struct lode_burst *b)
+{
+	bool from_wan = stage >= wan_to_lan && stage < wan_to_lan + WAN_TO_LAN_STAGES;
+	size_t row = from_wan ? LAN_TO_WAN_STAGES + (size_t)(stage - wan_to_lan)
+			      : (size_t)(stage - lan_to_wan);
+	l->stage_ns[row] = trace_clock(l, b->now_ns);
 	for (unsigned i = 0; i < b->n; i++) {
+		if (row == LAN_TO_WAN_STAGES + WAN_TO_LAN_OPENED && l->env.opened != NULL)
+			trace_opened(l, b->pkts[i]);
 		if (lode_unlikely(lode_pkt(b->pkts[i])->traced))
-			l->env.trace(l->env.ctx, b->pkts[i], stage, NULL, b->now_ns);
+			l->env.trace(l->env.ctx, b->pkts[i], stage->name, NULL, l->stage_ns[row]);
 	}
 }
 
@@ -45,16 +83,14 @@ void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 		if (b->n == 0)
 			return;
 		if (lode_unlikely(b->now_ns < l->trace_until_ns))
-			trace(l, first[i].name, b);
+			trace(l, &first[i], b);
 	}
 }
 
 void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns)
 {
 	lode_counter_add(which, 1);
-	if (lode_unlikely(lode_pkt(m)->traced) && l->env.trace != NULL) {
-		ptrdiff_t row = which - (uint64_t *)&l->counters;
-		l->env.trace(l->env.ctx, m, "drop", lode_lane_counter_descs[row].name, now_ns);
-	}
+	if (l->env.dropped != NULL)
+		l->env.dropped(l->env.ctx, m, (unsigned)(which - (uint64_t *)&l->counters));
 	rte_pktmbuf_free(m);
 }

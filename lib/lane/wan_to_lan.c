@@ -62,7 +62,6 @@ static void check(struct lode_lane *l, struct lode_burst *b)
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		bytes += b->pkts[i]->pkt_len;
-		note_traced(l, lode_pkt(b->pkts[i]), b->now_ns);
 		uint64_t *reason = refuse(l, b->pkts[i]);
 		if (lode_unlikely(reason != NULL))
 			take_out(l, b, i, reason);

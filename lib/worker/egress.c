@@ -19,7 +19,7 @@ static void put_frame(
 	struct lode_txq *q = &w->txqs[port_idx];
 	uint16_t l2_bytes = ETHER_BYTES + (port->vlan ? VLAN_BYTES : 0);
 	uint16_t ethertype = packet_data(m)[0] >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
-	trace_packet(w, m, "tx", NULL, 0);
+	trace_packet(w, m, "tx", NULL);
 	if (!has_room(w, port_idx)) {
 		DROP(w, m, tx_full);
 		return;
@@ -92,7 +92,7 @@ void to_port(struct lode_worker *w, unsigned port_idx, const struct lode_ip *nex
 void to_host(struct lode_worker *w, struct rte_mbuf *m)
 {
 	struct lode_txq *q = &w->txqs[LODE_HOST_PORT];
-	trace_packet(w, m, "host", NULL, 0);
+	trace_packet(w, m, "host", NULL);
 	if (!has_room(w, LODE_HOST_PORT)) {
 		DROP(w, m, tx_full);
 		return;

@@ -46,13 +46,20 @@ struct lode_resolve {
 	uint8_t port_idx;
 };
 
+/* What a packet was, as far as its headers can be read where it was looked at; src none: they cannot. */
+struct lode_packet_id {
+	struct lode_ip src, dst;
+	uint16_t sport, dport, len_bytes;
+	uint8_t protocol, rx_port, cls;
+	uint8_t path; /* of the peer; meaningful in stages of a lane */
+};
+
 /* A traced packet at one point of its way. */
 struct lode_trace_record {
-	uint64_t now_ns;
-	uint8_t packet; /* records of one packet share it; 1..255, then over again */
-	uint8_t rx_port, cls, protocol;
-	uint16_t len_bytes, sport, dport;
-	struct lode_ip src, dst;
+	uint64_t at_ns; /* when the stage had done its burst, by lode_worker_params.trace_clock */
+	/* Records of one packet share these: the worker where it began; 1..255, then over again. */
+	uint8_t worker_idx, packet;
+	struct lode_packet_id id;
 	const char *stage, *detail; /* static texts: where; why it was dropped or where it went */
 };
 /* What to trace: all zero fields match everything. Both directions of a 5-tuple match. */
@@ -60,7 +67,27 @@ struct lode_trace_filter {
 	struct lode_ip src, dst;
 	uint16_t sport, dport;
 	uint8_t protocol;
+	uint8_t peer;		/* index + 1 */
+	uint8_t any_of_classes; /* mask */
 };
+
+/* A packet that was dropped: the first one for its reason, and others at most every 10 ms. */
+struct lode_drop_example {
+	uint64_t now_ns;
+	struct lode_packet_id id;
+	const char *reason; /* name of the counter: drop_... */
+	bool in_lane;	    /* a counter of the lane's table, else of the worker's */
+};
+
+/* A conversation, both directions together, in a second that has passed. */
+struct lode_talker {
+	struct lode_packet_id id; /* as sent from here; len_bytes: of one of its packets */
+	uint8_t peer_idx;
+	uint64_t tx_bytes, rx_bytes; /* to the peer and from it */
+	uint32_t tx_pkts, rx_pkts;
+	uint64_t since_ns, until_ns;
+};
+#define LODE_TALKERS_MAX 16 /* the heaviest of each second */
 
 /* They live as long as the worker. */
 struct lode_worker_rings {
@@ -69,7 +96,10 @@ struct lode_worker_rings {
 	struct lode_ring *messages;	/* struct lode_peer_message; worker -> control lcore */
 	struct lode_ring *from_control; /* struct lode_datagram to send; control lcore -> worker */
 	struct lode_ring *resolve;	/* struct lode_resolve; worker -> exception thread */
-	struct lode_ring *trace; /* struct lode_trace_record; worker -> who asked for the trace */
+	/* worker -> one thread at a time that shows them to an operator */
+	struct lode_ring *trace;   /* struct lode_trace_record */
+	struct lode_ring *drops;   /* struct lode_drop_example */
+	struct lode_ring *talkers; /* struct lode_talker */
 };
 
 /* ---- life ---- */
@@ -82,6 +112,7 @@ struct lode_worker_params {
 	struct lode_shared *shared;
 	uint32_t n_flows;	  /* size of the flow table */
 	uint64_t (*cycles)(void); /* for sampled stages; NULL: not measured (simulation) */
+	uint64_t (*trace_clock)(void); /* ns, read for traced packets; NULL: the time of the call */
 	uint64_t seed;		  /* of hash keys and random numbers of this worker */
 	/* A transmit queue is full: the caller may send from it at once. NULL: it cannot, frames drop. Called
 	 * from inside lan_rx, wan_rx and poll. */
@@ -120,9 +151,12 @@ const struct lode_worker_rings *lode_worker_rings(struct lode_worker *w);
 /* Serial of the snapshot it works with; any thread. A worker holds a snapshot from one lode_worker_poll to
  * the next, so an older one is free when all workers have gone on to a newer serial. */
 uint64_t lode_worker_serial(const struct lode_worker *w);
-/* Traces the next n_packets that match; any thread, last caller wins. */
+/* Traces the next n_packets that match, 0: no more; one thread at a time, last caller wins. A packet keeps
+ * its number while at most 255 are traced. */
 void lode_worker_trace(
 	struct lode_worker *w, const struct lode_trace_filter *filter, uint32_t n_packets);
+/* Counts conversations until then and reports the heaviest of each second; any thread. */
+void lode_worker_watch_talkers(struct lode_worker *w, uint64_t until_ns);
 
 /* ---- class rules: the opaque `rules` of the snapshot ---- */
 

@@ -9,6 +9,7 @@
 #define MESSAGE_SLOTS 64
 #define RESOLVE_SLOTS 128
 #define TRACE_SLOTS   1024
+#define DROP_SLOTS    512 /* a tenth of a second of examples for all reasons */
 #define REQUEST_SLOTS 4
 
 /* Packets of lanes: what 20 ms of queue and 50 ms of waiting for order are at a few Gbit/s. */
@@ -30,9 +31,9 @@ static void on_peer_message(void *ctx, unsigned peer_idx, unsigned path, unsigne
 }
 
 static void on_trace(
-	void *ctx, struct rte_mbuf *m, const char *stage, const char *detail, uint64_t now_ns)
+	void *ctx, struct rte_mbuf *m, const char *stage, const char *detail, uint64_t at_ns)
 {
-	trace_packet(ctx, m, stage, detail, now_ns);
+	trace_write(ctx, m, stage, detail, at_ns);
 }
 
 static int make_rings(struct lode_worker *w)
@@ -42,9 +43,12 @@ static int make_rings(struct lode_worker *w)
 	w->rings.messages = lode_ring_new(MESSAGE_SLOTS, sizeof(struct lode_peer_message));
 	w->rings.resolve = lode_ring_new(RESOLVE_SLOTS, sizeof(struct lode_resolve));
 	w->rings.trace = lode_ring_new(TRACE_SLOTS, sizeof(struct lode_trace_record));
+	w->rings.drops = lode_ring_new(DROP_SLOTS, sizeof(struct lode_drop_example));
+	w->rings.talkers = lode_ring_new(2 * LODE_TALKERS_MAX, sizeof(struct lode_talker));
 	w->trace_requests = lode_ring_new(REQUEST_SLOTS, sizeof(struct trace_request));
 	return w->rings.to_control && w->rings.from_control && w->rings.messages &&
-			       w->rings.resolve && w->rings.trace && w->trace_requests
+			       w->rings.resolve && w->rings.trace && w->rings.drops &&
+			       w->rings.talkers && w->trace_requests
 		       ? 0
 		       : -ENOMEM;
 }
@@ -62,11 +66,15 @@ static int make_lanes(struct lode_worker *w)
 		.deliver = deliver,
 		.control = on_peer_message,
 		.trace = on_trace,
+		.opened = trace_opened,
+		.dropped = lane_dropped,
+		.trace_clock = p->trace_clock,
 		.cycles = p->cycles};
 	w->lane_memory = rte_zmalloc_socket(
 		p->name, LODE_PEERS_MAX * lode_lane_bytes(), LODE_CACHE_LINE, p->socket_id);
+	w->talkers_memory = talkers_new(p->socket_id);
 	heap_init(&w->due);
-	return w->env.pools && w->lane_memory ? 0 : -ENOMEM;
+	return w->env.pools && w->lane_memory && w->talkers_memory ? 0 : -ENOMEM;
 }
 
 struct lode_worker *lode_worker_new(const struct lode_worker_params *params, struct lode_err *err)
@@ -121,12 +129,15 @@ void lode_worker_free(struct lode_worker *w)
 	if (w->env.pools)
 		lode_lane_pools_free(w->env.pools);
 	rte_free(w->lane_memory);
+	talkers_free(w->talkers_memory);
 	flow_table_fini(&w->flows);
 	lode_ring_free(w->rings.to_control);
 	lode_ring_free(w->rings.from_control);
 	lode_ring_free(w->rings.messages);
 	lode_ring_free(w->rings.resolve);
 	lode_ring_free(w->rings.trace);
+	lode_ring_free(w->rings.drops);
+	lode_ring_free(w->rings.talkers);
 	lode_ring_free(w->trace_requests);
 	rte_free(w);
 }

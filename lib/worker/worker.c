@@ -56,8 +56,11 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		pkt->flow_hash = flow_symmetric_hash(&ip->tuple);
 		if (!area(p->pkts[i])->from_wan)
 			pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
-		trace_packet(w, p->pkts[i], "class", lode_class_name(pkt->cls), p->now_ns);
+		if (trace_wanted(w) || lode_unlikely(pkt->traced))
+			trace_class(w, p->pkts[i], ip);
 	}
+	if (lode_unlikely(w->talkers != NULL))
+		talkers_count(w, p, true);
 }
 
 /* Takes the packets of the first peer in `left` out of it, in their order. Returns how many. */
@@ -218,13 +221,14 @@ void lode_worker_lan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
 	struct packets p;
 	p.now_ns = now_ns;
 	p.n = 0;
+	note_entry(w, now_ns);
 	lode_counter_add(&w->counters.lan_rx, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = take_lan_frame(w, port_idx, mbufs[i], &p.ip[p.n]);
 		if (!m)
 			continue;
-		trace_start(w, m, &p.ip[p.n]);
-		trace_packet(w, m, "lan rx", NULL, now_ns);
+		if (trace_wanted(w))
+			trace_frame(w, m, &p.ip[p.n]);
 		p.pkts[p.n++] = m;
 	}
 	forward(w, FROM_LAN, &p);
@@ -241,7 +245,7 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct ip_info *ip = &p.ip[p.n];
-		*area(m) = (struct worker_area){.from_wan = true};
+		*area(m) = (struct worker_area){.from_wan = true, .tracer = area(m)->tracer};
 		if (!parse_ip(packet_data(m), rte_pktmbuf_data_len(m), false, ip)) {
 			DROP(w, m, malformed);
 			continue;
@@ -251,10 +255,12 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 			DROP(w, m, spoofed);
 			continue;
 		}
-		trace_start(w, m, ip);
-		trace_packet(w, m, "deliver", NULL, now_ns);
+		if (trace_wanted(w) || lode_unlikely(lode_pkt(m)->traced))
+			trace_delivered(w, m, ip, peer_idx);
 		p.pkts[p.n++] = m;
 	}
+	if (lode_unlikely(w->talkers != NULL))
+		talkers_count(w, &p, false);
 	forward(w, FROM_PEER, &p);
 }
 
@@ -266,6 +272,8 @@ static void to_wan_lanes(struct lode_worker *w, struct rte_mbuf **pkts, unsigned
 		struct rte_mbuf *burst[LODE_BURST_MAX];
 		uint8_t peer_idx;
 		unsigned n_burst = take_peer(pkts, &left, burst, &peer_idx);
+		if (trace_wanted(w))
+			lode_lane_trace(lane_of(w, peer_idx), now_ns);
 		lode_lane_wan_rx(lane_of(w, peer_idx), burst, n_burst, now_ns);
 		w->touched |= 1ull << peer_idx;
 	}
@@ -277,6 +285,7 @@ void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
 {
 	struct rte_mbuf *pkts[LODE_BURST_MAX];
 	unsigned n_pkts = 0;
+	note_entry(w, now_ns);
 	lode_counter_add(&w->counters.wan_rx, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = take_wan_frame(w, port_idx, mbufs[i], now_ns);
@@ -349,7 +358,9 @@ uint64_t lode_worker_poll(struct lode_worker *w, uint64_t now_ns)
 	adopt_snapshot(w, now_ns);
 	if (!w->snapshot)
 		return LODE_NEVER_NS;
+	note_entry(w, now_ns);
 	trace_take_request(w);
+	talkers_turn(w, now_ns);
 	for (unsigned i = 0; i < w->params.n_workers; i++)
 		if (w->params.handoff_from[i])
 			take_handoffs(w, w->params.handoff_from[i], now_ns);

@@ -29,6 +29,7 @@ struct worker_area {
 	uint8_t l2_bytes; /* in front of data, still in the buffer */
 	uint8_t handoff;  /* enum handoff_kind */
 	bool from_wan;	  /* cls was set by the sending peer */
+	uint8_t tracer;	  /* worker that began its trace */
 };
 static_assert(sizeof(struct worker_area) <= sizeof(((struct lode_pkt *)0)->worker_area), "fits");
 static inline struct worker_area *area(struct rte_mbuf *m)
@@ -76,9 +77,18 @@ struct lode_worker {
 	uint64_t icmp_ns; /* a token bucket in time: when the bucket is full again */
 
 	struct lode_worker_rings rings;
+	uint64_t now_ns; /* of the call we are in */
+
+	/* What operators watch. */
 	struct lode_ring *trace_requests; /* struct trace_request */
 	struct trace_request trace;
 	uint8_t trace_id;
+	uint64_t rx_ns; /* when the packets in hand came in, by the clock of the trace */
+	uint64_t drop_noted_ns[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
+	uint64_t lane_drop_noted_ns[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];
+	_Atomic uint64_t talkers_until_ns; /* anybody writes */
+	struct talkers *talkers;	   /* NULL: nobody watches */
+	struct talkers *talkers_memory;
 
 	struct lode_txq txqs[LODE_ALL_PORTS], mirrors[LODE_ALL_PORTS];
 };
@@ -94,14 +104,55 @@ struct packets {
 /* ---- drop.c: the ends of a packet's way ---- */
 
 /* Frees a packet and counts why: DROP(w, m, ttl) adds to drop_ttl. */
-#define DROP(w, m, reason) drop_packet((w), (m), &(w)->counters.drop_##reason, #reason)
-void drop_packet(struct lode_worker *w, struct rte_mbuf *m, uint64_t *counter, const char *reason);
+#define DROP(w, m, reason) drop_packet((w), (m), &(w)->counters.drop_##reason)
+void drop_packet(struct lode_worker *w, struct rte_mbuf *m, uint64_t *counter);
+/* lode_lane_env.dropped */
+void lane_dropped(void *ctx, struct rte_mbuf *m, unsigned row);
 /* Gives the frame to the kernel's mirror of the port it came in on, L2 header included. */
 void to_mirror(struct lode_worker *w, struct rte_mbuf *m);
-void trace_packet(struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail,
-	uint64_t now_ns);
-void trace_start(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
+
+/* ---- trace.c: packets that an operator asked about ---- */
+
+/* Time for trace records. */
+uint64_t trace_clock(const struct lode_worker *w);
+void trace_write(struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail,
+	uint64_t at_ns);
+static inline void trace_packet(
+	struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail)
+{
+	if (lode_unlikely(lode_pkt(m)->traced))
+		trace_write(w, m, stage, detail, trace_clock(w));
+}
+static inline bool trace_wanted(const struct lode_worker *w)
+{
+	return lode_unlikely(w->trace.n_packets);
+}
+/* Where a trace may begin: a frame from a LAN; a packet whose class and peer are known; what a lane opened;
+ * what it delivered. */
+void trace_frame(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
+void trace_class(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
+bool trace_opened(void *ctx, struct rte_mbuf *m, unsigned peer_idx); /* lode_lane_env.opened */
+void trace_delivered(
+	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, unsigned peer_idx);
 void trace_take_request(struct lode_worker *w);
+/* What can be read of a packet, wherever its data begins. */
+void packet_id(struct rte_mbuf *m, struct lode_packet_id *id);
+/* On the way in, once per burst. */
+static inline void note_entry(struct lode_worker *w, uint64_t now_ns)
+{
+	w->now_ns = now_ns;
+	if (trace_wanted(w))
+		w->rx_ns = trace_clock(w);
+}
+
+/* ---- talkers.c: the heaviest conversations ---- */
+
+struct talkers *talkers_new(int socket_id);
+void talkers_free(struct talkers *t);
+/* Adds packets to the peer (or from it). */
+void talkers_count(struct lode_worker *w, const struct packets *p, bool to_peer);
+/* Begins, reports and ends the seconds; once per poll. */
+void talkers_turn(struct lode_worker *w, uint64_t now_ns);
 
 /* ---- ingress.c: frames become packets ---- */
 

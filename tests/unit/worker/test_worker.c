@@ -287,7 +287,7 @@ Test(worker, trace_follows_matching_packets)
 	world_lan(&x, 0, frame, len);
 	cr_assert(lode_ring_pop(lode_worker_rings(x.w)->trace, &r));
 	cr_assert_str_eq(r.stage, "lan rx");
-	cr_assert_eq(r.dport, 99);
+	cr_assert_eq(r.id.dport, 99);
 	while (lode_ring_pop(lode_worker_rings(x.w)->trace, &r))
 		;
 	world_lan(&x, 0, frame, len);
