@@ -41,21 +41,33 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double batch_ns(void (*fn)(void *), void *arg, unsigned n_calls)
+{
+	uint64_t start = lode_perf_cpu_ns();
+	for (unsigned i = 0; i < n_calls; i++)
+		fn(arg);
+	return (double)(lode_perf_cpu_ns() - start) / n_calls;
+}
+
 double lode_perf_median_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches)
 {
 	double *ns = malloc(n_batches * sizeof(*ns));
 	if (!ns)
 		return NAN;
-	for (unsigned b = 0; b < n_batches; b++) {
-		uint64_t start = lode_perf_cpu_ns();
-		for (unsigned i = 0; i < n_calls; i++)
-			fn(arg);
-		ns[b] = (double)(lode_perf_cpu_ns() - start) / n_calls;
-	}
+	for (unsigned b = 0; b < n_batches; b++)
+		ns[b] = batch_ns(fn, arg, n_calls);
 	qsort(ns, n_batches, sizeof(*ns), by_value);
 	double median = ns[n_batches / 2];
 	free(ns);
 	return median;
+}
+
+double lode_perf_min_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches)
+{
+	double least = INFINITY;
+	for (unsigned b = 0; b < n_batches; b++)
+		least = fmin(least, batch_ns(fn, arg, n_calls));
+	return least;
 }
 
 bool lode_perf_wanted(const struct lode_perf *p, const char *name)

@@ -25,4 +25,6 @@ uint64_t lode_perf_cpu_ns(void);
 uint64_t lode_perf_wall_ns(void);
 /* Median ns per call of fn(arg) over n_batches batches of n_calls. */
 double lode_perf_median_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches);
+/* The same, but of the fastest batch: what the code costs when nobody else uses the core or its caches. */
+double lode_perf_min_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches);
 bool lode_perf_wanted(const struct lode_perf *p, const char *name);

@@ -248,7 +248,7 @@ static void interleave_gates(struct source *s, unsigned n_hidden)
 	}
 }
 
-/* The exponents' factor, see run_lstm.h; all additive parts go into the input layer's. */
+/* Gates in steps of the tanh table, see run_lstm.h; all additive parts go into the input layer's. */
 static void scale_gates(struct lode_nn_model *m)
 {
 	const struct packed_linear *lx = &m->linear[LSTM_INPUT], *lh = &m->linear[LSTM_HIDDEN];
@@ -256,7 +256,7 @@ static void scale_gates(struct lode_nn_model *m)
 	float *mul_x = (float *)(base + lx->mul), *add_x = (float *)(base + lx->add);
 	float *mul_h = (float *)(base + lh->mul), *add_h = (float *)(base + lh->add);
 	for (unsigned i = 0; i < 16u * lx->n_vecs; i++) {
-		double factor = i / 16 % 4 == 2 ? -2 * M_LOG2E : -M_LOG2E;
+		double factor = TANH_PER_UNIT * (i / 16 % 4 == 2 ? 1 : 0.5);
 		mul_x[i] = (float)(mul_x[i] * factor);
 		mul_h[i] = (float)(mul_h[i] * factor);
 		add_x[i] = (float)(((double)add_x[i] + add_h[i]) * factor);

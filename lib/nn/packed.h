@@ -84,6 +84,10 @@ static inline uint32_t window_floats(const struct lode_nn_desc *d)
 #define GELU_PER_UNIT 2.0
 #define GELU_ZERO     7.5
 
+/* ---- tanh of the LSTM: cubics in t = u - segment, u = |x| * TANH_PER_UNIT ---- */
+
+#define TANH_PER_UNIT 1.6f
+
 /* ---- making a model; desc and tensors have been checked ---- */
 
 /* Fills everything of m but the block behind it: shapes, offsets, used_bytes. */

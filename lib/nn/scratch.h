@@ -27,7 +27,6 @@ struct lstm_state {
 
 struct lstm_scratch {
 	struct lstm_state state;
-	float z[4 * LODE_NN_MAX_LSTM]; /* gate exponents */
 	uint8_t h_next[LODE_NN_MAX_LSTM + 64];
 	uint8_t in[ROW_BYTES(LODE_NN_MAX_LSTM)];
 	float head[LODE_NN_MAX_OUT];

@@ -90,9 +90,16 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	return vf_max(vf_min(x, limit), vf_sub(vf_set1(0), limit));
 }
-INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
+INLINE v16f vf_min_abs(v16f x, v16f limit)
 {
-	return (v16f){_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+	v16f sign = vf_set1(-0.0f);
+	return vf_min(BOTH_F(_mm256_andnot_ps, sign, x), limit);
+}
+INLINE v16f vf_with_sign(v16f y, v16f x)
+{
+	v16f sign = vf_set1(-0.0f);
+	sign = BOTH_F(_mm256_and_ps, sign, x);
+	return BOTH_F(_mm256_xor_ps, y, sign);
 }
 /* Adding 1.5 * 2^23 leaves the nearest integer in the low bits. */
 INLINE __m256 nearest_bits(__m256 x)
@@ -162,6 +169,13 @@ INLINE __m256 lookup_half(const float table[16], __m256i index)
 INLINE v16f vf_lookup(const float table[16], v16i index)
 {
 	return (v16f){lookup_half(table, index.lo), lookup_half(table, index.hi)};
+}
+
+INLINE v16f vf_lookup8(const float table[16], v16i index)
+{
+	__m256 low = _mm256_load_ps(table);
+	return (v16f){
+		_mm256_permutevar8x32_ps(low, index.lo), _mm256_permutevar8x32_ps(low, index.hi)};
 }
 
 INLINE v16i vi_load(const void *p)

@@ -66,9 +66,14 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	return _mm512_range_ps(x, limit, 2);
 }
-INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
+INLINE v16f vf_min_abs(v16f x, v16f limit)
 {
-	return _mm512_fnmadd_ps(a, b, c);
+	return _mm512_range_ps(x, limit, 10);
+}
+INLINE v16f vf_with_sign(v16f y, v16f x)
+{
+	return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(y),
+		_mm512_castps_si512(x), _mm512_set1_epi32(INT32_MIN), 0x78));
 }
 INLINE v16f vf_fraction(v16f x)
 {
@@ -115,6 +120,11 @@ INLINE float vf_highest(v16f x)
 INLINE v16f vf_lookup(const float table[16], v16i index)
 {
 	return _mm512_permutexvar_ps(index, _mm512_load_ps(table));
+}
+
+INLINE v16f vf_lookup8(const float table[16], v16i index)
+{
+	return vf_lookup(table, index);
 }
 
 INLINE v16i vi_load(const void *p)

@@ -77,12 +77,6 @@ INLINE v16f vf_fma(v16f a, v16f b, v16f c)
 	LANES a.lane[l] = fmaf(a.lane[l], b.lane[l], c.lane[l]);
 	return a;
 }
-/* c - a * b, rounded once. */
-INLINE v16f vf_fnma(v16f a, v16f b, v16f c)
-{
-	LANES a.lane[l] = fmaf(-a.lane[l], b.lane[l], c.lane[l]);
-	return a;
-}
 /* x minus the nearest integer (ties to even), |x| < 2^22: exact. */
 INLINE v16f vf_fraction(v16f x)
 {
@@ -111,6 +105,18 @@ INLINE v16f vf_clamp_abs(v16f x, v16f limit)
 {
 	LANES x.lane[l] = copysignf(fminf(fabsf(x.lane[l]), limit.lane[l]), x.lane[l]);
 	return x;
+}
+/* Magnitude of x, at most limit > 0. */
+INLINE v16f vf_min_abs(v16f x, v16f limit)
+{
+	LANES x.lane[l] = fminf(fabsf(x.lane[l]), limit.lane[l]);
+	return x;
+}
+/* y times the sign of x. */
+INLINE v16f vf_with_sign(v16f y, v16f x)
+{
+	LANES y.lane[l] = signbit(x.lane[l]) ? -y.lane[l] : y.lane[l];
+	return y;
 }
 INLINE bool vf_has_nan(v16f x)
 {
@@ -168,6 +174,12 @@ INLINE v16f vf_lookup(const float table[16], v16i index)
 	v16f r;
 	LANES r.lane[l] = table[index.lane[l] & 15];
 	return r;
+}
+
+/* The same of a table whose index is below 8 in its low four bits. */
+INLINE v16f vf_lookup8(const float table[16], v16i index)
+{
+	return vf_lookup(table, index);
 }
 
 INLINE v16i vi_load(const void *p)
