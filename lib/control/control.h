@@ -77,6 +77,7 @@ struct lode_control {
 	struct lode_routes *routes;
 	struct lode_neighbours *neighbour_table;
 	bool routes_stale, neighbours_stale, views_stale, snapshot_stale;
+	const struct lode_loss_model *loss_model; /* of the next snapshots */
 	struct published *newest;
 	uint64_t serial, tick_ns, now_ns;
 	unsigned first_ring; /* where taking from the workers' rings begins */

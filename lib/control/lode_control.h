@@ -53,6 +53,10 @@ int lode_control_apply(struct lode_control *c, struct lode_prepared *prepared, u
 	struct lode_err *err);
 const struct lode_config *lode_control_config(const struct lode_control *c);
 
+/* The loss predictor that lanes run from the next snapshot on; NULL: the classic. The last one is free when
+ * all workers have gone on (lode_control_reclaim). */
+void lode_control_set_loss_model(struct lode_control *c, const struct lode_loss_model *model);
+
 /* ---- what the kernel tells (netlink, link states, DHCP) ---- */
 
 void lode_control_set_port(struct lode_control *c, unsigned port_idx, const uint8_t mac[6],

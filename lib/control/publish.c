@@ -73,6 +73,7 @@ int publish(struct lode_control *c, struct lode_err *err)
 	}
 	s->config = c->prepared->config;
 	s->rules = c->prepared->rules;
+	s->loss_model = c->loss_model;
 	s->routes = c->routes;
 	s->neighbours = c->neighbour_table;
 	fill_ports(c, s);
@@ -107,6 +108,12 @@ void free_published(struct lode_control *c, uint64_t older_than)
 		prepared_unref(p->prepared);
 		free(p);
 	}
+}
+
+void lode_control_set_loss_model(struct lode_control *c, const struct lode_loss_model *model)
+{
+	c->loss_model = model;
+	c->snapshot_stale = true;
 }
 
 uint64_t lode_control_serial(const struct lode_control *c)

@@ -39,7 +39,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 	l->peer_idx = (uint8_t)peer_idx;
 	l->lane_id = (uint8_t)lane_id;
 	l->bundle_item_bytes = BUNDLE_ITEM_BYTES;
-	l->expire_due_ns = l->due_ns = LODE_NEVER_NS;
+	l->expire_due_ns = l->due_ns = l->loss_due_ns = LODE_NEVER_NS;
 	uint32_t room_bytes = rte_pktmbuf_data_room_size(env->mbufs) - RTE_PKTMBUF_HEADROOM;
 	l->buffer_bytes = (uint16_t)LODE_MIN(room_bytes - LODE_WIRE_TAG_BYTES, UINT16_MAX);
 	lode_rng_seed(&l->rng, env->seed ^ (uint64_t)peer_idx << 8 ^ lane_id ^ now_ns << 16);
@@ -133,6 +133,7 @@ static void start_path(
 	l->path[p].to_port = v->remote_port[l->lane_id];
 	l->path[p].link_mtu_bytes = v->link_mtu_bytes;
 	l->path[p].up_kbps = v->up_kbps;
+	loss_start(l, p, now_ns);
 }
 
 /* What a new snapshot may change on a path that runs. */
@@ -317,6 +318,7 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 		lode_lane_summarise(l, now_ns, &summary);
 		lode_lane_summary_publish(slot, &summary);
 	}
+	loss_wake(l, now_ns);
 	uint64_t moved = l->counters.tx_datagrams + l->counters.rx_datagrams;
 	l->summary_due_ns = now_ns + (moved != l->summary_moved ? SUMMARY_NS : SUMMARY_IDLE_NS);
 	l->summary_moved = moved;
@@ -328,9 +330,12 @@ uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
 	release_flush(l, now_ns);
 	if (now_ns >= l->summary_due_ns)
 		renew_paths(l, now_ns);
+	if (now_ns >= l->loss_due_ns)
+		loss_poll(l, now_ns);
 	if (can_send(l))
 		send_bursts(l, now_ns);
 	uint64_t due_ns = LODE_MIN(l->expire_due_ns, l->summary_due_ns);
+	due_ns = LODE_MIN(due_ns, l->loss_due_ns);
 	if (lode_lane_backlog_pkts(l) > 0) {
 		if (now_ns >= l->sweep_due_ns) {
 			fq_sweep(l, now_ns);

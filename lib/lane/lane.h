@@ -111,7 +111,8 @@ static inline void bucket_fill(struct bucket *b, uint64_t now_ns)
 }
 
 struct lane_path {
-	struct lode_path *est; /* home lane only */
+	struct lode_path *est;	/* home lane only */
+	struct lode_loss *loss; /* as est */
 	struct lode_txq *txq;
 	uint64_t next_number;
 	uint64_t rx_generation; /* newest epoch received under on this path */
@@ -152,6 +153,9 @@ struct lode_lane {
 	uint64_t due_ns;	 /* what poll answered last */
 	uint64_t control_due_ns; /* no path has anything to say before; 0: look */
 	uint64_t expire_due_ns;	 /* earliest deadline of what waits */
+	uint64_t loss_due_ns;	 /* earliest window of the predictors; LODE_NEVER_NS while idle */
+	uint64_t loss_segments,
+		loss_moved_ns; /* tx_segments when looked at last, when it grew last */
 	struct lode_lane_counters counters;
 
 	/* Towards the WAN. The view of the paths is renewed every ms or when something happened. */
@@ -311,6 +315,15 @@ void paths_read_control(
 /* One authenticated datagram. */
 void paths_received(
 	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns);
+
+/* ---- loss.c: drives the loss predictors of the paths ---- */
+
+/* The path's estimator has just been started. */
+void loss_start(struct lode_lane *l, unsigned p, uint64_t now_ns);
+/* Looks whether the lane has begun to send after a pause. */
+void loss_wake(struct lode_lane *l, uint64_t now_ns);
+/* One path whose window is over; sets loss_due_ns. Call when that has come. */
+void loss_poll(struct lode_lane *l, uint64_t now_ns);
 
 #define TX_CONTROL 0x80 /* in lode_pkt.segment.flags: a control datagram, sealed as one */
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "lode_base.h"
+#include "lode_loss.h"
 #include "lode_snapshot.h"
 
 #include <rte_mbuf.h>
@@ -136,6 +137,15 @@ struct lode_lane_env {
 	void (*dropped)(void *ctx, struct rte_mbuf *m, unsigned row);
 	/* Cycle counter for sampled stages; NULL: not measured (simulation). */
 	uint64_t (*cycles)(void);
+	/* The loss predictor: lode_loss_bytes() for each path of each peer (NULL: none runs), what nn needs,
+	 * and what is counted over all lanes. */
+	uint8_t *loss_memory;
+	void *nn_scratch;
+	struct lode_loss_stats *loss_stats;
+	uint64_t (*clock_ns)(void); /* for its latency; NULL: not measured */
+	/* A window of a path, when env->shared->record_loss asks for them. May be NULL. */
+	void (*loss_window)(
+		void *ctx, unsigned peer_idx, unsigned path, const struct lode_loss_window *w);
 };
 
 /* ---- life ---- */
@@ -255,3 +265,5 @@ unsigned lode_lane_stages(const struct lode_lane *lane, const char *names[],
 /* Newest summary, as published in env->shared when control has set a place for it. */
 void lode_lane_summarise(
 	const struct lode_lane *lane, uint64_t now_ns, struct lode_lane_summary *out);
+/* The predictor of a path; NULL: none. Other threads may read scores, which are then approximate. */
+const struct lode_loss *lode_lane_loss(const struct lode_lane *lane, unsigned path);

@@ -9,6 +9,7 @@
 
 #include "lode_base.h"
 #include "lode_engine.h"
+#include "lode_loss.h"
 #include "lode_wire.h"
 
 struct lode_path;
@@ -151,3 +152,6 @@ void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 /* The newest 10 ms windows of the peer's reports about our sending, oldest first; for predictors. Returns
  * how many, at most max. */
 unsigned lode_path_windows(const struct lode_path *p, struct lode_wire_slot *out, unsigned max);
+
+/* What was sent and told since the last call, for the loss predictor; the caller adds backlog and phase. */
+void lode_path_loss_window(struct lode_path *p, uint64_t now_ns, struct lode_loss_window *w);

@@ -59,6 +59,9 @@ struct tx {
 	double delivery_bps;
 	struct lode_ewma loss, burst;
 	uint64_t lost_pkts, ce_pkts;
+	/* as told, for windows */
+	uint64_t delivered_pkts, delivered_bytes, loss_bursts;
+	uint32_t longest_burst;
 	uint32_t n_timeouts;
 };
 
@@ -176,12 +179,21 @@ void pmtu_acked(struct lode_path *p, uint64_t now_ns, const struct lode_wire_pmt
 void pmtu_suspect(struct lode_path *p, uint64_t now_ns);
 void pmtu_poll(struct lode_path *p, uint64_t now_ns);
 
+/* ---- windows.c: what the loss predictor is told ---- */
+
+/* All-time counts at the end of the last window. */
+struct window_base {
+	uint64_t sent_pkts, sent_bytes, delivered_pkts, delivered_bytes, lost_pkts, loss_bursts,
+		ce_pkts;
+};
+
 struct lode_path {
 	struct lode_path_params params;
 	struct tx tx;
 	struct rx rx;
 	struct life life;
 	struct pmtu pmtu;
+	struct window_base window;
 	struct lode_rng rng;
 	struct {
 		uint32_t id;

@@ -204,6 +204,7 @@ static struct lode_wire_slot slot_news(
 		.pkts = (uint16_t)(s->pkts - known->pkts),
 		.lost = (uint16_t)(s->lost - known->lost),
 		.bursts = (uint16_t)(s->bursts - LODE_MIN(known->bursts, s->bursts)),
+		.longest_burst = s->lost > known->lost ? s->longest_burst : 0,
 		.ce = (uint16_t)(s->ce - LODE_MIN(known->ce, s->ce)),
 		/* The smallest delay of a slot known in part may lie in that part. */
 		.owd_min_us = known->pkts ? s->owd_last_us : s->owd_min_us,
@@ -242,6 +243,10 @@ static void add_slot(struct lode_path *p, uint64_t now_ns, const struct lode_wir
 			&t->loss, (double)news->lost / n, LODE_MIN(1.0, n / LOSS_WEIGHT_PKTS));
 	if (news->lost && news->bursts)
 		lode_ewma_add(&t->burst, (double)news->lost / news->bursts, 0.1);
+	t->delivered_pkts += news->pkts;
+	t->delivered_bytes += news->bytes;
+	t->loss_bursts += news->bursts;
+	t->longest_burst = LODE_MAX(t->longest_burst, (uint32_t)news->longest_burst);
 	t->lost_pkts += news->lost;
 	t->ce_pkts += news->ce;
 }

@@ -223,6 +223,7 @@ int site_start(struct site *site, struct lode_err *err)
 	site->shared = calloc(1, sizeof(*site->shared));
 	if (!site->shared)
 		return lode_err_set(err, -ENOMEM, "no memory");
+	atomic_store(&site->shared->wall_offset_ns, -(int64_t)site->clock_ns);
 	site->generation++;
 	int rc = make_handoff(site, err);
 	for (unsigned w = 0; w < s->params.n_workers && !rc; w++)

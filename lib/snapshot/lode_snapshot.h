@@ -10,7 +10,8 @@
 #include "lode_base.h"
 #include "lode_config.h"
 
-struct lode_aead_key; /* of wire */
+struct lode_aead_key;	/* of wire */
+struct lode_loss_model; /* of engine */
 
 #define LODE_LANES_MAX 8
 #define LODE_HOST_PORT LODE_PORTS_MAX /* index of lode0, behind the ports of the configuration */
@@ -122,6 +123,7 @@ struct lode_snapshot {
 	uint64_t serial;
 	const struct lode_config *config;	      /* not owned: outlives the snapshot */
 	const void *rules;			      /* of worker, not owned */
+	const struct lode_loss_model *loss_model;     /* NULL: the classic; not owned */
 	struct lode_peer_view *peers[LODE_PEERS_MAX]; /* NULL: no session */
 	struct lode_routes *routes;
 	struct lode_neighbours *neighbours;
@@ -218,4 +220,8 @@ struct lode_shared {
 	_Atomic uint32_t rate_share_kbps[LODE_PEERS_MAX][LODE_LINKS_MAX];
 	/* Lanes write (seqlock), control and telemetry read. NULL: no such lane. Set by control. */
 	_Atomic(struct lode_lane_summary *) summary[LODE_PEERS_MAX][LODE_LANES_MAX];
+	/* Wall clock minus the workers' clock; 0: not known. Control writes, home lanes read. */
+	_Atomic int64_t wall_offset_ns;
+	/* Windows of the loss predictor are wanted in the workers' rings. Helper writes, home lanes read. */
+	_Atomic bool record_loss;
 };

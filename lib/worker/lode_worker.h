@@ -89,6 +89,12 @@ struct lode_talker {
 };
 #define LODE_TALKERS_MAX 16 /* the heaviest of each second */
 
+/* What the loss predictor of a path was told, see lode_shared.record_loss. */
+struct lode_loss_record {
+	uint8_t peer_idx, path;
+	struct lode_loss_window window;
+};
+
 /* They live as long as the worker. */
 struct lode_worker_rings {
 	/* struct lode_datagram; worker -> control lcore; lossy, like all but from_control */
@@ -100,6 +106,7 @@ struct lode_worker_rings {
 	struct lode_ring *trace;   /* struct lode_trace_record */
 	struct lode_ring *drops;   /* struct lode_drop_example */
 	struct lode_ring *talkers; /* struct lode_talker */
+	struct lode_ring *loss;	   /* struct lode_loss_record; to the helper thread */
 };
 
 /* ---- life ---- */
@@ -112,8 +119,9 @@ struct lode_worker_params {
 	struct lode_shared *shared;
 	uint32_t n_flows;	  /* size of the flow table */
 	uint64_t (*cycles)(void); /* for sampled stages; NULL: not measured (simulation) */
-	uint64_t (*trace_clock)(void); /* ns, read for traced packets; NULL: the time of the call */
-	uint64_t seed;		  /* of hash keys and random numbers of this worker */
+	uint64_t (*trace_clock)(
+		void); /* ns, read for traced packets and models; NULL: the time of the call */
+	uint64_t seed; /* of hash keys and random numbers of this worker */
 	/* A transmit queue is full: the caller may send from it at once. NULL: it cannot, frames drop. Called
 	 * from inside lan_rx, wan_rx and poll. */
 	void (*flush)(void *ctx, unsigned port_idx);
@@ -148,6 +156,8 @@ struct lode_txq *lode_worker_tx(struct lode_worker *w, unsigned port_idx);
 struct lode_txq *lode_worker_mirror(struct lode_worker *w, unsigned port_idx);
 
 const struct lode_worker_rings *lode_worker_rings(struct lode_worker *w);
+/* Of its lanes' loss predictors; any thread, some words newer than others. */
+const struct lode_loss_stats *lode_worker_loss_stats(const struct lode_worker *w);
 /* Serial of the snapshot it works with; any thread. A worker holds a snapshot from one lode_worker_poll to
  * the next, so an older one is free when all workers have gone on to a newer serial. */
 uint64_t lode_worker_serial(const struct lode_worker *w);

@@ -4,6 +4,7 @@
 
 #include <rte_malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define CONTROL_SLOTS 128
 #define MESSAGE_SLOTS 64
@@ -11,6 +12,7 @@
 #define TRACE_SLOTS   1024
 #define DROP_SLOTS    512 /* a tenth of a second of examples for all reasons */
 #define REQUEST_SLOTS 4
+#define LOSS_SLOTS    512
 
 /* Packets of lanes: what 20 ms of queue and 50 ms of waiting for order are at a few Gbit/s. */
 static const struct lode_lane_limits lane_limits = {
@@ -36,6 +38,15 @@ static void on_trace(
 	trace_write(ctx, m, stage, detail, at_ns);
 }
 
+static void on_loss_window(
+	void *ctx, unsigned peer_idx, unsigned path, const struct lode_loss_window *window)
+{
+	struct lode_worker *w = ctx;
+	struct lode_loss_record record = {
+		.peer_idx = (uint8_t)peer_idx, .path = (uint8_t)path, .window = *window};
+	lode_ring_push(w->rings.loss, &record);
+}
+
 static int make_rings(struct lode_worker *w)
 {
 	w->rings.to_control = lode_ring_new(CONTROL_SLOTS, sizeof(struct lode_datagram));
@@ -45,10 +56,11 @@ static int make_rings(struct lode_worker *w)
 	w->rings.trace = lode_ring_new(TRACE_SLOTS, sizeof(struct lode_trace_record));
 	w->rings.drops = lode_ring_new(DROP_SLOTS, sizeof(struct lode_drop_example));
 	w->rings.talkers = lode_ring_new(2 * LODE_TALKERS_MAX, sizeof(struct lode_talker));
+	w->rings.loss = lode_ring_new(LOSS_SLOTS, sizeof(struct lode_loss_record));
 	w->trace_requests = lode_ring_new(REQUEST_SLOTS, sizeof(struct trace_request));
 	return w->rings.to_control && w->rings.from_control && w->rings.messages &&
 			       w->rings.resolve && w->rings.trace && w->rings.drops &&
-			       w->rings.talkers && w->trace_requests
+			       w->rings.talkers && w->rings.loss && w->trace_requests
 		       ? 0
 		       : -ENOMEM;
 }
@@ -77,6 +89,17 @@ static int make_lanes(struct lode_worker *w)
 	return w->env.pools && w->lane_memory && w->talkers_memory ? 0 : -ENOMEM;
 }
 
+static int make_loss(struct lode_worker *w)
+{
+	size_t n_paths = LODE_PEERS_MAX * LODE_LINKS_MAX;
+	w->env.loss_memory = aligned_alloc(LODE_CACHE_LINE, n_paths * lode_loss_bytes());
+	w->env.nn_scratch = aligned_alloc(LODE_CACHE_LINE, LODE_NN_SCRATCH_BYTES);
+	w->env.loss_stats = &w->loss_stats;
+	w->env.clock_ns = w->params.trace_clock;
+	w->env.loss_window = on_loss_window;
+	return w->env.loss_memory && w->env.nn_scratch ? 0 : -ENOMEM;
+}
+
 struct lode_worker *lode_worker_new(const struct lode_worker_params *params, struct lode_err *err)
 {
 	struct lode_worker *w =
@@ -86,7 +109,7 @@ struct lode_worker *lode_worker_new(const struct lode_worker_params *params, str
 		return NULL;
 	}
 	w->params = *params;
-	if (make_rings(w) || make_lanes(w) ||
+	if (make_rings(w) || make_lanes(w) || make_loss(w) ||
 		flow_table_init(&w->flows, params->name, params->n_flows,
 			(uint32_t)lode_mix64(params->seed ^ 1), params->socket_id)) {
 		lode_err_set(err, -ENOMEM,
@@ -130,6 +153,8 @@ void lode_worker_free(struct lode_worker *w)
 		lode_lane_pools_free(w->env.pools);
 	rte_free(w->lane_memory);
 	talkers_free(w->talkers_memory);
+	free(w->env.loss_memory);
+	free(w->env.nn_scratch);
 	flow_table_fini(&w->flows);
 	lode_ring_free(w->rings.to_control);
 	lode_ring_free(w->rings.from_control);
@@ -138,6 +163,7 @@ void lode_worker_free(struct lode_worker *w)
 	lode_ring_free(w->rings.trace);
 	lode_ring_free(w->rings.drops);
 	lode_ring_free(w->rings.talkers);
+	lode_ring_free(w->rings.loss);
 	lode_ring_free(w->trace_requests);
 	rte_free(w);
 }
@@ -166,6 +192,11 @@ const struct lode_worker_rings *lode_worker_rings(struct lode_worker *w)
 uint64_t lode_worker_serial(const struct lode_worker *w)
 {
 	return atomic_load_explicit(&w->serial, memory_order_acquire);
+}
+
+const struct lode_loss_stats *lode_worker_loss_stats(const struct lode_worker *w)
+{
+	return &w->loss_stats;
 }
 
 const struct lode_worker_counters *lode_worker_counters(const struct lode_worker *w)

@@ -91,6 +91,7 @@ struct lode_worker {
 	struct talkers *talkers_memory;
 
 	struct lode_txq txqs[LODE_ALL_PORTS], mirrors[LODE_ALL_PORTS];
+	struct lode_loss_stats loss_stats; /* lanes write, telemetry reads */
 };
 
 /* Packets on their way, data at the IP header, with what parse_ip said. */
