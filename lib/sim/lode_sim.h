@@ -59,6 +59,9 @@ void lode_sim_set_link(struct lode_sim *s, unsigned site, unsigned wan_port,
 	enum lode_sim_direction direction, const struct lode_link_config *config);
 const struct lode_link_config *lode_sim_get_link(const struct lode_sim *s, unsigned site,
 	unsigned wan_port, enum lode_sim_direction direction);
+/* For its queue and statistics. */
+const struct lode_link *lode_sim_link(const struct lode_sim *s, unsigned site, unsigned wan_port,
+	enum lode_sim_direction direction);
 /* Cuts or mends both directions of a port's cable; the port itself stays up. */
 void lode_sim_cut(struct lode_sim *s, unsigned site, unsigned wan_port, bool cut);
 /* Puts a NAT in front of a WAN port, or changes its binding: other peers see another address and other ports
@@ -116,6 +119,8 @@ struct lode_sim_stats {
 const struct lode_sim_stats *lode_sim_stats(const struct lode_sim *s);
 struct lode_control *lode_sim_control(struct lode_sim *s, unsigned site);
 struct lode_worker *lode_sim_worker(struct lode_sim *s, unsigned site, unsigned worker);
+/* The words between a site's control and workers. */
+struct lode_shared *lode_sim_shared(struct lode_sim *s, unsigned site);
 /* Index of site `other` among the peers of `site`, or -ENOENT. */
 int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other);
 /* Packet buffers in use; 0 after lode_sim_flush. */

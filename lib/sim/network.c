@@ -226,6 +226,12 @@ const struct lode_link_config *lode_sim_get_link(const struct lode_sim *s, unsig
 	return &s->sites[site].cables[wan_port].config[direction];
 }
 
+const struct lode_link *lode_sim_link(const struct lode_sim *s, unsigned site, unsigned wan_port,
+	enum lode_sim_direction direction)
+{
+	return s->sites[site].cables[wan_port].link[direction];
+}
+
 void lode_sim_cut(struct lode_sim *s, unsigned site, unsigned wan_port, bool cut)
 {
 	s->sites[site].cables[wan_port].cut = cut;

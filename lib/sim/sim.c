@@ -227,6 +227,11 @@ struct lode_control *lode_sim_control(struct lode_sim *s, unsigned site)
 	return s->sites[site].control;
 }
 
+struct lode_shared *lode_sim_shared(struct lode_sim *s, unsigned site)
+{
+	return s->sites[site].shared;
+}
+
 struct lode_worker *lode_sim_worker(struct lode_sim *s, unsigned site, unsigned worker)
 {
 	return s->sites[site].workers[worker];

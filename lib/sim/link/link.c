@@ -35,6 +35,7 @@ struct lode_link {
 		out_rng; /* two, so that the draws do not depend on when pop is called */
 	struct chance loss, burst_enter, burst_leave, burst_loss, reorder, duplicate, corrupt;
 	bool in_burst;
+	bool losing; /* the last push was refused */
 	struct fifo queue; /* waiting for service */
 	uint64_t queue_bytes;
 	struct lode_codel codel;
@@ -317,6 +318,8 @@ enum lode_link_fate lode_link_push(
 	if (fate == LODE_LINK_OK && !reserve_one(l))
 		fate = LODE_LINK_LOST_NO_MEMORY;
 	l->stats.fate_pkts[fate]++;
+	l->stats.lost_runs += fate != LODE_LINK_OK && !l->losing;
+	l->losing = fate != LODE_LINK_OK;
 	if (fate != LODE_LINK_OK)
 		return fate;
 	fifo_put(&l->queue, &it);

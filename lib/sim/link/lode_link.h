@@ -110,6 +110,7 @@ struct lode_link_stats {
 	uint64_t out_pkts, out_bytes;	       /* delivered, copies included */
 	uint64_t fate_pkts[LODE_LINK_N_FATES]; /* lost by reason; [LODE_LINK_OK]: let in by push */
 	uint64_t duplicated_pkts, corrupted_pkts, reordered_pkts;
+	uint64_t lost_runs; /* of packets refused by push one after the other */
 };
 
 struct lode_link_out {
