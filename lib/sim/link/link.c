@@ -35,7 +35,7 @@ struct lode_link {
 		out_rng; /* two, so that the draws do not depend on when pop is called */
 	struct chance loss, burst_enter, burst_leave, burst_loss, reorder, duplicate, corrupt;
 	bool in_burst;
-	bool losing; /* the last push was refused */
+	bool losing;	   /* the last push was refused */
 	struct fifo queue; /* waiting for service */
 	uint64_t queue_bytes;
 	struct lode_codel codel;
