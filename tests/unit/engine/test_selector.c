@@ -417,8 +417,11 @@ static double loss_after(double share, unsigned n_probes)
 Test(selector, loss_is_found_soon_and_held_steady)
 {
 	cr_assert_float_eq(loss_after(.01, 8000), .01, .006);
-	cr_assert_float_eq(loss_after(.2, 100), .2, .05);
+	cr_assert_float_eq(loss_after(.2, 100), .2, .08);
+	cr_assert_float_eq(loss_after(.2, 500), .2, .03);
 	struct lode_selector_loss l = {0};
+	for (unsigned i = 0; i < 1000; i++)
+		lode_selector_loss_add(&l, false);
 	lode_selector_loss_add(&l, true); /* one is chance */
 	lode_selector_loss_add(&l, false);
 	cr_assert_lt(l.slow, .005);
