@@ -81,7 +81,7 @@ static int show(struct lodectl *ctl, int argc, char **argv)
 	if (ctl->json || !yaml)
 		print_json(reply);
 	else
-		fputs(yaml, stdout);
+		print_clean(yaml);
 	json_decref(reply);
 	return EXIT_OK;
 }
@@ -106,8 +106,10 @@ static int apply(struct lodectl *ctl, int argc, char **argv)
 	const char *changes = json_string_value(json_object_get(reply, "changes"));
 	if (ctl->json || !changes)
 		print_json(reply);
-	else
-		printf("%sapplied\n", changes);
+	else {
+		print_clean(changes);
+		puts("applied");
+	}
 	json_decref(reply);
 	return EXIT_OK;
 }

@@ -129,7 +129,25 @@ SHOW(flows)
 SHOW(classes)
 SHOW(stages)
 SHOW(drops)
+SHOW(talkers)
 SHOW(models)
+
+/* How long loops take, then the newest long ones. */
+static int worker_loops(struct lodectl *ctl, int argc, char **argv)
+{
+	int rc = show(ctl, "loops", argc, argv);
+	if (rc == EXIT_OK && !ctl->json)
+		putchar('\n');
+	return rc == EXIT_OK ? show(ctl, "long_loops", argc, argv) : rc;
+}
+
+/* The gateway counts while somebody asks, a second at a time. */
+static int flow_top(struct lodectl *ctl, int argc, char **argv)
+{
+	json_decref(ask_gateway(ctl, "talkers", NULL));
+	usleep(1200000);
+	return show_talkers(ctl, argc, argv);
+}
 
 /* Redraws until interrupted. */
 static int watch_paths(struct lodectl *ctl, int argc, char **argv)
@@ -165,10 +183,12 @@ const struct command gateway_commands[] = {
 	{"peer", "show", "[PEER]", "peers: sessions and handshakes", show_peers},
 	{"path", "show", "[PEER]", "paths: state, RTT, loss, rates", show_paths},
 	{"path", "watch", "[PEER]", "the same, redrawn twice a second", watch_paths},
+	{"worker", "loops", "[WORKER]", "how long loops take; the newest long ones", worker_loops},
+	{"flow", "top", "", "heaviest conversations of a second", flow_top},
 	{"flow", "show", "[WORKER]", "flow tables", show_flows},
 	{"class", "show", "[PEER]", "classes: queues, drops, path choice", show_classes},
 	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
-	{"drop", "show", "", "dropped packets by reason", show_drops},
+	{"drop", "show", "", "dropped packets: reason, rate, examples", show_drops},
 	{"model", "show", "", "models the gateway runs, by role", show_models},
 	{"log", "level", "[MODULE] LEVEL", "change what is logged", log_level},
 	COMMANDS_END,

@@ -26,8 +26,12 @@ struct command {
 	}
 
 extern const struct command config_commands[], delta_commands[], key_commands[], gateway_commands[],
-	doctor_commands[], model_commands[];
+	doctor_commands[], model_commands[], top_commands[], trace_commands[];
 
+/* Text from elsewhere goes to a terminal: control characters become '?', in place. */
+void clean_text(char *text);
+/* Prints text of the gateway without them. */
+void print_clean(const char *text);
 /* Prints "lodectl: message" and returns code. */
 int complain(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -9,6 +9,8 @@
 
 static const struct command *const tables[] = {
 	gateway_commands,
+	top_commands,
+	trace_commands,
 	config_commands,
 	key_commands,
 	delta_commands,
@@ -19,17 +21,22 @@ static const struct command *const tables[] = {
 int complain(int code, const char *fmt, ...)
 {
 	va_list args;
+	char *text;
 	va_start(args, fmt);
-	fputs("lodectl: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
+	if (vasprintf(&text, fmt, args) < 0)
+		abort();
 	va_end(args);
+	clean_text(text);
+	fprintf(stderr, "lodectl: %s\n", text);
+	free(text);
 	return code;
 }
 
 int print_json(const json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	/* Escaped on a terminal: C1 control characters would pass else. */
+	size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | ascii);
 	putchar('\n');
 	return EXIT_OK;
 }

@@ -4,6 +4,28 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+/* C0, DEL, and C1 as UTF-8 writes it: what could move the cursor or worse. */
+void clean_text(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+		if (c1)
+			*p++ = '?';
+		if (c1 || (*p < 0x20 && *p != '\n') || *p == 0x7f)
+			*p = '?';
+	}
+}
+
+void print_clean(const char *text)
+{
+	char *copy = strdup(text);
+	if (!copy)
+		abort();
+	clean_text(copy);
+	fputs(copy, stdout);
+	free(copy);
+}
+
 void table_begin(struct table *t, size_t n_columns, const char *const *heads)
 {
 	*t = (struct table){.n_columns = n_columns};
@@ -26,6 +48,9 @@ void table_cell(struct table *t, const char *fmt, ...)
 	if (vasprintf(&t->cell[t->n_cells], fmt, args) < 0)
 		abort();
 	va_end(args);
+	clean_text(t->cell[t->n_cells]);
+	for (char *p = t->cell[t->n_cells]; (p = strchr(p, '\n'));)
+		*p = ' ';
 	t->n_cells++;
 }
 

@@ -129,6 +129,7 @@ struct lode_config {
 	uint32_t management_kbps; /* cap of class management */
 	enum lode_idle_mode idle_mode;
 	uint32_t idle_max_sleep_us;
+	uint32_t long_loop_us; /* a worker's loop that takes longer is recorded */
 	enum lode_log_level log_level;
 	char file_prefix[LODE_NAME_MAX]; /* EAL's, so dpdk-telemetry's socket */
 	char control_socket[LODE_PATH_MAX];

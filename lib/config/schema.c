@@ -226,6 +226,9 @@ static const struct field idle_fields[] = {
 static const struct field system_fields[] = {
 	{"log_level", F_ENUM, SIZED(lode_config, log_level), .words = level_words, .def = "info",
 		LIVE, .help = "Least severe line that is logged"},
+	{"long_loop_us", F_UINT, SIZED(lode_config, long_loop_us), .def = "1000", .unit = "us",
+		.min = 10, .max = 1000000, LIVE,
+		.help = "A turn of a worker's loop that takes longer is recorded"},
 	{"file_prefix", F_STRING, SIZED(lode_config, file_prefix), .def = "lodestone", RESTART,
 		.help = "EAL file prefix: names the dpdk-telemetry socket"},
 	{"control_socket", F_STRING, SIZED(lode_config, control_socket),

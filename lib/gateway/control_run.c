@@ -66,6 +66,7 @@ void publish_settings(struct gateway *g, const struct lode_config *config)
 {
 	atomic_store(&g->idle_mode, config->idle_mode);
 	atomic_store(&g->idle_max_sleep_us, config->idle_max_sleep_us);
+	atomic_store(&g->long_loop_us, config->long_loop_us);
 	log_set_level(&g->log, config->log_level);
 }
 
@@ -172,6 +173,10 @@ static void housekeeping(struct gateway *g, struct watch *w, uint64_t now)
 		return;
 	w->links_ns = now + LINK_NS;
 	check_links(g);
+	pthread_mutex_lock(&g->lock);
+	drops_run(g, now);
+	loops_run(g);
+	pthread_mutex_unlock(&g->lock);
 	if (all_move(g, w, now) && w->watchdog_every_ns && now >= w->watchdog_ns) {
 		sd_notify(0, "WATCHDOG=1");
 		w->watchdog_ns = now + w->watchdog_every_ns;

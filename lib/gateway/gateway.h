@@ -38,6 +38,7 @@ struct kernel_frame {
 	X(sleep_ns, ns, LODE_INFO, "time asleep")                                                \
 	X(busy_ns, ns, LODE_INFO, "time in turns with packets")                                  \
 	X(longest_loop_ns, ns, LODE_INFO, "longest turn so far")                                 \
+	X(long_loops, count, LODE_WARN, "turns longer than system.long_loop_us")                 \
 	X(rx_frames, packets, LODE_INFO, "frames received from ports")                           \
 	X(tx_frames, packets, LODE_INFO, "frames given to ports")                                \
 	X(kernel_tx, packets, LODE_INFO, "frames of the kernel's mirrors sent on ports")         \
@@ -49,6 +50,21 @@ struct kernel_frame {
 LODE_COUNTER_STRUCT(worker_run_counters, WORKER_COUNTERS);
 extern const struct lode_counter_desc worker_run_counter_descs[];
 extern const unsigned n_worker_run_counters;
+
+/* Steps of a turn of a worker's loop. */
+enum loop_step { LOOP_RX, LOOP_KERNEL, LOOP_POLL, LOOP_TX, LOOP_N_STEPS };
+#define LOOP_BUCKETS	24 /* turns below 1, 2, 4, ... us */
+#define LONG_LOOPS_KEPT 16
+
+/* A turn that took longer than system.long_loop_us. */
+struct long_loop {
+	uint64_t now_ns, spent_ns;
+	uint64_t step_ns;	/* its longest step */
+	uint8_t step, port_idx; /* enum loop_step; the port of LOOP_RX */
+	uint32_t n_frames;	/* received in it */
+	uint32_t
+		n_preempted; /* how often another thread got the CPU, since the worker slept last */
+};
 
 struct worker_run {
 	struct gateway *g;
@@ -63,6 +79,12 @@ struct worker_run {
 	uint64_t mirror_full_ns[LODE_ALL_PORTS]; /* token bucket in time: when it is full again */
 	uint64_t tx_stuck_ns[LODE_ALL_PORTS];	 /* since when the port takes nothing; 0: it does */
 	uint64_t turn_ns;			 /* of the turn it is in */
+	struct {
+		uint64_t then; /* cycles when its step began */
+		uint64_t worst_cycles;
+		uint8_t worst_step, worst_port;
+		uint64_t n_preempted;
+	} turn;
 	unsigned idle_turns;
 	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
 	unsigned n_wake;
@@ -71,7 +93,14 @@ struct worker_run {
 	bool may_block;	     /* each of its ports can wake it */
 	int wake_fd;	     /* eventfd */
 	_Atomic bool asleep; /* blocked; worker writes, exception thread reads and clears */
-	_Atomic uint64_t heartbeat_ns; /* worker writes, control reads */
+	_Atomic uint64_t heartbeat_ns;	     /* worker writes, control reads */
+	uint64_t loop_us_log2[LOOP_BUCKETS]; /* worker writes, telemetry reads */
+	struct lode_ring *long_loops;	     /* struct long_loop; worker -> who holds the lock */
+	/* Under the lock: what came over the rings, for views. */
+	struct long_loop last_long[LONG_LOOPS_KEPT];
+	unsigned n_long; /* ever */
+	struct lode_talker talkers[LODE_TALKERS_MAX];
+	unsigned n_talkers;
 };
 
 /* Routes of the box's own traffic over mirrors: behind every route an operator sets. Plus the port's index. */
@@ -111,10 +140,12 @@ struct gateway {
 	struct lode_shared *shared;
 	struct lode_aead *aead;
 	struct worker_run workers[LODE_WORKERS_MAX];
-	_Atomic uint32_t idle_mode, idle_max_sleep_us; /* control writes, workers read */
+	_Atomic uint32_t idle_mode, idle_max_sleep_us,
+		long_loop_us; /* control writes, workers read */
 
 	pthread_mutex_t lock; /* of control and what is beside it */
 	struct lode_control *control;
+	struct drops *drops;
 	_Atomic uint64_t control_heartbeat_ns;
 
 	/* Exception thread. */
@@ -128,6 +159,10 @@ struct gateway {
 	bool exception_running;
 
 	/* Helper thread. */
+	struct {
+		uint64_t serial, until_ns; /* until 0: none is running */
+		uint64_t lost;		   /* records lost before it */
+	} trace;
 	struct lode_ipc_server *server;
 	int signal_fd;
 	pthread_t helper_thread;
@@ -188,6 +223,22 @@ bool idle_rest(struct worker_run *r, bool busy, uint64_t now, uint64_t due);
 /* Exception thread: something was pushed to the worker's ring. */
 void idle_wake(struct worker_run *r);
 
+/* ---- drops.c; all under the lock ---- */
+int start_drops(struct gateway *g, struct lode_err *err);
+void stop_drops(struct gateway *g);
+void drops_run(struct gateway *g, uint64_t now);
+
+/* ---- loops.c ---- */
+void loop_slept(struct worker_run *r);
+void loop_was_long(struct worker_run *r, uint64_t spent_ns, unsigned n_frames);
+void loops_run(struct gateway *g); /* under the lock */
+
+/* ---- trace.c: commands of the control socket ---- */
+int trace_start(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int trace_read(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int trace_stop(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+void trace_run(struct gateway *g, uint64_t now);
+
 /* ---- control_run.c ---- */
 int start_control(struct gateway *g, struct lode_err *err);
 void stop_control(struct gateway *g);
@@ -226,6 +277,13 @@ const struct view *view_by_name(const char *name);
 int view_peers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_paths(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
+/* ---- drops.c, loops.c, talkers.c ---- */
+int view_drops(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_loops(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_long_loops(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_talkers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- telemetry.c ---- */
 int start_telemetry(struct gateway *g, struct lode_err *err);

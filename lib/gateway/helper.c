@@ -84,6 +84,21 @@ static int log_level(const struct request *q, struct lode_json *j, struct lode_e
 	return 0;
 }
 
+static int do_trace_start(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	return trace_start(q->g, q->params, j, err);
+}
+
+static int do_trace_read(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	return trace_read(q->g, q->params, j, err);
+}
+
+static int do_trace_stop(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	return trace_stop(q->g, q->params, j, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct request *q, struct lode_json *j, struct lode_err *err);
@@ -91,6 +106,9 @@ static const struct {
 	{"config/apply", config_apply},
 	{"config/show", config_show},
 	{"log/level", log_level},
+	{"trace/start", do_trace_start},
+	{"trace/read", do_trace_read},
+	{"trace/stop", do_trace_stop},
 };
 
 /* ---- the control socket ---- */
@@ -194,6 +212,7 @@ static void *helper_main(void *arg)
 		{g->signal_fd, POLLIN, 0}, {lode_ipc_server_fd(g->server), POLLIN, 0}};
 	while (!atomic_load(&g->stop)) {
 		dhcp_run(g);
+		trace_run(g, now_ns());
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)
 			continue;
 		if (fds[0].revents)

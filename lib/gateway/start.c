@@ -42,6 +42,7 @@ static const struct step steps[] = {
 	{start_guards, stop_guards, LODE_EXIT_DEVICE},
 	{start_pool, stop_pool, LODE_EXIT_ENVIRONMENT},
 	{start_workers, stop_workers, LODE_EXIT_ENVIRONMENT},
+	{start_drops, stop_drops, LODE_EXIT_ENVIRONMENT},
 	{start_ports, stop_ports, LODE_EXIT_DEVICE},
 	{start_mirrors, stop_mirrors, LODE_EXIT_ENVIRONMENT},
 	{start_models, stop_models, LODE_EXIT_ENVIRONMENT},

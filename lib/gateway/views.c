@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What telemetry and lodectl show: one function per object. Lists are objects keyed by name; numbers are
  * integers with their unit in the key. Called with the lock held. */
-#include "gateway.h"
+#include "views.h"
 
 #include "lode_path.h"
 #include "lode_peer.h"
@@ -32,8 +32,7 @@ static void put_mac(struct lode_json *j, const char *key, const uint8_t mac[6])
 	lode_json_string(j, key, text);
 }
 
-/* Worker that params names; -1: all of them. */
-static int pick_worker(const struct gateway *g, const char *params, struct lode_err *err)
+int pick_worker(const struct gateway *g, const char *params, struct lode_err *err)
 {
 	char *end;
 	if (!params[0])
@@ -236,45 +235,6 @@ static int view_stages(
 	return only < -1 ? err->code : 0;
 }
 
-/* Sums of the counters whose name begins with drop_, those that are not 0. */
-static void add_drops(uint64_t *sums, unsigned n, const void *counters)
-{
-	for (unsigned i = 0; i < n; i++)
-		sums[i] += lode_counter_read((const uint64_t *)counters + i);
-}
-
-static void put_drops(struct lode_json *j, const char *key, const struct lode_counter_desc *descs,
-	unsigned n, const uint64_t *sums)
-{
-	lode_json_object(j, key);
-	for (unsigned i = 0; i < n; i++)
-		if (sums[i] && !strncmp(descs[i].name, "drop_", 5))
-			lode_json_u64(j, descs[i].name + 5, sums[i]);
-	lode_json_close_object(j);
-}
-
-static int view_drops(
-	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
-{
-	uint64_t worker[sizeof(struct lode_worker_counters) / 8] = {0};
-	uint64_t lane[sizeof(struct lode_lane_counters) / 8] = {0};
-	uint64_t loop[sizeof(struct worker_run_counters) / 8] = {0};
-	for (unsigned w = 0; w < g->config->n_workers; w++) {
-		const struct worker_run *r = &g->workers[w];
-		add_drops(loop, n_worker_run_counters, &r->counters);
-		add_drops(worker, lode_worker_n_counters, lode_worker_counters(r->worker));
-		for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
-			const struct lode_lane *l = lode_worker_lane(r->worker, i);
-			if (l)
-				add_drops(lane, lode_lane_n_counters, lode_lane_counters(l));
-		}
-	}
-	put_drops(j, "worker", lode_worker_counter_descs, lode_worker_n_counters, worker);
-	put_drops(j, "lane", lode_lane_counter_descs, lode_lane_n_counters, lane);
-	put_drops(j, "loop", worker_run_counter_descs, n_worker_run_counters, loop);
-	return 0;
-}
-
 static int view_config(
 	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
 {
@@ -304,7 +264,11 @@ const struct view views[] = {
 	{"classes", "classes: queues, path choice. Parameters: string peer (optional)",
 		view_classes},
 	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
-	{"drops", "dropped packets by reason. Takes no parameters", view_drops},
+	{"drops", "dropped packets: reason, rate, examples. Takes no parameters", view_drops},
+	{"loops", "how long workers' loops take. Parameters: int worker (optional)", view_loops},
+	{"long_loops", "the newest long loops. Parameters: int worker (optional)", view_long_loops},
+	{"talkers", "heaviest conversations; the first call starts it. Takes no parameters",
+		view_talkers},
 	{"models", "models in use, by role. Takes no parameters", view_models},
 	{"config", "what runs from which file. Takes no parameters", view_config},
 };

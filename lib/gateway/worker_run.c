@@ -3,6 +3,7 @@
  * the ports, and when there is nothing to do the loop sleeps, a little longer each time. */
 #include "gateway.h"
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -18,6 +19,7 @@
 #define MIRROR_COST_NS	(LODE_NS_PER_S / 2000) /* 2 000 frames a second to each mirror */
 #define MIRROR_BURST_NS (256 * MIRROR_COST_NS)
 #define TX_STUCK_NS	(100 * LODE_NS_PER_MS)
+#define LONG_SLOTS	32
 
 const struct lode_counter_desc worker_run_counter_descs[] = {WORKER_COUNTERS(LODE_COUNTER_DESC_)};
 const unsigned n_worker_run_counters = LODE_ARRAY_LEN(worker_run_counter_descs);
@@ -200,36 +202,79 @@ static void drain(struct worker_run *r, uint64_t now)
 
 /* ---- the loop ---- */
 
-static void account(struct worker_run *r, uint64_t spent, bool busy, bool slept)
+/* A step of the turn has ended. */
+static inline void end_step(struct worker_run *r, enum loop_step step, unsigned port_idx)
+{
+	uint64_t cycles = rte_rdtsc(), spent = cycles - r->turn.then;
+	r->turn.then = cycles;
+	if (spent <= r->turn.worst_cycles)
+		return;
+	r->turn.worst_cycles = spent;
+	r->turn.worst_step = (uint8_t)step;
+	r->turn.worst_port = (uint8_t)port_idx;
+}
+
+/* A turn without sleep, so that all of it was work. */
+static void account_work(struct worker_run *r, uint64_t spent, unsigned n_frames)
+{
+	uint64_t us = spent / LODE_NS_PER_US;
+	unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
+	lode_counter_add(&r->loop_us_log2[LODE_MIN(bucket, LOOP_BUCKETS - 1u)], 1);
+	if (lode_unlikely(spent > r->counters.longest_loop_ns))
+		lode_counter_add(&r->counters.longest_loop_ns, spent - r->counters.longest_loop_ns);
+	if (lode_likely(us < atomic_load_explicit(&r->g->long_loop_us, memory_order_relaxed)))
+		return;
+	lode_counter_add(&r->counters.long_loops, 1);
+	loop_was_long(r, spent, n_frames);
+}
+
+static void account(struct worker_run *r, uint64_t spent, unsigned n_frames, bool slept)
 {
 	lode_counter_add(&r->counters.loops, 1);
-	if (slept)
+	if (slept) {
 		lode_counter_add(&r->counters.sleep_ns, spent);
-	else if (spent > r->counters.longest_loop_ns)
-		lode_counter_add(&r->counters.longest_loop_ns, spent - r->counters.longest_loop_ns);
-	if (busy) {
+		loop_slept(r);
+	} else {
+		account_work(r, spent, n_frames);
+	}
+	if (n_frames) {
 		lode_counter_add(&r->counters.busy_loops, 1);
 		lode_counter_add(&r->counters.busy_ns, spent);
 	}
 }
 
+/* Ports first, so that one look at the worker's lanes serves all that came. Returns how many frames. */
+static unsigned receive(struct worker_run *r, uint64_t now)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < r->g->config->n_ports; i++) {
+		unsigned n_port = receive_port(r, i, now);
+		n += n_port;
+		if (n_port)
+			end_step(r, LOOP_RX, i);
+	}
+	n += receive_kernel(r, now);
+	end_step(r, LOOP_KERNEL, 0);
+	return n;
+}
+
 static int worker_main(void *arg)
 {
 	struct worker_run *r = arg;
-	unsigned n_ports = r->g->config->n_ports;
 	prctl(PR_SET_TIMERSLACK, 1);
 	for (uint64_t now = now_ns(); !atomic_load_explicit(&r->g->stop, memory_order_relaxed);) {
-		unsigned n = 0;
 		r->turn_ns = now;
-		for (unsigned i = 0; i < n_ports; i++)
-			n += receive_port(r, i, now);
-		n += receive_kernel(r, now);
+		r->turn.then = rte_rdtsc();
+		r->turn.worst_cycles = 0;
+		unsigned n = receive(r, now);
 		uint64_t due = lode_worker_poll(r->worker, now);
+		end_step(r, LOOP_POLL, 0);
 		drain(r, now);
+		end_step(r, LOOP_TX, 0);
 		atomic_store_explicit(&r->heartbeat_ns, now, memory_order_relaxed);
 		bool slept = idle_rest(r, n > 0, now, due);
 		uint64_t next = now_ns();
-		account(r, next - now, n > 0, slept);
+		account(r, next - now, n, slept);
 		now = next;
 	}
 	return 0;
@@ -253,6 +298,11 @@ static int make_handoff(struct gateway *g, struct lode_err *err)
 	return 0;
 }
 
+static uint64_t read_cycles(void)
+{
+	return rte_rdtsc();
+}
+
 static int make_worker(struct gateway *g, unsigned i, struct lode_err *err)
 {
 	struct worker_run *r = &g->workers[i];
@@ -268,6 +318,8 @@ static int make_worker(struct gateway *g, unsigned i, struct lode_err *err)
 		.pool = g->pool,
 		.shared = g->shared,
 		.n_flows = g->config->flows,
+		.cycles = read_cycles,
+		.trace_clock = now_ns,
 		.flush = flush_port,
 		.ctx = r,
 	};
@@ -280,7 +332,8 @@ static int make_worker(struct gateway *g, unsigned i, struct lode_err *err)
 	r->to_kernel = lode_ring_new(KERNEL_SLOTS, g->frame_bytes);
 	r->from_kernel = lode_ring_new(KERNEL_SLOTS, g->frame_bytes);
 	r->scratch = calloc(1, g->frame_bytes);
-	if (!r->to_kernel || !r->from_kernel || !r->scratch)
+	r->long_loops = lode_ring_new(LONG_SLOTS, sizeof(struct long_loop));
+	if (!r->to_kernel || !r->from_kernel || !r->scratch || !r->long_loops)
 		return lode_err_set(err, -ENOMEM, "no memory for rings to the kernel");
 	r->worker = lode_worker_new(&params, err);
 	return r->worker ? 0 : err->code;
@@ -315,6 +368,7 @@ void stop_workers(struct gateway *g)
 			lode_worker_free(r->worker);
 		lode_ring_free(r->to_kernel);
 		lode_ring_free(r->from_kernel);
+		lode_ring_free(r->long_loops);
 		free(r->scratch);
 		idle_fini(r);
 	}

@@ -51,8 +51,9 @@ struct lode_packet_id {
 	struct lode_ip src, dst;
 	uint16_t sport, dport, len_bytes;
 	uint8_t protocol, rx_port, cls;
-	uint8_t path; /* of the peer; meaningful in stages of a lane */
+	uint8_t peer_idx, path; /* known in stages of a lane; else LODE_NO_PEER and nothing */
 };
+#define LODE_NO_PEER 0xff
 
 /* A traced packet at one point of its way. */
 struct lode_trace_record {
@@ -82,7 +83,6 @@ struct lode_drop_example {
 /* A conversation, both directions together, in a second that has passed. */
 struct lode_talker {
 	struct lode_packet_id id; /* as sent from here; len_bytes: of one of its packets */
-	uint8_t peer_idx;
 	uint64_t tx_bytes, rx_bytes; /* to the peer and from it */
 	uint32_t tx_pkts, rx_pkts;
 	uint64_t since_ns, until_ns;

@@ -32,12 +32,6 @@ static void on_peer_message(void *ctx, unsigned peer_idx, unsigned path, unsigne
 	lode_ring_push(w->rings.messages, &msg);
 }
 
-static void on_trace(
-	void *ctx, struct rte_mbuf *m, const char *stage, const char *detail, uint64_t at_ns)
-{
-	trace_write(ctx, m, stage, detail, at_ns);
-}
-
 static void on_loss_window(
 	void *ctx, unsigned peer_idx, unsigned path, const struct lode_loss_window *window)
 {
@@ -77,7 +71,7 @@ static int make_lanes(struct lode_worker *w)
 		.ctx = w,
 		.deliver = deliver,
 		.control = on_peer_message,
-		.trace = on_trace,
+		.trace = trace_lane,
 		.opened = trace_opened,
 		.dropped = lane_dropped,
 		.trace_clock = p->trace_clock,

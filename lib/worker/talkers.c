@@ -81,15 +81,18 @@ void talkers_count(struct lode_worker *w, const struct packets *p, bool to_peer)
 
 static void report(struct lode_worker *w, const struct place *p, uint64_t now_ns)
 {
-	const struct lode_talker talker = {.id = {.src = p->tuple.src,
-						   .dst = p->tuple.dst,
-						   .sport = __builtin_bswap16(p->tuple.sport_be),
-						   .dport = __builtin_bswap16(p->tuple.dport_be),
-						   .protocol = p->tuple.protocol,
-						   .cls = p->cls,
-						   .rx_port = p->rx_port,
-						   .len_bytes = p->len_bytes},
+	const struct lode_packet_id id = {
+		.src = p->tuple.src,
+		.dst = p->tuple.dst,
+		.sport = __builtin_bswap16(p->tuple.sport_be),
+		.dport = __builtin_bswap16(p->tuple.dport_be),
+		.protocol = p->tuple.protocol,
+		.cls = p->cls,
+		.rx_port = p->rx_port,
 		.peer_idx = p->peer_idx,
+		.len_bytes = p->len_bytes,
+	};
+	const struct lode_talker talker = {.id = id,
 		.tx_bytes = p->tx_bytes,
 		.rx_bytes = p->rx_bytes,
 		.tx_pkts = p->tx_pkts,

@@ -38,13 +38,13 @@ void packet_id(struct rte_mbuf *m, struct lode_packet_id *id)
 	*id = (struct lode_packet_id){.len_bytes = rte_pktmbuf_data_len(m),
 		.rx_port = pkt->rx_port,
 		.cls = pkt->cls,
-		.path = pkt->path};
+		.peer_idx = LODE_NO_PEER};
 	if (find_ip(m, &ip))
 		set_tuple(id, &ip);
 }
 
-void trace_write(struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail,
-	uint64_t at_ns)
+static void write_record(struct lode_worker *w, struct rte_mbuf *m, bool in_lane, const char *stage,
+	const char *detail, uint64_t at_ns)
 {
 	struct lode_trace_record record = {.at_ns = at_ns,
 		.packet = lode_pkt(m)->traced,
@@ -52,7 +52,23 @@ void trace_write(struct lode_worker *w, struct rte_mbuf *m, const char *stage, c
 		.stage = stage,
 		.detail = detail};
 	packet_id(m, &record.id);
+	if (in_lane) {
+		record.id.peer_idx = area(m)->peer_idx;
+		record.id.path = lode_pkt(m)->path;
+	}
 	lode_ring_push(w->rings.trace, &record);
+}
+
+void trace_write(struct lode_worker *w, struct rte_mbuf *m, const char *stage, const char *detail,
+	uint64_t at_ns)
+{
+	write_record(w, m, false, stage, detail, at_ns);
+}
+
+void trace_lane(
+	void *ctx, struct rte_mbuf *m, const char *stage, const char *detail, uint64_t at_ns)
+{
+	write_record(ctx, m, true, stage, detail, at_ns);
 }
 
 /* ---- which packets ---- */

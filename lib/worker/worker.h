@@ -132,6 +132,9 @@ static inline bool trace_wanted(const struct lode_worker *w)
  * what it delivered. */
 void trace_frame(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
 void trace_class(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip);
+/* lode_lane_env.trace */
+void trace_lane(
+	void *ctx, struct rte_mbuf *m, const char *stage, const char *detail, uint64_t at_ns);
 bool trace_opened(void *ctx, struct rte_mbuf *m, unsigned peer_idx); /* lode_lane_env.opened */
 void trace_delivered(
 	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, unsigned peer_idx);

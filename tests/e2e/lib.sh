@@ -80,7 +80,7 @@ path_state_is() { # site link state
 
 # Sum of a drop reason over everything the gateway reports.
 drop_count() { # site reason
-	ctl "$1" -j drop show | jq --arg r "$2" '[.. | objects | .[$r]? // empty | numbers] | add // 0'
+	ctl "$1" -j drop show | jq --arg r "/$2" '[to_entries[] | select(.key | endswith($r)) | .value.count] | add // 0'
 }
 
 iperf_server() {

@@ -215,7 +215,7 @@ Test(watch, talkers_are_counted_while_somebody_watches)
 	cr_assert_eq(t.tx_bytes, 3 * 328);
 	cr_assert_eq(t.rx_pkts, 0);
 	cr_assert_eq(t.id.dst.b[15], 5);
-	cr_assert_eq(t.peer_idx, 0);
+	cr_assert_eq(t.id.peer_idx, 0);
 	cr_assert_geq(t.until_ns - t.since_ns, LODE_NS_PER_S);
 	cr_assert(lode_ring_pop(ring, &t));
 	cr_assert_eq(t.tx_pkts, 1);
