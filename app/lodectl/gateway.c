@@ -130,6 +130,7 @@ SHOW(classes)
 SHOW(stages)
 SHOW(drops)
 SHOW(talkers)
+SHOW(log)
 SHOW(models)
 
 /* How long loops take, then the newest long ones. */
@@ -167,8 +168,8 @@ static int log_level(struct lodectl *ctl, int argc, char **argv)
 {
 	char params[100];
 	if (argc < 1 || argc > 2)
-		return complain(
-			EXIT_OTHER, "usage: lodectl log level [MODULE] error|warn|info|debug");
+		return complain(EXIT_OTHER,
+			"usage: lodectl log level [MODULE] error|warn|info|debug|default");
 	snprintf(params, sizeof(params), "%s%s%s", argv[0], argc > 1 ? " " : "",
 		argc > 1 ? argv[1] : "");
 	char *one = params;
@@ -190,6 +191,8 @@ const struct command gateway_commands[] = {
 	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
 	{"drop", "show", "", "dropped packets: reason, rate, examples", show_drops},
 	{"model", "show", "", "models the gateway runs, by role", show_models},
-	{"log", "level", "[MODULE] LEVEL", "change what is logged", log_level},
+	{"log", "show", "", "levels by module, lines left out", show_log},
+	{"log", "level", "[MODULE] LEVEL", "until LEVEL is default; survives config apply",
+		log_level},
 	COMMANDS_END,
 };

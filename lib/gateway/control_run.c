@@ -67,7 +67,7 @@ void publish_settings(struct gateway *g, const struct lode_config *config)
 	atomic_store(&g->idle_mode, config->idle_mode);
 	atomic_store(&g->idle_max_sleep_us, config->idle_max_sleep_us);
 	atomic_store(&g->long_loop_us, config->long_loop_us);
-	log_set_level(&g->log, config->log_level);
+	log_configure(&g->log, config->log_level);
 }
 
 /* Peers refuse a handshake counter that is not above the last one they saw. An appliance whose state was lost

@@ -250,6 +250,8 @@ void publish_settings(struct gateway *g, const struct lode_config *config);
 /* ---- helper.c ---- */
 int start_helper(struct gateway *g, struct lode_err *err);
 void stop_helper(struct gateway *g);
+/* The control socket's answer to one request, JSON text in buf; its length, or -ENOSPC. */
+long answer_request(struct gateway *g, const char *body, size_t len, char *buf, size_t size);
 
 /* ---- state.c: what must survive a restart ---- */
 int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);

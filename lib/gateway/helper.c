@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@ static int apply(
 {
 	struct lode_config *config;
 	struct lode_prepared *prepared;
+	struct stat st;
+	if (!stat(path, &st) && !S_ISREG(st.st_mode)) /* a pipe would hold this thread up */
+		return lode_err_set(err, -EINVAL, "%s: want a regular file", path);
 	int rc = lode_config_load(path, &config, err);
 	if (rc)
 		return rc;
@@ -73,14 +77,13 @@ static int config_show(const struct request *q, struct lode_json *j, struct lode
 
 static int log_level(const struct request *q, struct lode_json *j, struct lode_err *err)
 {
-	enum lode_log_level level;
-	if (log_set_by_text(&q->g->log, q->params, &level))
+	if (log_set_by_text(&q->g->log, q->params))
 		return lode_err_set(err, -EINVAL,
-			"log level \"%.60s\": want [MODULE] error|warn|info|debug; modules: "
-			"gateway "
-			"control port kernel dpdk",
+			"log level \"%.60s\": want [MODULE] error|warn|info|debug|default; "
+			"modules: "
+			"gateway control port kernel dpdk",
 			q->params);
-	lode_json_string(j, "level", log_level_names[level]);
+	log_show(&q->g->log, j);
 	return 0;
 }
 
@@ -145,7 +148,7 @@ static void write_error(struct lode_json *j, char *buf, size_t size, const struc
 	lode_json_close_object(j);
 }
 
-static long answer(struct gateway *g, const char *body, size_t len, char *buf, size_t size)
+long answer_request(struct gateway *g, const char *body, size_t len, char *buf, size_t size)
 {
 	struct lode_err err = {0};
 	struct lode_json j;
@@ -173,7 +176,7 @@ static void on_request(void *ctx, struct lode_ipc_client *client,
 	const struct lode_ipc_creds *creds, const char *body, size_t len, int fd)
 {
 	char *buf = malloc(2 * VIEW_BYTES);
-	long n = buf ? answer(ctx, body, len, buf, 2 * VIEW_BYTES) : -1;
+	long n = buf ? answer_request(ctx, body, len, buf, 2 * VIEW_BYTES) : -1;
 	if (n >= 0)
 		lode_ipc_reply(client, buf, (size_t)n);
 	else
@@ -213,6 +216,7 @@ static void *helper_main(void *arg)
 	while (!atomic_load(&g->stop)) {
 		dhcp_run(g);
 		trace_run(g, now_ns());
+		log_flush(&g->log);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)
 			continue;
 		if (fds[0].revents)

@@ -129,7 +129,7 @@ enum lode_exit lode_gateway_run(const struct lode_gateway_options *options)
 		free(g);
 		return LODE_EXIT_CONFIG;
 	}
-	log_set_level(&g->log, g->config->log_level);
+	log_configure(&g->log, g->config->log_level);
 	say_hello(g);
 	if (start_steps(g, &err)) {
 		log_line(&g->log, LOG_GATEWAY, LODE_LOG_ERROR, "%s", err.msg);

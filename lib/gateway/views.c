@@ -253,6 +253,13 @@ static int view_config(
 	return 0;
 }
 
+static int view_log(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
+{
+	log_show(&g->log, j);
+	return 0;
+}
+
 const struct view views[] = {
 	{"version", "versions of gateway and DPDK. Takes no parameters", view_version},
 	{"status", "the gateway on one screen. Takes no parameters", view_status},
@@ -270,6 +277,7 @@ const struct view views[] = {
 	{"talkers", "heaviest conversations; the first call starts it. Takes no parameters",
 		view_talkers},
 	{"models", "models in use, by role. Takes no parameters", view_models},
+	{"log", "log levels by module, lines left out. Takes no parameters", view_log},
 	{"config", "what runs from which file. Takes no parameters", view_config},
 };
 const unsigned n_views = LODE_ARRAY_LEN(views);

@@ -64,49 +64,126 @@ Test(state, a_directory_is_made_with_its_parents_and_held_by_one)
 Test(log, levels_are_set_for_all_or_one_module)
 {
 	struct logger l;
-	enum lode_log_level level;
 	log_init(&l);
-	cr_assert_eq(log_set_by_text(&l, "debug", &level), 0);
+	cr_assert_eq(log_set_by_text(&l, "debug"), 0);
 	cr_assert_eq(atomic_load(&l.level[LOG_DPDK]), LODE_LOG_DEBUG);
-	cr_assert_eq(log_set_by_text(&l, "port warn", &level), 0);
-	cr_assert_eq(level, LODE_LOG_WARN);
+	cr_assert_eq(log_set_by_text(&l, "port warn"), 0);
 	cr_assert_eq(atomic_load(&l.level[LOG_PORT]), LODE_LOG_WARN);
 	cr_assert_eq(atomic_load(&l.level[LOG_KERNEL]), LODE_LOG_DEBUG);
-	static const char *const bad[] = {"", "loud", "port loud", "nosuch warn", "warn port"};
+	static const char *const bad[] = {
+		"", "loud", "port loud", "nosuch warn", "warn port", "default port"};
 	for (size_t i = 0; i < LODE_ARRAY_LEN(bad); i++)
-		cr_assert_eq(log_set_by_text(&l, bad[i], &level), -EINVAL, "\"%s\"", bad[i]);
+		cr_assert_eq(log_set_by_text(&l, bad[i]), -EINVAL, "\"%s\"", bad[i]);
 	cr_assert_eq(atomic_load(&l.level[LOG_PORT]), LODE_LOG_WARN, "a refused text changed it");
 }
 
-/* Lines that reach stderr when a module shouts n times. */
-static unsigned lines_of(unsigned n)
+Test(log, an_operators_level_outlives_the_configuration_until_given_back)
 {
-	char path[] = "/tmp/lode-log-XXXXXX", c;
+	struct logger l;
+	log_init(&l);
+	log_set_by_text(&l, "port debug");
+	log_configure(&l, LODE_LOG_WARN);
+	cr_assert_eq(atomic_load(&l.level[LOG_PORT]), LODE_LOG_DEBUG);
+	cr_assert_eq(atomic_load(&l.level[LOG_KERNEL]), LODE_LOG_WARN);
+	log_set_by_text(&l, "port default");
+	cr_assert_eq(atomic_load(&l.level[LOG_PORT]), LODE_LOG_WARN);
+	log_set_by_text(&l, "debug");
+	log_set_by_text(&l, "default");
+	log_configure(&l, LODE_LOG_ERROR);
+	cr_assert_eq(atomic_load(&l.level[LOG_PORT]), LODE_LOG_ERROR);
+}
+
+typedef void shout_fn(struct logger *l);
+
+/* What reaches stderr. */
+static const char *written_by(shout_fn *shout)
+{
+	static char text[65536];
+	char path[] = "/tmp/lode-log-XXXXXX";
 	int fd = mkstemp(path), saved = dup(STDERR_FILENO);
-	unsigned lines = 0;
 	struct logger l;
 	log_init(&l);
 	dup2(fd, STDERR_FILENO);
-	for (unsigned i = 0; i < n; i++)
-		log_line(&l, LOG_PORT, LODE_LOG_INFO, "line %u", i);
-	log_line(&l, LOG_PORT, LODE_LOG_DEBUG, "not at this level");
-	log_line(&l, LOG_GATEWAY, LODE_LOG_INFO, "another module is heard");
+	shout(&l);
 	dup2(saved, STDERR_FILENO);
-	lseek(fd, 0, SEEK_SET);
-	while (read(fd, &c, 1) == 1)
-		lines += c == '\n';
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = 0;
 	close(fd);
 	close(saved);
 	unlink(path);
-	return lines;
+	return text;
 }
 
-Test(log, a_module_that_shouts_is_cut_off)
+static unsigned lines_in(const char *text)
 {
-	cr_assert_eq(lines_of(5), 6);
-	unsigned lines = lines_of(10000);
-	cr_assert_leq(lines, 100, "%u lines of 10000", lines);
-	cr_assert_geq(lines, 2);
+	unsigned n = 0;
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void say_little(struct logger *l)
+{
+	for (unsigned i = 0; i < 5; i++)
+		log_line(l, LOG_PORT, LODE_LOG_INFO, "line %u", i);
+	log_line(l, LOG_PORT, LODE_LOG_DEBUG, "not at this level");
+}
+
+static void repeat_one_line(struct logger *l)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		log_line(l, LOG_PORT, LODE_LOG_INFO, "line %u", i);
+	log_line(l, LOG_PORT, LODE_LOG_INFO, "another line is heard");
+	log_line(l, LOG_GATEWAY, LODE_LOG_INFO, "another module is heard");
+}
+
+/* Text made elsewhere: it is known by its words. */
+static void repeat_given_text(struct logger *l)
+{
+	char text[40];
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(text, sizeof(text), "peer %u is back", i);
+		log_line(l, LOG_CONTROL, LODE_LOG_INFO, "%s", text);
+	}
+	log_line(l, LOG_CONTROL, LODE_LOG_INFO, "%s", "another line is heard");
+}
+
+static void say_much(struct logger *l)
+{
+	char text[3] = {0};
+	for (unsigned i = 0; i < 500; i++) {
+		text[0] = (char)('a' + i % 26);
+		text[1] = (char)('a' + i / 26);
+		log_line(l, LOG_DPDK, LODE_LOG_INFO, "%s", text);
+	}
+}
+
+static void shout_then_wait(struct logger *l)
+{
+	for (unsigned i = 0; i < 30; i++)
+		log_line(l, LOG_PORT, LODE_LOG_INFO, "line %u", i);
+	for (unsigned i = 0; i < LOG_SHAPES; i++)
+		l->shapes[i].window.since_ns = 0; /* as if its time had passed */
+	log_flush(l);
+}
+
+Test(log, lines_are_limited_by_shape_and_by_module)
+{
+	cr_assert_eq(lines_in(written_by(say_little)), 5);
+	const char *text = written_by(repeat_one_line);
+	cr_assert_eq(lines_in(text), 12, "%s", text);
+	cr_assert(strstr(text, "another line is heard") && strstr(text, "another module"));
+	text = written_by(repeat_given_text);
+	cr_assert_eq(lines_in(text), 11, "%s", text);
+	unsigned n = lines_in(written_by(say_much));
+	cr_assert(n >= 50 && n <= 70, "%u lines of a module in one window", n);
+}
+
+Test(log, what_was_left_out_is_said)
+{
+	const char *text = written_by(shout_then_wait);
+	cr_assert_eq(lines_in(text), 11, "%s", text);
+	cr_assert(strstr(text, "20 lines like: line 29 were left out"), "%s", text);
 }
 
 Test(log, a_long_line_is_cut_and_ended)
