@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What happens to a packet on its way to the WAN. Six stages, in order:
+/* What happens to a packet on its way to the WAN. Seven stages, in order:
  *
  *   queue    classified packets into the flow queues of their class
  *   pull     control that is due, then packets in order of class for paths that have credit
  *   segment  the header in front; longer packets are cut in parts
+ *   protect  parity over the segments, for classes whose losses are made good (repair_tx.c)
  *   copy     the same segment once more over other paths, where the class asks for it
  *   seal     packet number, clear header, encryption
  *   send     outer headers, transmit queue of the path's port
@@ -165,7 +166,9 @@ static void pull_class(
 {
 	const struct class_paths *c = &l->class_paths[cls];
 	/* One packet may become this many: the burst must hold them all. */
-	unsigned worst = LODE_WIRE_PARTS_MAX * c->copies;
+	bool parity = l->repair->classes[cls].cache.decision.rate_q8 > 0;
+	unsigned times = c->copies + parity;
+	unsigned worst = LODE_WIRE_PARTS_MAX * times;
 	struct rte_mbuf *m;
 	for (unsigned skips = 0; skips < SKIPS_MAX && *n_segments + worst <= LODE_BURST_MAX;) {
 		if (cls == LODE_MANAGEMENT && l->management.bytes <= 0)
@@ -183,11 +186,12 @@ static void pull_class(
 		if ((m = fq_take(l, cls, b->now_ns)) == NULL ||
 			(m = number_segment(l, m, cls, path, b->now_ns)) == NULL)
 			continue;
-		paths_spend(l, path, metered, m->data_len + LODE_WIRE_OVERHEAD);
+		paths_spend(
+			l, path, metered, repair_cost(l, cls, m->data_len + LODE_WIRE_OVERHEAD));
 		l->n_pulled++;
 		if (cls == LODE_MANAGEMENT)
 			l->management.bytes -= m->data_len;
-		*n_segments += lode_pkt(m)->segment.n_parts * c->copies;
+		*n_segments += lode_pkt(m)->segment.n_parts * times;
 		b->pkts[b->n++] = m;
 	}
 }
@@ -211,6 +215,7 @@ static void pull(struct lode_lane *l, struct lode_burst *b)
 	};
 	paths_control(l, b);
 	paths_view(l, b->now_ns);
+	repair_pull(l, b);
 	unsigned n_segments = b->n;
 	l->n_pulled = 0;
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(order) && l->segment_bytes > 0; i++) {
@@ -290,7 +295,7 @@ static void segment(struct lode_lane *l, struct lode_burst *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		struct lode_pkt *pkt = lode_pkt(m);
-		if (pkt->segment.flags & TX_CONTROL)
+		if (pkt->segment.flags & TX_MADE)
 			continue;
 		uint64_t *reason = NULL;
 		if (pkt->segment.n_parts > 1 && !(pkt->segment.flags & LODE_WIRE_CONT) &&
@@ -332,7 +337,7 @@ static void copy(struct lode_lane *l, struct lode_burst *b)
 	for (unsigned i = 0; i < n; i++) {
 		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
 		const struct class_paths *c = &l->class_paths[pkt->cls];
-		if (lode_likely(c->copies == 1) || (pkt->segment.flags & TX_CONTROL))
+		if (lode_likely(c->copies == 1) || (pkt->segment.flags & TX_MADE))
 			continue;
 		bool metered = pkt->cls == LODE_GAMING || pkt->cls == LODE_VOIP;
 		uint8_t left = (uint8_t)(c->copy_mask & ~(1u << pkt->path));
@@ -351,6 +356,13 @@ static void copy(struct lode_lane *l, struct lode_burst *b)
 }
 
 /* ---- seal ---- */
+
+static uint8_t type_of(const struct lode_pkt *pkt)
+{
+	if (lode_likely(!(pkt->segment.flags & (TX_CONTROL | TX_REPAIR))))
+		return LODE_WIRE_DATA;
+	return pkt->segment.flags & TX_CONTROL ? LODE_WIRE_CONTROL : LODE_WIRE_REPAIR;
+}
 
 static void seal(struct lode_lane *l, struct lode_burst *b)
 {
@@ -371,7 +383,7 @@ static void seal(struct lode_lane *l, struct lode_burst *b)
 			lode_burst_take(b, i);
 			continue;
 		}
-		clear.type = pkt->segment.flags & TX_CONTROL ? LODE_WIRE_CONTROL : LODE_WIRE_DATA;
+		clear.type = type_of(pkt);
 		clear.path = pkt->path;
 		uint64_t number = l->path[pkt->path].next_number++;
 		clear.number = (uint32_t)number;
@@ -415,6 +427,7 @@ const struct stage lan_to_wan[LAN_TO_WAN_STAGES] = {
 	{"queue", queue_packets},
 	{"pull", pull},
 	{"segment", segment},
+	{"protect", repair_protect},
 	{"copy", copy},
 	{"seal", seal},
 	{"send", send_datagrams},

@@ -40,6 +40,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 	l->lane_id = (uint8_t)lane_id;
 	l->bundle_item_bytes = BUNDLE_ITEM_BYTES;
 	l->expire_due_ns = l->due_ns = l->loss_due_ns = LODE_NEVER_NS;
+	l->repair = &env->pools->repair.none;
 	uint32_t room_bytes = rte_pktmbuf_data_room_size(env->mbufs) - RTE_PKTMBUF_HEADROOM;
 	l->buffer_bytes = (uint16_t)LODE_MIN(room_bytes - LODE_WIRE_TAG_BYTES, UINT16_MAX);
 	lode_rng_seed(&l->rng, env->seed ^ (uint64_t)peer_idx << 8 ^ lane_id ^ now_ns << 16);
@@ -53,6 +54,7 @@ void lode_lane_flush(struct lode_lane *l)
 {
 	fq_flush(l);
 	order_flush(l);
+	repair_flush(l);
 }
 
 /* ---- snapshots ---- */
@@ -74,6 +76,7 @@ static void set_classes(struct lode_lane *l, const struct lode_config *config)
 static void start_anew(struct lode_lane *l)
 {
 	order_release_all(l);
+	repair_flush(l);
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		l->window[cls].started = false;
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
@@ -196,6 +199,7 @@ void lode_lane_set_snapshot(
 	}
 	if (l->view->association != l->association)
 		start_anew(l);
+	repair_set_snapshot(l);
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
 		set_path(l, p, now_ns);
 	set_epochs(l);
@@ -218,6 +222,17 @@ void lode_lane_enqueue(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, 
 	stages_run(l, lan_to_wan, 1, l->stages, &b);
 }
 
+/* What was lost and could be computed takes the way of what arrived from where it is one segment. */
+static void recover(struct lode_lane *l, uint64_t now_ns)
+{
+	struct lode_burst b = {.now_ns = now_ns};
+	unsigned first = WAN_TO_LAN_STAGES - RECOVERED_STAGES;
+	repair_solve(l, &b);
+	if (b.n > 0)
+		stages_run(l, wan_to_lan + first, RECOVERED_STAGES,
+			l->stages + LAN_TO_WAN_STAGES + first, &b);
+}
+
 void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
 {
 	struct lode_burst b;
@@ -228,6 +243,8 @@ void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, u
 	}
 	fill(&b, pkts, n, now_ns);
 	stages_run(l, wan_to_lan, WAN_TO_LAN_STAGES, l->stages + LAN_TO_WAN_STAGES, &b);
+	if (lode_unlikely(l->env.pools->repair.arrived.n > 0))
+		recover(l, now_ns);
 	l->control_due_ns = 0; /* what came may ask for an answer */
 	release_flush(l, now_ns);
 }
@@ -311,6 +328,7 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 		path->meter.depth_bytes =
 			(int64_t)(path->meter.bps / 8 * METER_DEPTH_NS / LODE_NS_PER_S);
 	}
+	repair_renew(l, now_ns);
 	struct lode_lane_summary *slot = atomic_load_explicit(
 		&l->env.shared->summary[l->peer_idx][l->lane_id], memory_order_acquire);
 	if (slot != NULL) {
@@ -343,6 +361,8 @@ uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
 		}
 		due_ns = LODE_MIN(due_ns, l->sweep_due_ns);
 	}
-	l->due_ns = can_send(l) ? LODE_MIN(due_ns, paths_due_ns(l, now_ns)) : due_ns;
+	if (can_send(l))
+		due_ns = LODE_MIN(LODE_MIN(due_ns, l->repair->due_ns), paths_due_ns(l, now_ns));
+	l->due_ns = due_ns;
 	return l->due_ns;
 }

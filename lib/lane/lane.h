@@ -7,6 +7,7 @@
 #include "lode_lane.h"
 #include "lode_path.h"
 #include "lode_wire.h"
+#include "repair.h"
 
 /* ---- flow queues (fq.c): RFC 8290 over slots that all lanes of a worker share ---- */
 
@@ -70,6 +71,7 @@ struct class_window {
 	uint64_t limit_ns; /* longest wait; 0: released at once */
 	uint64_t n_segments, n_duplicates;
 	struct wait_fifo packets, parts;
+	uint64_t repair_ns; /* a missing segment may come by repair so much later */
 	uint64_t received[WINDOW_BITS / 64];
 };
 
@@ -79,6 +81,7 @@ struct lode_lane_pools {
 	uint32_t waiting_pkts, waiting_max;
 	struct flow_queue *queues;
 	struct waiter *waiters;
+	struct repair_pools repair;
 };
 
 /* ---- paths ---- */
@@ -163,11 +166,12 @@ struct lode_lane {
 	uint8_t up, suspect;			      /* masks over sendable paths */
 	uint8_t by_delay[LODE_LINKS_MAX], n_by_delay; /* usable paths, fastest first */
 	struct class_paths {
-		uint8_t usable;	   /* mask: what the class may take now */
-		uint8_t preferred; /* path or LODE_NO_PATH */
-		uint8_t fastest;   /* of the usable ones */
-		uint8_t copies;
-		uint8_t copy_mask; /* where copies may go */
+		uint8_t usable;	       /* mask: what the class may take now */
+		uint8_t preferred;     /* path or LODE_NO_PATH */
+		uint8_t fastest;       /* of the usable ones */
+		uint8_t wanted_copies; /* by control's choice */
+		uint8_t copies;	       /* the same, or more as repair decided */
+		uint8_t copy_mask;     /* where copies may go */
 	} class_paths[LODE_N_CLASSES];
 	bool unfinished;      /* the last poll stopped with packets that could go */
 	bool any_copies;      /* some class asks for them */
@@ -186,13 +190,15 @@ struct lode_lane {
 	uint16_t own_chain[WAIT_BUCKETS], pred_chain[WAIT_BUCKETS];
 	struct lode_wire_replay replay[LODE_EPOCHS][LODE_LINKS_MAX];
 	uint64_t replay_generation[LODE_EPOCHS];
-	uint32_t n_control, n_parts; /* in the burst on its way */
-	struct lode_burst out;	     /* released, to be delivered */
+	uint32_t n_control, n_parts, n_repairs; /* in the burst on its way */
+	struct lode_burst out;			/* released, to be delivered */
 
+	struct lane_repair
+		*repair; /* of the pools; their `none` while there is no peer that agrees */
 	struct lode_stage_stats stages[STAGES_MAX];
-	uint64_t trace_until_ns; /* stages look for traced packets until then: one was seen */
+	uint64_t trace_until_ns;       /* stages look for traced packets until then: one was seen */
 	uint64_t stage_ns[STAGES_MAX]; /* then: when each stage was done, in its newest run */
-	uint32_t n_runs;	 /* of stage tables, for sampling */
+	uint32_t n_runs;	       /* of stage tables, for sampling */
 };
 
 /* ---- stages ---- */
@@ -203,8 +209,9 @@ struct stage {
 	const char *name;
 	void (*run)(struct lode_lane *l, struct lode_burst *b);
 };
-#define LAN_TO_WAN_STAGES 6
-#define WAN_TO_LAN_STAGES 7
+#define LAN_TO_WAN_STAGES 7
+#define WAN_TO_LAN_STAGES 8
+#define RECOVERED_STAGES  2 /* the last ones: for what was computed instead of received */
 #define WAN_TO_LAN_OPENED 4 /* row of "segment": from there on data is the packet */
 static_assert(LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES <= STAGES_MAX, "one row of stats each");
 extern const struct stage lan_to_wan[LAN_TO_WAN_STAGES];
@@ -245,6 +252,7 @@ void fq_flush(struct lode_lane *l);
 enum arrival { ARRIVAL_NEW, ARRIVAL_DUPLICATE, ARRIVAL_LATE };
 /* Notes a segment; only a new one may go on. */
 enum arrival order_note(struct class_window *w, uint32_t seq);
+bool order_has(const struct class_window *w, uint32_t seq);
 /* Lets m out through release() now, or holds it until the segment of its flow `dist` before its own is out
  * or the deadline passed. */
 void order_packet(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns);
@@ -296,6 +304,11 @@ static inline bool is_control(struct rte_mbuf *m)
 	return rte_pktmbuf_mtod(m, const uint8_t *)[0] >> 4 == LODE_WIRE_CONTROL;
 }
 
+static inline bool is_repair(struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod(m, const uint8_t *)[0] >> 4 == LODE_WIRE_REPAIR;
+}
+
 /* ---- paths.c: what the lane knows about its paths ---- */
 
 /* Renews masks, order, E and class choices when due. */
@@ -325,7 +338,18 @@ void loss_wake(struct lode_lane *l, uint64_t now_ns);
 /* One path whose window is over; sets loss_due_ns. Call when that has come. */
 void loss_poll(struct lode_lane *l, uint64_t now_ns);
 
-#define TX_CONTROL 0x80 /* in lode_pkt.segment.flags: a control datagram, sealed as one */
+/* In lode_pkt.segment.flags, beside those of the wire. Towards the WAN: what the datagram is sealed as, or that
+ * it has its segment header and went through here before. */
+#define TX_CONTROL 0x80
+#define TX_REPAIR  0x40
+#define TX_RESENT  0x20
+#define TX_MADE	   (TX_CONTROL | TX_REPAIR | TX_RESENT)
+
+/* An unsealed control datagram for path p; the writer covers room_bytes of TLVs. NULL: no packet, no room. */
+struct rte_mbuf *paths_begin_control(struct lode_lane *l, unsigned p, uint16_t room_bytes,
+	struct lode_wire_writer *w, uint64_t now_ns);
+void paths_end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m,
+	const struct lode_wire_writer *w);
 
 /* ---- steer.c: which path the next packet takes ---- */
 
@@ -341,3 +365,39 @@ unsigned steer(
 /* Preferred path, else the fastest, out of mask, that may take something now. */
 unsigned steer_any(
 	struct lode_lane *l, uint8_t mask, uint8_t preferred, bool metered, uint64_t now_ns);
+
+/* ---- repair.c: what is used when; repair_tx.c, repair_rx.c: how ---- */
+
+int repair_pools_init(struct repair_pools *pools, const struct lode_lane_limits *limits);
+void repair_pools_free(struct repair_pools *pools);
+/* NULL: all are in use. */
+struct repair_tx *repair_take_tx(struct lode_lane *l);
+struct repair_rx *repair_take_rx(struct lode_lane *l);
+void repair_set_snapshot(struct lode_lane *l);
+/* Forgets everything and gives all slots back. */
+void repair_flush(struct lode_lane *l);
+/* New decisions from what is known of the paths. Every 10 ms. */
+void repair_renew(struct lode_lane *l, uint64_t now_ns);
+/* The class's decision from the last renewal and its queue as it is now. */
+void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns);
+
+/* Before packets are pulled: NACKs, segments asked for, parity before a pause. */
+void repair_pull(struct lode_lane *l, struct lode_burst *b);
+/* Stage: parity over the segments of the burst, which are remembered. */
+void repair_protect(struct lode_lane *l, struct lode_burst *b);
+/* Bytes that a segment of that many costs with its share of parity. */
+static inline uint32_t repair_cost(const struct lode_lane *l, unsigned cls, uint32_t bytes)
+{
+	return bytes + (bytes * l->repair->classes[cls].cache.decision.rate_q8 >> 8);
+}
+void repair_on_nack(struct lode_lane *l, const struct lode_wire_tlv *tlv, uint64_t now_ns);
+
+/* Stage: sources are remembered while parity comes. */
+void repair_keep(struct lode_lane *l, struct lode_burst *b);
+/* Takes the repairs that arrived with a burst; new segments that they gave go into b. */
+void repair_solve(struct lode_lane *l, struct lode_burst *b);
+/* Segments of a class between these two (not included) did not come before the second. */
+void repair_missing(struct lode_lane *l, unsigned cls, uint32_t after, uint32_t seq, uint32_t tx_us,
+	uint64_t now_ns);
+/* NACKs that are due. */
+void repair_ask(struct lode_lane *l, struct lode_burst *b);

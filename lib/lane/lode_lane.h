@@ -103,6 +103,8 @@ struct lode_lane_limits {
 	uint32_t flow_queues;  /* flows that may have packets queued, all lanes */
 	uint32_t queued_pkts;  /* packets in class queues, all lanes */
 	uint32_t waiting_pkts; /* packets waiting for order or for further parts, all lanes */
+	uint32_t repair_lanes; /* lanes whose losses are made good */
+	uint32_t repair_slots; /* (lane, class) pairs with losses at once, each direction */
 };
 struct lode_lane_pools *lode_lane_pools_new(const struct lode_lane_limits *limits, int socket_id);
 /* Every lane must have been flushed. */
@@ -225,6 +227,10 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(tx_parts, segments, LODE_INFO, "segments that are parts of packets")                  \
 	X(tx_control, datagrams, LODE_INFO, "control datagrams sent")                           \
 	X(tx_control_skipped, datagrams, LODE_WARN, "control datagrams without a buffer")       \
+	X(tx_repairs, datagrams, LODE_INFO, "repair segments: parity")                          \
+	X(tx_resent, segments, LODE_INFO, "segments sent again because a NACK asked")           \
+	X(tx_nacks, datagrams, LODE_INFO, "NACKs sent")                                         \
+	X(repair_no_slot, segments, LODE_INFO, "not protected: all repair slots were in use")   \
 	X(tx_datagrams, datagrams, LODE_INFO, "datagrams sealed, all kinds")                    \
 	X(tx_bytes, bytes, LODE_INFO, "their bytes with outer IP and UDP")                      \
 	X(ce_marked, packets, LODE_INFO, "marked congestion-experienced instead of dropped")    \
@@ -234,6 +240,10 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(rx_control, datagrams, LODE_INFO, "authentic control datagrams")                      \
 	X(rx_control_bad, messages, LODE_WARN, "control messages that contradict themselves")   \
 	X(rx_segments, segments, LODE_INFO, "data segments, first arrivals")                    \
+	X(rx_repairs, datagrams, LODE_INFO, "repair segments")                                  \
+	X(rx_repairs_bad, segments, LODE_WARN, "repair that gave no possible segment")          \
+	X(rx_recovered, segments, LODE_INFO, "lost segments computed from repair")              \
+	X(rx_recovered_no_mbuf, segments, LODE_WARN, "of them lost again: no packet buffer")    \
 	X(rx_parts, segments, LODE_INFO, "of them parts of packets")                            \
 	X(rx_bundles, segments, LODE_INFO, "of them bundles")                                   \
 	X(rx_unbundled, packets, LODE_INFO, "packets found in bundles")                         \

@@ -34,6 +34,12 @@ static void clear_bits(struct class_window *w, uint32_t first, uint32_t n)
 	}
 }
 
+bool order_has(const struct class_window *w, uint32_t seq)
+{
+	int32_t ahead = lode_wire_seq_diff(seq, w->highest);
+	return ahead <= -WINDOW_BITS || (ahead <= 0 && test_bit(w, seq));
+}
+
 enum arrival order_note(struct class_window *w, uint32_t seq)
 {
 	if (!w->started) {
@@ -206,6 +212,7 @@ static uint64_t deadline_of(
 	if (!l->late_valid)
 		return now_ns + limit_ns;
 	int32_t left_us = (int32_t)(tx_us + l->late_us + MARGIN_US - lode_path_tx_us(now_ns));
+	left_us += (int32_t)(l->window[cls].repair_ns / LODE_NS_PER_US);
 	uint64_t left_ns = left_us > 0 ? (uint64_t)left_us * LODE_NS_PER_US : 0;
 	return now_ns + LODE_MIN(left_ns, limit_ns);
 }

@@ -57,7 +57,8 @@ static void choose_paths(struct lode_lane *l, unsigned cls)
 	}
 	c->copy_mask = (choice.allowed | choice.backup) & (l->up | l->suspect);
 	c->preferred = choice.preferred;
-	c->copies = LODE_MAX(choice.copies, (uint8_t)1);
+	c->wanted_copies = LODE_MAX(choice.copies, (uint8_t)1);
+	c->copies = LODE_MAX(c->wanted_copies, l->repair->classes[cls].cache.decision.copies);
 	l->any_copies |= c->copies > 1;
 }
 
@@ -103,6 +104,8 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	for (unsigned i = 0; i < l->n_by_delay; i++)
 		l->path[l->by_delay[i]].delay_ns = delay_ns[l->by_delay[i]];
 	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
+	if (l->repair->agreed && l->segment_bytes > 0) /* parity over full segments must fit */
+		l->segment_bytes -= LODE_WIRE_SYMBOL_HEADER_BYTES;
 	l->any_copies = false;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		choose_paths(l, cls);
@@ -163,8 +166,7 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 
 /* ---- control messages out ---- */
 
-/* An unsealed control datagram for path p; the writer covers room_bytes of TLVs. NULL: no packet, no room. */
-static struct rte_mbuf *begin_control(struct lode_lane *l, unsigned p, uint16_t room_bytes,
+struct rte_mbuf *paths_begin_control(struct lode_lane *l, unsigned p, uint16_t room_bytes,
 	struct lode_wire_writer *w, uint64_t now_ns)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(l->env.mbufs);
@@ -188,7 +190,7 @@ static struct rte_mbuf *begin_control(struct lode_lane *l, unsigned p, uint16_t 
 	return m;
 }
 
-static void end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m,
+void paths_end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m,
 	const struct lode_wire_writer *w)
 {
 	rte_pktmbuf_trim(m, (uint16_t)(w->size - w->len));
@@ -199,11 +201,11 @@ static void end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mb
 static void write_control(struct lode_lane *l, struct lode_burst *b, unsigned p)
 {
 	struct lode_wire_writer w;
-	struct rte_mbuf *m = begin_control(l, p, LODE_PATH_CONTROL_MAX, &w, b->now_ns);
+	struct rte_mbuf *m = paths_begin_control(l, p, LODE_PATH_CONTROL_MAX, &w, b->now_ns);
 	if (m == NULL)
 		return;
 	lode_path_write_control(l->path[p].est, b->now_ns, &w);
-	end_control(l, b, m, &w);
+	paths_end_control(l, b, m, &w);
 }
 
 static void write_mtu_probe(struct lode_lane *l, struct lode_burst *b, unsigned p,
@@ -212,14 +214,14 @@ static void write_mtu_probe(struct lode_lane *l, struct lode_burst *b, unsigned 
 	struct lode_path *est = l->path[p].est;
 	uint16_t tlv_bytes = lode_wire_mtu_probe_tlvs(mtu_bytes, l->path[p].outer.v6);
 	struct lode_wire_writer w;
-	struct rte_mbuf *m = begin_control(l, p, tlv_bytes, &w, b->now_ns);
+	struct rte_mbuf *m = paths_begin_control(l, p, tlv_bytes, &w, b->now_ns);
 	lode_path_pmtu_sent(est, b->now_ns);
 	if (m == NULL)
 		return;
 	lode_wire_put_pmtu(&w, LODE_WIRE_TLV_PMTU_PROBE, pmtu);
 	if (w.size - w.len >= LODE_WIRE_TLV_HEADER_BYTES)
 		lode_wire_put_padding(&w, w.size - w.len);
-	end_control(l, b, m, &w);
+	paths_end_control(l, b, m, &w);
 }
 
 void paths_control(struct lode_lane *l, struct lode_burst *b)
@@ -268,6 +270,10 @@ void paths_read_control(
 	text += LODE_WIRE_CONTROL_BYTES;
 	len -= LODE_WIRE_CONTROL_BYTES;
 	while ((ret = lode_wire_tlv_next(text, len, &pos, &tlv)) > 0) {
+		if (tlv.type == LODE_WIRE_TLV_NACK) {
+			repair_on_nack(l, &tlv, now_ns);
+			continue;
+		}
 		struct lode_path *est = subject(l, p, &tlv);
 		int taken = est ? lode_path_read_control(est, now_ns, header.tx_us, &tlv) : 0;
 		if (taken < 0)

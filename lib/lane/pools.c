@@ -17,7 +17,7 @@ struct lode_lane_pools *lode_lane_pools_new(const struct lode_lane_limits *limit
 		"lane", n_queues * sizeof(p->queues[0]), LODE_CACHE_LINE, socket_id);
 	p->waiters = rte_zmalloc_socket(
 		"lane", n_waiters * sizeof(p->waiters[0]), LODE_CACHE_LINE, socket_id);
-	if (p->queues == NULL || p->waiters == NULL) {
+	if (p->queues == NULL || p->waiters == NULL || repair_pools_init(&p->repair, limits) < 0) {
 		lode_lane_pools_free(p);
 		return NULL;
 	}
@@ -40,6 +40,7 @@ void lode_lane_pools_free(struct lode_lane_pools *pools)
 		return;
 	rte_free(pools->queues);
 	rte_free(pools->waiters);
+	repair_pools_free(&pools->repair);
 	rte_free(pools);
 }
 

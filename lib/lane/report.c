@@ -91,5 +91,6 @@ void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode
 		c->tx_segments = l->queue[cls].n_segments;
 		c->rx_segments = l->window[cls].n_segments;
 		c->duplicates = l->window[cls].n_duplicates;
+		c->repair = l->repair->classes[cls].stats;
 	}
 }

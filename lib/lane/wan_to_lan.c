@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What happens to a datagram from the WAN. Seven stages, in order:
+/* What happens to a datagram from the WAN. Eight stages, in order:
  *
  *   check    clear header: type, version, key, replay window; nothing is spent on what cannot be ours
  *   open     authentication and decryption
  *   account  replay window, path estimators, newest address of the peer
  *   control  messages of the paths leave the burst here
  *   segment  segment header; duplicates and copies out
+ *   keep     sources are remembered while parity comes; repairs are used after the burst (repair_rx.c)
  *   parts    packets that came in parts are put together
  *   order    bundles are taken apart; each packet goes on when its predecessor of the same flow has, or at
  *            its deadline
@@ -40,7 +41,8 @@ static uint64_t *refuse(struct lode_lane *l, struct rte_mbuf *m)
 		return &c->drop_rx_short;
 	lode_wire_get_clear(rte_pktmbuf_mtod(m, const uint8_t *), &clear);
 	bool control = clear.type == LODE_WIRE_CONTROL;
-	if (!control && clear.type != LODE_WIRE_DATA)
+	bool repair = clear.type == LODE_WIRE_REPAIR && l->repair->agreed;
+	if (!control && !repair && clear.type != LODE_WIRE_DATA)
 		return &c->drop_rx_type;
 	if (m->data_len < (control ? CONTROL_MIN_BYTES : DATA_MIN_BYTES))
 		return &c->drop_rx_short;
@@ -102,7 +104,7 @@ static void open_datagrams(struct lode_lane *l, struct lode_burst *b)
 
 static void account(struct lode_lane *l, struct lode_burst *b)
 {
-	l->n_control = 0;
+	l->n_control = l->n_repairs = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);
@@ -112,6 +114,7 @@ static void account(struct lode_lane *l, struct lode_burst *b)
 		}
 		/* Both kinds of text hold the sender's clock. */
 		bool for_paths = is_control(m);
+		l->n_repairs += is_repair(m);
 		uint32_t tx_us = lode_load_be32(text_of(m) + (for_paths ? 0 : 4));
 		l->n_control += for_paths;
 		paths_received(l, m, pkt->number, tx_us, b->now_ns);
@@ -136,7 +139,7 @@ static void control(struct lode_lane *l, struct lode_burst *b)
 
 /* ---- segment ---- */
 
-static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
+static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct lode_lane_counters *c = &l->counters;
 	struct lode_pkt *pkt = lode_pkt(m);
@@ -146,6 +149,8 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
 	if (s.encoding != 0)
 		return &c->drop_rx_encoding;
 	struct class_window *w = &l->window[s.cls];
+	uint32_t highest = w->highest;
+	bool gap = w->started && lode_wire_seq_diff(s.seq, highest) > 1;
 	switch (order_note(w, s.seq)) {
 	case ARRIVAL_NEW:
 		break;
@@ -155,6 +160,8 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
 	case ARRIVAL_LATE:
 		return &c->drop_rx_late;
 	}
+	if (lode_unlikely(gap && l->repair->agreed))
+		repair_missing(l, s.cls, highest, s.seq, s.tx_us, now_ns);
 	w->n_segments++;
 	pkt->cls = s.cls;
 	pkt->hop_limit = s.hop_limit;
@@ -168,12 +175,30 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m)
 	return NULL;
 }
 
+/* A repair: after the burst, when all that came with it is known. */
+static void set_aside(struct lode_lane *l, struct lode_burst *b, unsigned i)
+{
+	struct lode_wire_repair header;
+	if (lode_wire_get_repair(text_of(b->pkts[i]), &header) < 0 ||
+		b->pkts[i]->data_len == LODE_WIRE_OVERHEAD) {
+		take_out(l, b, i, &l->counters.drop_rx_malformed);
+		return;
+	}
+	lode_counter_add(&l->counters.rx_repairs, 1);
+	l->env.pools->repair.arrived.pkts[l->env.pools->repair.arrived.n++] = b->pkts[i];
+	lode_burst_take(b, i);
+}
+
 static void segment(struct lode_lane *l, struct lode_burst *b)
 {
 	unsigned n = 0;
 	l->n_parts = 0;
 	for (unsigned i = 0; i < b->n; i++) {
-		uint64_t *reason = read_segment(l, b->pkts[i]);
+		if (lode_unlikely(l->n_repairs > 0) && is_repair(b->pkts[i])) {
+			set_aside(l, b, i);
+			continue;
+		}
+		uint64_t *reason = read_segment(l, b->pkts[i], b->now_ns);
 		if (reason != NULL)
 			take_out(l, b, i, reason);
 		else
@@ -254,6 +279,7 @@ const struct stage wan_to_lan[WAN_TO_LAN_STAGES] = {
 	{"account", account},
 	{"control", control},
 	{"segment", segment},
+	{"keep", repair_keep},
 	{"parts", parts},
 	{"order", order},
 };

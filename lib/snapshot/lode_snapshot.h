@@ -187,10 +187,26 @@ struct lode_path_summary {
 	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
 };
 
+/* How the losses of a class are made good; counts since the lane began. */
+struct lode_repair_summary {
+	uint8_t nack, copies, span; /* in use now: kept for who asks; transmissions; sources per repair */
+	uint16_t rate_q8;	    /* repairs per source in 1/256 */
+	uint32_t loss_ppm;	    /* of its paths, congestion left out */
+	uint64_t tx_sources, tx_source_bytes; /* segments that may need repair */
+	uint64_t tx_repairs, tx_repair_bytes;
+	uint64_t tx_repairs_skipped; /* no path had credit */
+	uint64_t tx_resent;	     /* asked for and sent again */
+	uint64_t tx_unknown;	     /* asked for and not remembered */
+	uint64_t rx_repairs, rx_recovered, rx_late; /* late: after the deadline of its class */
+	uint64_t rx_missing, rx_asked;		    /* sequences that did not come; asked for */
+	uint64_t decisions, expired;
+};
+
 struct lode_class_summary {
 	uint32_t queue_pkts, queue_bytes;
 	uint32_t wait_us; /* of the newest packet taken from the queue */
 	uint64_t tx_segments, rx_segments, duplicates;
+	struct lode_repair_summary repair;
 };
 
 /* Published by a lane every few ms, read by control and telemetry. */

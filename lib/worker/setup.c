@@ -16,7 +16,8 @@
 
 /* Packets of lanes: what 20 ms of queue and 50 ms of waiting for order are at a few Gbit/s. */
 static const struct lode_lane_limits lane_limits = {
-	.flow_queues = 1024, .queued_pkts = 8192, .waiting_pkts = 8192};
+	.flow_queues = 1024, .queued_pkts = 8192, .waiting_pkts = 8192,
+	.repair_lanes = LODE_PEERS_MAX, .repair_slots = 16};
 
 static void on_peer_message(void *ctx, unsigned peer_idx, unsigned path, unsigned type,
 	const uint8_t *value, unsigned len)

@@ -12,7 +12,8 @@ struct accumulator {
 
 struct lode_fec_encoder {
 	const struct lode_fec_tables *tables;
-	uint16_t symbol_bytes, rate_q8, credit_q8;
+	uint16_t symbol_bytes, rate_q8;
+	int16_t credit_q8; /* repairs owed in 1/256; below 0 when one went ahead of its time */
 	uint8_t span, next_id;
 	uint8_t n_open,
 		oldest; /* the open ones are oldest, oldest + 1, ... modulo the size of the ring */
@@ -108,7 +109,7 @@ bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *ou
 	bool full = e->n_open && a->n_sources >= LODE_FEC_SPAN_MAX;
 	if (e->n_open == 0 || a->n_sources == 0 || (e->credit_q8 < 256 && !full))
 		return false;
-	e->credit_q8 = (uint16_t)(e->credit_q8 >= 256 ? e->credit_q8 - 256 : 0);
+	e->credit_q8 = (int16_t)(e->credit_q8 >= 256 ? e->credit_q8 - 256 : 0);
 	close_oldest(e, out);
 	return true;
 }
@@ -129,14 +130,17 @@ bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_
 		open_one(e, seq);
 	fold_source(e, seq, bytes, len);
 	e->n_since_repair = (uint8_t)LODE_MIN(e->n_since_repair + 1, 255);
-	e->credit_q8 = (uint16_t)LODE_MIN(e->credit_q8 + e->rate_q8, 4 * 256);
+	e->credit_q8 = (int16_t)LODE_MIN(e->credit_q8 + e->rate_q8, 4 * 256);
 	return lode_fec_encoder_due(e, out);
 }
 
-bool lode_fec_encoder_flush(struct lode_fec_encoder *e, struct lode_fec_repair *out)
+bool lode_fec_encoder_flush(
+	struct lode_fec_encoder *e, uint16_t min_credit_q8, struct lode_fec_repair *out)
 {
-	if (e->n_open == 0 || e->n_since_repair == 0 || open_at(e, 0)->n_sources == 0)
+	if (e->n_open == 0 || e->n_since_repair == 0 || open_at(e, 0)->n_sources == 0 ||
+		e->credit_q8 < (int)min_credit_q8)
 		return false;
+	e->credit_q8 = (int16_t)(e->credit_q8 - 256);
 	close_oldest(e, out);
 	return true;
 }

@@ -62,8 +62,9 @@ bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_
 	uint16_t len, struct lode_fec_repair *out);
 bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *out);
 /* The sources pause: hands out a repair ahead of its time, if any source since the last repair is
- * unprotected. */
-bool lode_fec_encoder_flush(struct lode_fec_encoder *e, struct lode_fec_repair *out);
+ * unprotected and at least min_credit_q8 / 256 of a repair is owed; the rest is made up for later. */
+bool lode_fec_encoder_flush(
+	struct lode_fec_encoder *e, uint16_t min_credit_q8, struct lode_fec_repair *out);
 
 /* ---- decoder ---- */
 

@@ -215,6 +215,7 @@ static void make_epoch(struct pair *p, struct site *s, unsigned slot, uint64_t g
 	*e = (struct lode_epoch_view){.rx_valid = true,
 		.tx_valid = true,
 		.version = LODE_WIRE_VERSION,
+		.features = p->features,
 		.key_phase = (uint8_t)slot,
 		.tx_phase = (uint8_t)slot,
 		.rx_session = (uint16_t)(100 + 10 * slot + s->idx),
@@ -280,8 +281,11 @@ static void make_view(struct pair *p, struct site *s)
 static void make_site(struct pair *p, unsigned idx)
 {
 	struct site *s = &p->site[idx];
-	struct lode_lane_limits limits = {
-		.flow_queues = 1024, .queued_pkts = 4096, .waiting_pkts = 2048};
+	struct lode_lane_limits limits = {.flow_queues = 1024,
+		.queued_pkts = 4096,
+		.waiting_pkts = 2048,
+		.repair_lanes = 1,
+		.repair_slots = LODE_N_CLASSES};
 	s->pair = p;
 	s->idx = idx;
 	s->pools = lode_lane_pools_new(&limits, SOCKET_ID_ANY);
@@ -341,6 +345,23 @@ struct pair *pair_new(uint64_t seed, unsigned n_paths, const char *aead)
 	return p;
 }
 
+void pair_repair(struct pair *p, unsigned cls, enum lode_repair_mode mode, uint32_t deadline_ms)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct site *s = &p->site[i];
+		struct lode_config_class *c = &s->config->classes[cls];
+		c->repair = mode;
+		c->fec_sources = 10;
+		c->fec_repairs = 2;
+		c->deadline_us = deadline_ms * 1000;
+		c->residual_ppm = 100;
+		for (unsigned e = 0; e < LODE_EPOCHS; e++)
+			s->view.epochs[e].features = LODE_WIRE_FEATURE_REPAIR;
+	}
+	p->features = LODE_WIRE_FEATURE_REPAIR;
+	pair_publish(p);
+}
+
 void pair_choose(struct pair *p, unsigned cls, uint8_t allowed, uint8_t preferred, uint8_t copies)
 {
 	union lode_choice c = {.allowed = allowed,
@@ -380,12 +401,13 @@ void pair_check(struct pair *p)
 		/* Each packet is still queued, dropped with a reason, or left in a segment: alone, in a
 		 * bundle, or in parts. */
 		cr_assert_eq(c->lan_pkts, c->tx_pkts + sum_queue_drops(c) + held.queued_pkts);
-		cr_assert_eq(c->tx_segments + c->tx_copies + c->tx_control,
+		cr_assert_eq(c->tx_segments + c->tx_copies + c->tx_control + c->tx_repairs +
+				     c->tx_resent,
 			c->tx_datagrams + c->drop_tx_parts + c->drop_tx_headroom);
 		cr_assert_eq(c->rx_parts, c->rx_joined_parts + c->drop_rx_parts +
 						  c->drop_rx_wait_full + held.waiting_parts);
-		cr_assert_eq(c->rx_segments - c->rx_parts - c->rx_bundles + c->rx_joined +
-				     c->rx_unbundled,
+		cr_assert_eq(c->rx_segments + c->rx_recovered - c->rx_parts - c->rx_bundles +
+				     c->rx_joined + c->rx_unbundled,
 			c->delivered_pkts + c->drop_rx_ce_not_ect + c->drop_rx_no_mbuf +
 				held.waiting_pkts);
 		cr_assert_eq(c->delivered_pkts, s->n_delivered);
@@ -393,7 +415,8 @@ void pair_check(struct pair *p)
 		uint64_t rx_drops = c->drop_rx_short + c->drop_rx_type + c->drop_rx_no_key +
 				    c->drop_rx_replay + c->drop_rx_auth + c->drop_rx_encoding +
 				    c->drop_rx_duplicate + c->drop_rx_late;
-		cr_assert_eq(c->rx_datagrams, c->rx_control + rx_drops + c->rx_segments);
+		cr_assert_eq(
+			c->rx_datagrams, c->rx_control + rx_drops + c->rx_segments + c->rx_repairs);
 	}
 }
 

@@ -57,6 +57,7 @@ struct pair {
 	struct site site[2];
 	struct pipe pipe[2][PAIR_PATHS]; /* by sending site */
 	unsigned n_paths;
+	uint64_t features; /* of the sessions */
 	struct flight **flights;
 	unsigned n_flights, max_flights;
 	uint64_t n_lost;
@@ -73,6 +74,8 @@ void pair_send(
 	struct pair *p, unsigned from, unsigned flow, unsigned cls, unsigned bytes, unsigned ecn);
 /* All allowed paths, the preferred one (LODE_NO_PATH: none) and copies of one class, both sites. */
 void pair_choose(struct pair *p, unsigned cls, uint8_t allowed, uint8_t preferred, uint8_t copies);
+/* How losses of a class are made good, both sites; both have the feature from now on. Residual 0.01 %. */
+void pair_repair(struct pair *p, unsigned cls, enum lode_repair_mode mode, uint32_t deadline_ms);
 /* Renews both sites' snapshots after a change of view or config. */
 void pair_publish(struct pair *p);
 /* New keys in that epoch slot; one end sends under them 30 ms before the other. */

@@ -313,7 +313,7 @@ static void compare_run(struct rte_mempool *pool, uint64_t seed)
 			b.pkts[0] = segment_mbuf(pool, &segments[i]);
 			cr_assert_eq(order_note(&l->window[CLS], segments[i].seq), ARRIVAL_NEW);
 			l->n_parts = 1;
-			stages_run(l, &wan_to_lan[5], 2, &l->stages[5], &b);
+			stages_run(l, &wan_to_lan[6], 2, &l->stages[6], &b);
 			release_flush(l, now_ns);
 			naive_arrive(&n, &segments[i], now_ns);
 		}

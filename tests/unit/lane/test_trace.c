@@ -66,8 +66,8 @@ Test(trace, follows_a_packet_through_both_lanes)
 	send_one(p, 3, LODE_WEB, true);
 	p->site[0].lane->trace_until_ns = p->now_ns + MS; /* as the queue stage does */
 	pair_run(p, p->now_ns + 50 * MS);
-	cr_assert_str_eq(way, "0:pull 0:segment 0:copy 0:seal 0:send "
-			      "1:check 1:open 1:account 1:control 1:segment 1:parts ");
+	cr_assert_str_eq(way, "0:pull 0:segment 0:protect 0:copy 0:seal 0:send "
+			      "1:check 1:open 1:account 1:control 1:segment 1:keep 1:parts ");
 	pair_free(p);
 }
 

@@ -115,7 +115,7 @@ Test(fec, rate_and_span_are_kept)
 	}
 	lode_fec_encoder_set(e, 0, 20);
 	cr_assert_not(lode_fec_encoder_add(e, 99999, bytes[0], 100, &r));
-	cr_assert_not(lode_fec_encoder_flush(e, &r));
+	cr_assert_not(lode_fec_encoder_flush(e, 0, &r));
 	free(e);
 }
 
@@ -247,9 +247,9 @@ Test(fec, flush_protects_the_tail)
 	lode_fec_encoder_set(e, 26, 10);
 	for (unsigned i = 0; i < 3; i++)
 		cr_assert_not(lode_fec_encoder_add(e, i, bytes[i], 50, &r));
-	cr_assert(lode_fec_encoder_flush(e, &r));
+	cr_assert(lode_fec_encoder_flush(e, 0, &r));
 	cr_assert_eq(r.first_seq, 0);
 	cr_assert_eq(r.span, 3);
-	cr_assert_not(lode_fec_encoder_flush(e, &r));
+	cr_assert_not(lode_fec_encoder_flush(e, 0, &r));
 	free(e);
 }

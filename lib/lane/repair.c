@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of repair: slots of the pools, and what is used when. */
+#include "lane.h"
+
+#include <rte_common.h>
+#include <stdlib.h>
+
+#define NOISE_PKTS     400.0 /* after which the loss average has forgotten 63 % */
+#define NOISE_MIN_PKTS 20    /* fewer say nothing yet */
+#define BURST_WEIGHT   0.2
+#define QUEUE_MIN_NS   (5 * LODE_NS_PER_MS) /* delay above the floor that counts as congestion */
+#define RENEW_MIN_NS   (5 * LODE_NS_PER_MS)
+#define HORIZON_NS     (250 * LODE_NS_PER_MS) /* a decision is worth nothing after */
+#define PPS_OVER_NS    (50.0 * (double)LODE_NS_PER_MS)
+
+/* ---- slots ---- */
+
+static size_t tx_slot_bytes(void)
+{
+	return RTE_ALIGN_CEIL(sizeof(struct repair_tx), LODE_CACHE_LINE) +
+	       lode_fec_encoder_bytes(SYMBOL_BYTES) + (size_t)SENT_SLOTS * SYMBOL_BYTES;
+}
+
+static size_t rx_slot_bytes(void)
+{
+	return RTE_ALIGN_CEIL(sizeof(struct repair_rx), LODE_CACHE_LINE) +
+	       lode_fec_decoder_bytes(SYMBOL_BYTES) + (size_t)KEPT_SLOTS * SYMBOL_BYTES;
+}
+
+static size_t pools_bytes(const struct lode_lane_limits *limits)
+{
+	return sizeof(struct lode_fec_tables) +
+	       limits->repair_slots * (tx_slot_bytes() + rx_slot_bytes()) +
+	       limits->repair_lanes * sizeof(struct lane_repair);
+}
+
+int repair_pools_init(struct repair_pools *pools, const struct lode_lane_limits *limits)
+{
+	/* Ordinary memory: what is never used is never touched, and the worker touches it first. */
+	uint8_t *at = aligned_alloc(
+		LODE_CACHE_LINE, RTE_ALIGN_CEIL(pools_bytes(limits), LODE_CACHE_LINE));
+	if (at == NULL)
+		return -ENOMEM;
+	memset(pools, 0, sizeof(*pools));
+	pools->memory = at;
+	pools->tables = (struct lode_fec_tables *)at;
+	pools->none.due_ns = LODE_NEVER_NS;
+	lode_fec_tables_init((struct lode_fec_tables *)at);
+	at += sizeof(struct lode_fec_tables);
+	for (uint32_t i = 0; i < limits->repair_slots; i++) {
+		struct repair_tx *tx = (struct repair_tx *)at;
+		at += tx_slot_bytes();
+		tx->texts = at - (size_t)SENT_SLOTS * SYMBOL_BYTES;
+		tx->next_free = pools->free_tx;
+		pools->free_tx = tx;
+		struct repair_rx *rx = (struct repair_rx *)at;
+		at += rx_slot_bytes();
+		rx->symbols = at - (size_t)KEPT_SLOTS * SYMBOL_BYTES;
+		rx->next_free = pools->free_rx;
+		pools->free_rx = rx;
+	}
+	for (uint32_t i = 0; i < limits->repair_lanes; i++) {
+		struct lane_repair *lane = (struct lane_repair *)at;
+		at += sizeof(*lane);
+		lane->next_free = pools->free_lane;
+		pools->free_lane = lane;
+	}
+	return 0;
+}
+
+void repair_pools_free(struct repair_pools *pools)
+{
+	free(pools->memory);
+}
+
+struct repair_tx *repair_take_tx(struct lode_lane *l)
+{
+	struct repair_pools *pools = &l->env.pools->repair;
+	struct repair_tx *tx = pools->free_tx;
+	if (tx == NULL)
+		return NULL;
+	pools->free_tx = tx->next_free;
+	memset(tx->sent, 0, sizeof(tx->sent));
+	uint8_t *memory = tx->texts - lode_fec_encoder_bytes(SYMBOL_BYTES);
+	tx->encoder = lode_fec_encoder_init(memory, pools->tables, SYMBOL_BYTES);
+	tx->flushed = true;
+	return tx;
+}
+
+struct repair_rx *repair_take_rx(struct lode_lane *l)
+{
+	struct repair_pools *pools = &l->env.pools->repair;
+	struct repair_rx *rx = pools->free_rx;
+	if (rx == NULL)
+		return NULL;
+	pools->free_rx = rx->next_free;
+	memset(rx->kept, 0, sizeof(rx->kept));
+	uint8_t *memory = rx->symbols - lode_fec_decoder_bytes(SYMBOL_BYTES);
+	rx->decoder = lode_fec_decoder_init(memory, pools->tables, SYMBOL_BYTES);
+	rx->span_us = 0;
+	return rx;
+}
+
+static void give_tx(struct lode_lane *l, unsigned cls)
+{
+	struct repair_tx *tx = l->repair->classes[cls].tx;
+	if (tx == NULL)
+		return;
+	tx->next_free = l->env.pools->repair.free_tx;
+	l->env.pools->repair.free_tx = tx;
+	l->repair->classes[cls].tx = NULL;
+}
+
+static void give_rx(struct lode_lane *l, unsigned cls)
+{
+	struct repair_rx *rx = l->repair->classes[cls].rx;
+	if (rx == NULL)
+		return;
+	rx->next_free = l->env.pools->repair.free_rx;
+	l->env.pools->repair.free_rx = rx;
+	l->repair->classes[cls].rx = NULL;
+	l->repair->keeping &= (uint8_t) ~(1u << cls);
+	l->window[cls].repair_ns = 0;
+}
+
+/* The lane gets a state of its own when its peer agrees, as long as there are any. */
+static void take_lane(struct lode_lane *l)
+{
+	struct repair_pools *pools = &l->env.pools->repair;
+	if (l->repair != &pools->none || pools->free_lane == NULL)
+		return;
+	l->repair = pools->free_lane;
+	pools->free_lane = l->repair->next_free;
+	memset(l->repair, 0, sizeof(*l->repair));
+	l->repair->agreed = true;
+	l->repair->due_ns = LODE_NEVER_NS;
+}
+
+void repair_flush(struct lode_lane *l)
+{
+	struct repair_pools *pools = &l->env.pools->repair;
+	if (l->repair == &pools->none)
+		return;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		give_tx(l, cls);
+		give_rx(l, cls);
+		l->window[cls].repair_ns = 0;
+	}
+	l->repair->next_free = pools->free_lane;
+	pools->free_lane = l->repair;
+	l->repair = &pools->none;
+}
+
+/* ---- snapshots ---- */
+
+static bool peer_agrees(const struct lode_peer_view *view)
+{
+	for (unsigned e = 0; view != NULL && e < LODE_EPOCHS; e++) {
+		const struct lode_epoch_view *epoch = &view->epochs[e];
+		if ((epoch->rx_valid || epoch->tx_valid) &&
+			(epoch->features & LODE_WIRE_FEATURE_REPAIR))
+			return true;
+	}
+	return false;
+}
+
+static enum lode_repair_scheme scheme_of(enum lode_repair_mode mode)
+{
+	switch (mode) {
+	case LODE_REPAIR_NACK:
+		return LODE_REPAIR_SCHEME_NACK;
+	case LODE_REPAIR_AUTO:
+		return LODE_REPAIR_SCHEME_AUTO;
+	case LODE_REPAIR_FIXED:
+		return LODE_REPAIR_SCHEME_FIXED;
+	case LODE_REPAIR_OFF:
+		break;
+	}
+	return LODE_REPAIR_SCHEME_NONE;
+}
+
+void repair_set_snapshot(struct lode_lane *l)
+{
+	if (peer_agrees(l->view))
+		take_lane(l);
+	else if (l->view != NULL)
+		repair_flush(l);
+	struct lane_repair *r = l->repair;
+	if (!r->agreed)
+		return;
+	r->sending = r->asking = 0;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		const struct lode_config_class *config = &l->snapshot->config->classes[cls];
+		struct class_repair *c = &r->classes[cls];
+		c->mode = config->repair;
+		c->deadline_ns = config->deadline_us * LODE_NS_PER_US;
+		c->input.scheme = scheme_of(c->mode);
+		c->input.n_sources = config->fec_sources;
+		c->input.n_repairs = config->fec_repairs;
+		c->input.deadline_ns = c->deadline_ns;
+		c->input.residual = config->residual_ppm / 1e6;
+		r->sending |= (uint8_t)((c->mode != LODE_REPAIR_OFF) << cls);
+		r->asking |= (uint8_t)((c->mode == LODE_REPAIR_NACK || c->mode == LODE_REPAIR_AUTO)
+				       << cls);
+		if (c->mode == LODE_REPAIR_OFF) {
+			give_tx(l, cls);
+			memset(&c->cache, 0, sizeof(c->cache));
+		}
+	}
+}
+
+/* ---- what is known of the paths ---- */
+
+/* Loss while the path's queue is short is noise; loss behind a growing queue is congestion, which parity
+ * would make worse. */
+static void renew_noise(struct path_noise *n, const struct lode_path_stats *s, uint64_t now_ns)
+{
+	uint64_t sent = s->tx.pkts - n->sent_pkts, lost = s->tx.lost_pkts - n->lost_pkts;
+	if (s->tx.pkts < n->sent_pkts || s->tx.lost_pkts < n->lost_pkts) {
+		*n = (struct path_noise){.sent_pkts = s->tx.pkts, .lost_pkts = s->tx.lost_pkts};
+		return;
+	}
+	if (sent < NOISE_MIN_PKTS && lost == 0)
+		return;
+	n->sent_pkts = s->tx.pkts;
+	n->lost_pkts = s->tx.lost_pkts;
+	if (lost > 0)
+		n->lossy_ns = now_ns;
+	if (s->tx.owd_queue_ns > QUEUE_MIN_NS + s->min_rtt_ns / 8)
+		return;
+	double rate = LODE_MIN((double)lost / (double)LODE_MAX(sent, lost), 1.0);
+	double weight = LODE_MIN((double)sent / NOISE_PKTS, 1.0);
+	n->loss += weight * (rate - n->loss);
+	if (lost > 0)
+		n->burst += BURST_WEIGHT * (LODE_MAX(s->tx.burst, 1.0) - n->burst);
+}
+
+/* What the predictor foresees for the next 100 ms; without a fresh forecast, and while it sees congestion, at most
+ * what is noise by measurement. */
+static void expected_loss(
+	const struct lode_lane *l, unsigned p, uint64_t now_ns, double *loss, double *burst)
+{
+	const struct path_noise *n = &l->repair->noise[p];
+	const struct lode_loss *predictor = l->path[p].loss;
+	const struct lode_loss_forecast *f = predictor ? lode_loss_newest(predictor) : NULL;
+	*loss = n->loss;
+	*burst = n->burst;
+	if (f == NULL || now_ns >= f->expires_ns)
+		return;
+	*loss = f->congested ? LODE_MIN(n->loss, f->loss_ppm / 1e6) : f->loss_ppm / 1e6;
+	*burst = f->burst_centi / 100.0;
+}
+
+/* The paths of a class, by what it sent over them; before it sent anything, all it may use alike. */
+static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned cls,
+	const double path_pps[LODE_LINKS_MAX], uint64_t now_ns)
+{
+	struct lode_repair_input *in = &c->input;
+	uint8_t usable = l->class_paths[cls].usable;
+	double all = 0;
+	unsigned p;
+	in->n_paths = 0;
+	LODE_FOREACH_BIT (p, usable)
+		all += c->pps[p];
+	LODE_FOREACH_BIT (p, usable) {
+		const struct path_noise *n = &l->repair->noise[p];
+		c->lossy_ns = LODE_MAX(c->lossy_ns, n->lossy_ns);
+		double loss, burst;
+		expected_loss(l, p, now_ns, &loss, &burst);
+		double share = path_pps[p] > 0 ? c->pps[p] / path_pps[p] : 1;
+		in->paths[in->n_paths++] = (struct lode_repair_path){
+			.weight = all > 0 ? c->pps[p] / all : 1.0 / __builtin_popcount(usable),
+			.loss = loss,
+			.burst = 1 + LODE_MAX(burst - 1, 0.0) * LODE_MIN(share, 1.0)};
+	}
+}
+
+static uint64_t fastest_rtt_ns(const struct lode_lane *l, uint64_t *late_ns)
+{
+	uint64_t best_ns = 0;
+	unsigned p;
+	*late_ns = 0;
+	LODE_FOREACH_BIT (p, l->up | l->suspect) {
+		struct lode_path_stats s;
+		if (l->path[p].est == NULL)
+			continue;
+		lode_path_get_stats(l->path[p].est, &s);
+		if (s.srtt_ns > 0 && (best_ns == 0 || s.srtt_ns < best_ns)) {
+			best_ns = s.srtt_ns;
+			*late_ns = s.jitter_ns;
+		}
+	}
+	return best_ns;
+}
+
+void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+{
+	struct class_repair *c = &l->repair->classes[cls];
+	struct lode_repair_decision d;
+	double loss = 0;
+	c->input.queueing = l->queue[cls].wait_us * LODE_NS_PER_US > l->queue[cls].codel_target_ns;
+	c->input.copies = l->class_paths[cls].wanted_copies;
+	lode_repair_decide(&c->input, &d);
+	for (unsigned i = 0; i < c->input.n_paths; i++)
+		loss += c->input.paths[i].weight * c->input.paths[i].loss;
+	uint16_t ladder = c->mode == LODE_REPAIR_AUTO ? lode_repair_ladder(loss) : d.rate_q8;
+	lode_repair_cache_put(&c->cache, &d, ladder, now_ns + HORIZON_NS);
+	c->stats.nack = d.nack;
+	c->stats.copies = d.copies;
+	c->stats.span = d.span;
+	c->stats.rate_q8 = d.rate_q8;
+	c->stats.loss_ppm = (uint32_t)(loss * 1e6);
+	c->stats.decisions = c->cache.n_decisions;
+	c->stats.expired = c->cache.n_expired;
+}
+
+static void renew_pps(struct class_repair *c, uint64_t elapsed_ns, double path_pps[LODE_LINKS_MAX])
+{
+	double weight = LODE_MIN((double)elapsed_ns / PPS_OVER_NS, 1.0);
+	c->input.pps = 0;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		c->pps[p] += weight * (c->n_sent[p] * 1e9 / (double)elapsed_ns - c->pps[p]);
+		c->n_sent[p] = 0;
+		c->input.pps += c->pps[p];
+		path_pps[p] += c->pps[p];
+	}
+}
+
+/* How much later than by the network alone a missing segment of the class may come. */
+static void renew_wait(struct lode_lane *l, unsigned cls)
+{
+	const struct class_repair *c = &l->repair->classes[cls];
+	uint64_t wait_ns = 0;
+	if (l->repair->asking & 1u << cls && l->repair->rtt_ns > 0 &&
+		l->repair->rtt_ns < c->deadline_ns)
+		wait_ns = 2 * (l->repair->rtt_ns * 5 / 4 + LODE_NS_PER_MS); /* asked for twice */
+	if (c->rx != NULL)
+		wait_ns = LODE_MAX(wait_ns, c->rx->span_us * LODE_NS_PER_US);
+	l->window[cls].repair_ns = wait_ns;
+}
+
+static void give_back_idle(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+{
+	const struct class_repair *c = &l->repair->classes[cls];
+	if (c->tx != NULL && now_ns - c->tx->used_ns > REPAIR_IDLE_NS)
+		give_tx(l, cls);
+	if (c->rx != NULL && now_ns - c->rx->used_ns > REPAIR_IDLE_NS)
+		give_rx(l, cls);
+}
+
+void repair_renew(struct lode_lane *l, uint64_t now_ns)
+{
+	struct lane_repair *r = l->repair;
+	double path_pps[LODE_LINKS_MAX] = {0};
+	uint64_t late_ns, elapsed_ns = now_ns - r->renewed_ns;
+	unsigned p, cls;
+	if (!r->agreed || elapsed_ns < RENEW_MIN_NS)
+		return;
+	r->renewed_ns = now_ns;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		struct lode_path_stats s;
+		if (l->path[p].est == NULL)
+			continue;
+		lode_path_get_stats(l->path[p].est, &s);
+		renew_noise(&r->noise[p], &s, now_ns);
+	}
+	for (cls = 0; cls < LODE_N_CLASSES; cls++)
+		renew_pps(&r->classes[cls], elapsed_ns, path_pps);
+	r->rtt_ns = fastest_rtt_ns(l, &late_ns);
+	LODE_FOREACH_BIT (cls, r->sending | r->keeping) {
+		struct class_repair *c = &r->classes[cls];
+		renew_paths_of(l, c, cls, path_pps, now_ns);
+		c->input.rtt_ns = r->rtt_ns;
+		c->input.late_ns = late_ns;
+		repair_decide(l, cls, now_ns);
+		give_back_idle(l, cls, now_ns);
+		renew_wait(l, cls);
+	}
+}
