@@ -164,7 +164,7 @@ static int runner_open(
 		free(memory);
 		return -EINVAL;
 	}
-	r->scratch = aligned_alloc(64, LODE_NN_SCRATCH_BYTES);
+	r->scratch = aligned_alloc(4096, LODE_NN_SCRATCH_BYTES);
 	r->state = aligned_alloc(64, lode_nn_state_bytes(r->model) + 64);
 	r->in = malloc(perf_net_in(net) * sizeof(float));
 	memcpy(r->in, net->inputs, perf_net_in(net) * sizeof(float));

@@ -8,6 +8,7 @@
 
 const struct kernels kernels_avx512vnni = {
 	.mlp = run_mlp,
+	.mlp_batch = run_mlp_batch,
 	.lstm_window = run_lstm_window,
 	.lstm_step = run_lstm_step,
 	.transformer = run_transformer,

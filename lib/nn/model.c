@@ -151,7 +151,7 @@ int lode_nn_run(const struct lode_nn_model *m, void *scratch, const float *in, f
 	const struct kernels *k = kernels[m->isa];
 	switch (m->desc.kind) {
 	case LODE_NN_MLP:
-		return k->mlp(m, scratch, in, 1, out);
+		return k->mlp(m, scratch, in, out);
 	case LODE_NN_LSTM:
 		return k->lstm_window(m, scratch, in, out);
 	case LODE_NN_TRANSFORMER:
@@ -165,7 +165,7 @@ int lode_nn_run_batch(
 	const struct lode_nn_model *m, void *scratch, const float *in, uint32_t n_rows, float *out)
 {
 	if (m->desc.kind == LODE_NN_MLP)
-		return kernels[m->isa]->mlp(m, scratch, in, n_rows, out);
+		return kernels[m->isa]->mlp_batch(m, scratch, in, n_rows, out);
 	int rc = 0;
 	for (uint32_t r = 0; !rc && r < n_rows; r++)
 		rc = lode_nn_run(m, scratch, in + (size_t)r * window_floats(&m->desc),

@@ -92,6 +92,12 @@ static void put_weights(
 	struct lode_nn_model *m, const struct packed_linear *l, const struct source *s)
 {
 	int8_t *to = (int8_t *)m + l->weights;
+	for (unsigned in = 0; l->n_rows && in < 4u * l->k_padded; in += 16)
+		for (unsigned out = 0; out < l->n_rows; out++)
+			for (unsigned i = 0; i < 16; i++)
+				*to++ = weight_at(s, out, in + i);
+	if (l->n_rows)
+		return;
 	for (unsigned first = 0; first < l->n_vecs; first += PANEL_VECS) {
 		unsigned end = LODE_MIN(first + PANEL_VECS, (unsigned)l->n_vecs);
 		for (unsigned g = 0; g < l->k_padded; g++)

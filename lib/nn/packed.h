@@ -16,9 +16,12 @@ enum sink {
 	SINK_GELU, /* y is a place in the table, whose value is rounded and saturated */
 };
 
-/* Weights: panels of up to PANEL_VECS vectors; in a panel k-group after k-group, in a k-group vector
- * after vector, in a vector 16 outputs, of each output 4 consecutive inputs. Outputs and inputs are
- * padded with zero weights. */
+/* Weights of a wide layer: panels of up to PANEL_VECS vectors; in a panel k-group after k-group, in a
+ * k-group vector after vector, in a vector 16 outputs, of each output 4 consecutive inputs.
+ * Of a narrow one (n_rows > 0: a head of up to NARROW_MAX outputs): 16 inputs after 16 inputs, in them
+ * n_rows outputs, of each its 16 weights: so a vector holds four outputs and few sums are left to add.
+ * Outputs and inputs are padded with zero weights. */
+#define NARROW_MAX 8
 struct packed_linear {
 	uint32_t weights;  /* s8 */
 	uint32_t mul, add; /* f32, n_vecs * 16 */
@@ -26,6 +29,7 @@ struct packed_linear {
 	uint16_t n_vecs;
 	uint16_t k_groups; /* that hold inputs */
 	uint16_t k_padded; /* with groups of zero weights, so that partial sums come out even */
+	uint16_t n_rows;   /* narrow: outputs, padded to 4 or 8; else 0 */
 	enum sink sink;
 };
 
@@ -113,7 +117,8 @@ int fold_attention(struct lode_nn_model *m, const struct weights *w, struct lode
 /* ---- kernels of one instruction set ---- */
 
 struct kernels {
-	int (*mlp)(const struct lode_nn_model *m, uint8_t *scratch, const float *in,
+	int (*mlp)(const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out);
+	int (*mlp_batch)(const struct lode_nn_model *m, uint8_t *scratch, const float *in,
 		uint32_t n_rows, float *out);
 	int (*lstm_window)(
 		const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out);

@@ -36,6 +36,25 @@ static void plan_linear(
 	m->n_linears = LODE_MAX(m->n_linears, index + 1);
 }
 
+/* The last layer of a network: narrow if it can be. */
+static void plan_head(struct lode_nn_model *m, unsigned index, unsigned n_out, unsigned n_in)
+{
+	struct packed_linear *l = &m->linear[index];
+	if (n_out > NARROW_MAX) {
+		plan_linear(m, index, vecs(n_out), n_in, SINK_F32);
+		return;
+	}
+	l->n_vecs = 1;
+	l->k_groups = (uint16_t)(ALIGN_UP(n_in, 4u) / 4);
+	l->k_padded = (uint16_t)(ALIGN_UP(n_in, 64u) / 4);
+	l->n_rows = n_out <= 4 ? 4 : 8;
+	l->sink = SINK_F32;
+	l->mul = take(m, 64);
+	l->add = take(m, 64);
+	l->weights = take(m, 4u * l->k_padded * l->n_rows);
+	m->n_linears = LODE_MAX(m->n_linears, index + 1);
+}
+
 static void plan_input(struct lode_nn_model *m, uint32_t n_floats)
 {
 	m->in_mul = take(m, 64 * vecs(n_floats));
@@ -54,7 +73,10 @@ static void plan_mlp(struct lode_nn_model *m)
 	plan_input(m, n_in);
 	for (unsigned i = 0; i < d->n_layers; i++) {
 		bool last = i + 1u == d->n_layers;
-		plan_linear(m, i, vecs(d->width[i]), n_in, last ? SINK_F32 : activation_sink(d));
+		if (last)
+			plan_head(m, i, d->n_out, n_in);
+		else
+			plan_linear(m, i, vecs(d->width[i]), n_in, activation_sink(d));
 		n_in = d->width[i];
 	}
 }
@@ -65,7 +87,7 @@ static void plan_lstm(struct lode_nn_model *m)
 	plan_input(m, d->n_in);
 	plan_linear(m, LSTM_INPUT, 4 * vecs(d->n_hidden), d->n_in, SINK_F32);
 	plan_linear(m, LSTM_HIDDEN, 4 * vecs(d->n_hidden), d->n_hidden, SINK_F32);
-	plan_linear(m, LSTM_HEAD, vecs(d->n_out), d->n_hidden, SINK_F32);
+	plan_head(m, LSTM_HEAD, d->n_out, d->n_hidden);
 }
 
 static void plan_attention(struct lode_nn_model *m)
@@ -119,7 +141,7 @@ static void plan_transformer(struct lode_nn_model *m)
 	}
 	plan_linear(m, TF_FF1, vecs(d->d_ffn), d->d_model, activation_sink(d));
 	plan_linear(m, TF_FF2, t->dm_vecs, d->d_ffn, SINK_F32);
-	plan_linear(m, TF_PRED, vecs(d->n_out), d->d_model, SINK_F32);
+	plan_head(m, TF_PRED, d->n_out, d->d_model);
 }
 
 void plan_model(struct lode_nn_model *m, const struct lode_nn_desc *desc, enum lode_nn_form form)

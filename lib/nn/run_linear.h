@@ -65,8 +65,11 @@ INLINE void sink_row(const v16i *sum, const struct lode_nn_model *m, const struc
 			sunk(sum[v + 1], m, l, vec + v + 1, sink),
 			sunk(sum[v + 2], m, l, vec + v + 2, sink),
 			sunk(sum[v + 3], m, l, vec + v + 3, sink));
-	for (; v < n_vecs; v++)
+	if (n_vecs % 4 == 1)
 		vi_store_u8((uint8_t *)out + 16 * (vec + v), sunk(sum[v], m, l, vec + v, sink));
+	if (n_vecs % 4 == 2)
+		vi_store_u8x4((uint8_t *)out + 16 * (vec + v), sunk(sum[v], m, l, vec + v, sink),
+			sunk(sum[v + 1], m, l, vec + v + 1, sink), vi_set1(0), vi_set1(0));
 }
 
 /* Where vector vec of a layer starts and how far its k-groups are apart. */
@@ -91,7 +94,17 @@ INLINE void linear_part(const struct lode_nn_model *m, const struct packed_linea
 	sink_row(sum, m, l, vec, n_vecs, sink, out);
 }
 
-INLINE void linear_row_to(const struct lode_nn_model *m, const struct packed_linear *l,
+/* A layer of one panel, what most are: everything but the number of inputs is a constant. */
+INLINE void linear_panel(const struct lode_nn_model *m, const struct packed_linear *l,
+	const uint8_t *in, void *out, const unsigned n_vecs, const unsigned n_split,
+	const enum sink sink)
+{
+	v16i sum[PANEL_VECS];
+	dot_row(sum, in, model_at(m, l->weights), 64 * n_vecs, l->k_padded, n_vecs, n_split);
+	sink_row(sum, m, l, 0, n_vecs, sink, out);
+}
+
+INLINE void linear_panels(const struct lode_nn_model *m, const struct packed_linear *l,
 	const uint8_t *in, void *out, const enum sink sink)
 {
 	unsigned vec = 0;
@@ -109,11 +122,41 @@ INLINE void linear_row_to(const struct lode_nn_model *m, const struct packed_lin
 		linear_part(m, l, in, out, vec, 1, 8, sink);
 }
 
+INLINE void linear_row_to(const struct lode_nn_model *m, const struct packed_linear *l,
+	const uint8_t *in, void *out, const enum sink sink)
+{
+	switch (l->n_vecs) {
+	case 2:
+		linear_panel(m, l, in, out, 2, 4, sink);
+		break;
+	case 4:
+		linear_panel(m, l, in, out, 4, 4, sink);
+		break;
+	case 8:
+		linear_panel(m, l, in, out, 8, 2, sink);
+		break;
+	default:
+		linear_panels(m, l, in, out, sink);
+	}
+}
+
+/* A narrow layer's result for one row. */
+INLINE v16f narrow_row(
+	const struct lode_nn_model *m, const struct packed_linear *l, const uint8_t *in)
+{
+	const int8_t *w = model_at(m, l->weights);
+	v16i sum = l->n_rows == 4 ? dot_narrow(in, w, l->k_padded / 4, 4)
+				  : dot_narrow(in, w, l->k_padded / 4, 8);
+	return scaled_sum(sum, model_at(m, l->mul), model_at(m, l->add));
+}
+
 /* out = the layer's result for one row, as its sink says. */
 SHARED void linear_row(
 	const struct lode_nn_model *m, const struct packed_linear *l, const uint8_t *in, void *out)
 {
-	if (l->sink == SINK_F32)
+	if (l->n_rows)
+		vf_store(out, narrow_row(m, l, in));
+	else if (l->sink == SINK_F32)
 		linear_row_to(m, l, in, out, SINK_F32);
 	else if (l->sink == SINK_U8)
 		linear_row_to(m, l, in, out, SINK_U8);
@@ -155,6 +198,11 @@ INLINE void linear_rows_to(const struct lode_nn_model *m, const struct packed_li
 SHARED void linear_rows(const struct lode_nn_model *m, const struct packed_linear *l,
 	const uint8_t *in, size_t in_stride, void *out, size_t out_stride, unsigned n_rows)
 {
+	for (unsigned r = 0; l->n_rows && r < n_rows; r++)
+		vf_store((float *)((uint8_t *)out + r * out_stride),
+			narrow_row(m, l, in + r * in_stride));
+	if (l->n_rows)
+		return;
 	if (l->sink == SINK_F32)
 		linear_rows_to(m, l, in, in_stride, out, out_stride, n_rows, SINK_F32);
 	else if (l->sink == SINK_U8)

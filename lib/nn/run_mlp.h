@@ -14,17 +14,32 @@ INLINE void hidden_layer(const struct lode_nn_model *m, const struct packed_line
 		linear_row(m, l, in, out);
 }
 
-static int mlp_one(
+static void mlp_head(const struct lode_nn_model *m, struct mlp_scratch *s,
+	const struct packed_linear *l, const uint8_t *in, float *out)
+{
+	if (l->n_rows && m->desc.output == LODE_NN_OUT_LINEAR) {
+		vf_store_part(out, m->desc.n_out, narrow_row(m, l, in));
+		return;
+	}
+	linear_row(m, l, in, s->head);
+	finish(&m->desc, s->head, out);
+}
+
+SHARED int mlp_one(
 	const struct lode_nn_model *m, struct mlp_scratch *s, const float *in, float *out)
 {
-	unsigned from = 0, last = m->n_linears - 1;
+	const struct packed_linear *l = m->linear, *last = l + m->n_linears - 1;
+	uint8_t *from = s->bytes[0], *to = s->bytes[1];
 	if (!quantise_input(in, window_floats(&m->desc), model_at(m, m->in_mul),
-		    model_at(m, m->in_add), s->bytes[0]))
+		    model_at(m, m->in_add), from))
 		return -EINVAL;
-	for (unsigned i = 0; i < last; i++, from ^= 1)
-		hidden_layer(m, &m->linear[i], s->bytes[from], s->bytes[from ^ 1]);
-	linear_row_to(m, &m->linear[last], s->bytes[from], s->head[0], SINK_F32);
-	finish(&m->desc, s->head[0], out);
+	for (; l < last; l++) {
+		hidden_layer(m, l, from, to);
+		uint8_t *swap = from;
+		from = to;
+		to = swap;
+	}
+	mlp_head(m, s, last, from, out);
 	return 0;
 }
 
@@ -61,14 +76,18 @@ static int mlp_tile(const struct lode_nn_model *m, struct mlp_scratch *s, const 
 			next_stride, n_rows);
 		stride = next_stride;
 	}
-	linear_rows(
-		m, &m->linear[last], s->bytes[from], stride, s->head, sizeof(s->head[0]), n_rows);
 	for (unsigned r = 0; r < n_rows; r++)
-		finish(&m->desc, s->head[r], out + r * m->desc.n_out);
+		mlp_head(m, s, &m->linear[last], s->bytes[from] + r * stride,
+			out + r * m->desc.n_out);
 	return 0;
 }
 
-static int run_mlp(const struct lode_nn_model *m, uint8_t *scratch, const float *in,
+static int run_mlp(const struct lode_nn_model *m, uint8_t *scratch, const float *in, float *out)
+{
+	return mlp_one(m, (struct mlp_scratch *)scratch, in, out);
+}
+
+static int run_mlp_batch(const struct lode_nn_model *m, uint8_t *scratch, const float *in,
 	uint32_t n_rows, float *out)
 {
 	struct mlp_scratch *s = (struct mlp_scratch *)scratch;

@@ -15,7 +15,7 @@
 
 struct mlp_scratch {
 	uint8_t bytes[2][MAX_ROWS * MLP_ROW_BYTES];
-	float head[MAX_ROWS][LODE_NN_MAX_OUT];
+	float head[LODE_NN_MAX_OUT];
 };
 
 /* ---- LSTM ---- */

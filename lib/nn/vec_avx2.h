@@ -365,6 +365,44 @@ INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_str
 		dot_halves((__m256i *)(sum + v), &in, w + 64 * v, w_stride, k_groups, 2);
 }
 
+/* Four outputs of a narrow layer: products of one output are in a register's half, two outputs in a
+ * register. */
+INLINE __m128i dot_narrow_four(
+	const uint8_t *a, const int8_t *w, unsigned n_chunks, const unsigned n_rows)
+{
+	__m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+	for (unsigned first = 0; first < n_chunks; first += 4) {
+		__m256i low[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+		__m256i high[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+		for (unsigned chunk = 0; chunk < 4; chunk++, a += 16, w += 16 * n_rows) {
+			__m256i in =
+				_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)a));
+			UNROLL
+			for (unsigned i = 0; i < 2; i++) {
+				__m256i weights = _mm256_load_si256((const __m256i *)w + i);
+				add_words(&low[i], _mm256_maddubs_epi16(low_nibbles(in), weights));
+				add_words(
+					&high[i], _mm256_maddubs_epi16(high_nibbles(in), weights));
+			}
+		}
+		sum[0] = widen(sum[0], low[0], high[0]);
+		sum[1] = widen(sum[1], low[1], high[1]);
+	}
+	sum[0] = _mm256_hadd_epi32(sum[0], sum[1]);
+	sum[0] = _mm256_hadd_epi32(sum[0], sum[0]); /* outputs 0 2 0 2 and 1 3 1 3 */
+	return _mm_unpacklo_epi32(
+		_mm256_castsi256_si128(sum[0]), _mm256_extracti128_si256(sum[0], 1));
+}
+
+INLINE v16i dot_narrow(const uint8_t *a, const int8_t *w, unsigned n_chunks, const unsigned n_rows)
+{
+	__m128i low = dot_narrow_four(a, w, n_chunks, n_rows), high = low;
+	if (n_rows == 8)
+		high = dot_narrow_four(a, w + 64, n_chunks, n_rows);
+	__m256i sums = _mm256_set_m128i(high, low);
+	return (v16i){sums, sums};
+}
+
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
 	unsigned w_stride, unsigned k_groups, const unsigned n_vecs, const unsigned n_split)
 {

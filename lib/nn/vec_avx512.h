@@ -235,6 +235,31 @@ INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_str
 	}
 }
 
+/* In each quarter of a vector 16 products become 4 sums, which are one output's. */
+INLINE v16i dot_narrow(const uint8_t *a, const int8_t *w, unsigned n_chunks, const unsigned n_rows)
+{
+	const __m512i order =
+		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	__m512i acc[4];
+	UNROLL
+	for (unsigned i = 0; i < 4; i++)
+		acc[i] = _mm512_setzero_si512();
+	for (const uint8_t *end = a + 16 * n_chunks; a != end; a += 64) {
+		UNROLL
+		for (unsigned i = 0; i < n_rows; i++, w += 64)
+			dot_step(&acc[i & 3],
+				_mm512_broadcast_i32x4(
+					_mm_loadu_si128((const __m128i *)a + 4 * i / n_rows)),
+				w);
+	}
+	__m512i x = _mm512_add_epi32(acc[0], acc[2]), y = _mm512_add_epi32(acc[1], acc[3]);
+	if (n_rows == 4)
+		x = y = _mm512_add_epi32(x, y);
+	x = _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y));
+	x = _mm512_add_epi32(x, _mm512_shuffle_epi32(x, _MM_PERM_BADC));
+	return _mm512_permutexvar_epi32(order, x);
+}
+
 /* Four rows against n_vecs vectors of outputs, again with n_split partial sums. */
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
 	unsigned w_stride, unsigned k_groups, const unsigned n_vecs, const unsigned n_split)

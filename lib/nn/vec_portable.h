@@ -293,6 +293,18 @@ INLINE void dot_row(v16i *sum, const uint8_t *a, const int8_t *w, unsigned w_str
 				vi_load(w + (size_t)g * w_stride + 64 * v));
 }
 
+/* Lane r: row a against output r of n_rows, 4 or 8, of a narrow layer (packed.h); the lanes after them
+ * hold anything. n_chunks: of 16 inputs, a multiple of 4. */
+INLINE v16i dot_narrow(const uint8_t *a, const int8_t *w, unsigned n_chunks, unsigned n_rows)
+{
+	v16i sum = vi_set1(0);
+	for (unsigned chunk = 0; chunk < n_chunks; chunk++, a += 16)
+		for (unsigned r = 0; r < n_rows; r++)
+			for (unsigned i = 0; i < 16; i++)
+				sum.lane[r] += a[i] * *w++;
+	return sum;
+}
+
 /* Four rows: sum[r * n_vecs + v]. */
 INLINE void dot_tile(v16i sum[16], const uint8_t *a, size_t a_stride, const int8_t *w,
 	unsigned w_stride, unsigned k_groups, unsigned n_vecs, unsigned n_split)
