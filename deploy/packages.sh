@@ -4,12 +4,12 @@
 build_packages=(
 	build-essential meson ninja-build pkg-config
 	libdpdk-dev libyaml-dev libjansson-dev libssl-dev liblz4-dev libzstd-dev libisal-dev
-	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev
+	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev libsqlite3-dev libpq-dev libmicrohttpd-dev
 )
 run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
-	git python3 libcriterion-dev tcpdump busybox dnsmasq-base
+	git python3 libcriterion-dev tcpdump busybox dnsmasq-base postgresql-15
 	xdelta3 bsdiff zstd
 )
 

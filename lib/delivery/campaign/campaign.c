@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lode_campaign.h"
+
+#include <stdio.h>
+
+#define RETRY_MAX_S    86400
+#define DEFAULT_SOAK_S 300
+#define DEFAULT_BATCH  5
+#define MS_PER_S       1000ll
+#define MS_PER_MIN     60000ll
+#define MIN_PER_DAY    1440u
+
+static const char *name_of(const char *const *names, size_t n, unsigned v)
+{
+	return v < n ? names[v] : "unknown";
+}
+
+const char *lode_campaign_state_name(enum lode_campaign_state s)
+{
+	static const char *const names[] = {"pending", "rolling_out", "paused", "rolling_back",
+		"complete", "failed", "aborted"};
+	return name_of(names, LODE_ARRAY_LEN(names), s);
+}
+
+const char *lode_target_state_name(enum lode_target_state s)
+{
+	static const char *const names[] = {"pending", "offered", "downloading", "verifying",
+		"applying", "complete", "failed", "skipped", "rolling_back", "rolled_back"};
+	return name_of(names, LODE_ARRAY_LEN(names), s);
+}
+
+const char *lode_error_class_name(enum lode_error_class e)
+{
+	static const char *const names[] = {
+		"none", "network", "space", "verification", "health", "timeout", "other"};
+	return name_of(names, LODE_ARRAY_LEN(names), e);
+}
+
+const char *lode_strategy_name(enum lode_strategy s)
+{
+	static const char *const names[] = {"all_at_once", "rolling", "canary"};
+	return name_of(names, LODE_ARRAY_LEN(names), s);
+}
+
+void lode_campaign_plan_default(struct lode_campaign_plan *plan, enum lode_strategy strategy)
+{
+	static const uint32_t canary_percent[] = {5, 25, 50, 100};
+	*plan = (struct lode_campaign_plan){
+		.strategy = strategy,
+		.n_stages = 1,
+		.stages = {{.percent = 100}},
+		.success_percent = 100,
+		.error_percent = 20,
+		.max_attempts = 3,
+		.retry_s = 60,
+	};
+	if (strategy == LODE_ROLLING)
+		plan->batch = DEFAULT_BATCH;
+	if (strategy != LODE_CANARY)
+		return;
+	plan->n_stages = LODE_ARRAY_LEN(canary_percent);
+	plan->rollback = true;
+	plan->error_percent = 0;
+	plan->error_count = 1;
+	for (uint32_t i = 0; i < plan->n_stages; i++)
+		plan->stages[i] = (struct lode_stage){
+			.percent = canary_percent[i],
+			.soak_s = canary_percent[i] < 100 ? DEFAULT_SOAK_S : 0,
+		};
+}
+
+static int check_stage(const struct lode_campaign_plan *p, uint32_t i, struct lode_err *err)
+{
+	const struct lode_stage *s = &p->stages[i], *before = i ? &p->stages[i - 1] : NULL;
+	if (s->percent > 100 || (!s->percent && !s->count))
+		return lode_err_set(err, -EINVAL,
+			"stages[%u]: percent is 1 to 100 or count at least 1, found %u and %u", i,
+			s->percent, s->count);
+	if (before && s->percent && s->percent <= before->percent)
+		return lode_err_set(err, -EINVAL,
+			"stages[%u]: percent %u must be above the stage before (%u)", i, s->percent,
+			before->percent);
+	return 0;
+}
+
+int lode_campaign_plan_check(const struct lode_campaign_plan *p, struct lode_err *err)
+{
+	if (!p->n_stages || p->n_stages > LODE_CAMPAIGN_STAGES_MAX)
+		return lode_err_set(err, -EINVAL, "stages: 1 to %d, found %u",
+			LODE_CAMPAIGN_STAGES_MAX, p->n_stages);
+	for (uint32_t i = 0; i < p->n_stages; i++) {
+		int rc = check_stage(p, i, err);
+		if (rc)
+			return rc;
+	}
+	if (p->stages[p->n_stages - 1].percent != 100)
+		return lode_err_set(err, -EINVAL, "stages: the last one has percent 100, found %u",
+			p->stages[p->n_stages - 1].percent);
+	if (!p->success_percent || p->success_percent > 100 || p->error_percent > 100)
+		return lode_err_set(err, -EINVAL,
+			"success_percent is 1 to 100 and error_percent 0 to 100, found %u and %u",
+			p->success_percent, p->error_percent);
+	if (!p->max_attempts || p->max_attempts > 100)
+		return lode_err_set(
+			err, -EINVAL, "max_attempts: 1 to 100, found %u", p->max_attempts);
+	if (p->window_from_min >= MIN_PER_DAY || p->window_to_min >= MIN_PER_DAY)
+		return lode_err_set(err, -EINVAL,
+			"window: minutes of the day 0 to 1439, found %u to %u", p->window_from_min,
+			p->window_to_min);
+	return 0;
+}
+
+uint64_t lode_campaign_order(const char *campaign, const char *device)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+	for (const char *p = campaign; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3ull;
+	h = (h ^ 0xff) * 0x100000001b3ull;
+	for (const char *p = device; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3ull;
+	h ^= h >> 33;
+	h *= 0xff51afd7ed558ccdull;
+	return h ^ h >> 33;
+}
+
+static void set_state(struct lode_campaign *c, enum lode_campaign_state s, const char *reason)
+{
+	c->state = s;
+	snprintf(c->reason, sizeof(c->reason), "%s", reason);
+}
+
+void lode_campaign_begin(struct lode_campaign *c, int64_t now_ms)
+{
+	c->created_ms = now_ms;
+	c->stage = 0;
+	c->stage_done_ms = 0;
+	if (c->plan.approval)
+		set_state(c, LODE_CAMPAIGN_PENDING, "waits for approval");
+	else
+		set_state(c, LODE_CAMPAIGN_ROLLING_OUT, "");
+}
+
+static int refuse(const struct lode_campaign *c, const char *verb, struct lode_err *err)
+{
+	return lode_err_set(err, -EPERM, "a campaign that is %s cannot be %s",
+		lode_campaign_state_name(c->state), verb);
+}
+
+int lode_campaign_approve(struct lode_campaign *c, struct lode_err *err)
+{
+	if (c->state != LODE_CAMPAIGN_PENDING)
+		return refuse(c, "approved", err);
+	set_state(c, LODE_CAMPAIGN_ROLLING_OUT, "approved");
+	return 0;
+}
+
+int lode_campaign_pause(struct lode_campaign *c, struct lode_err *err)
+{
+	if (c->state != LODE_CAMPAIGN_ROLLING_OUT)
+		return refuse(c, "paused", err);
+	set_state(c, LODE_CAMPAIGN_PAUSED, "paused by an operator");
+	return 0;
+}
+
+int lode_campaign_resume(struct lode_campaign *c, struct lode_err *err)
+{
+	if (c->state != LODE_CAMPAIGN_PAUSED)
+		return refuse(c, "resumed", err);
+	set_state(c, LODE_CAMPAIGN_ROLLING_OUT, "");
+	return 0;
+}
+
+int lode_campaign_abort(struct lode_campaign *c, struct lode_err *err)
+{
+	if (!lode_campaign_open(c))
+		return refuse(c, "aborted", err);
+	set_state(c, LODE_CAMPAIGN_ABORTED, "aborted by an operator");
+	return 0;
+}
+
+bool lode_campaign_open(const struct lode_campaign *c)
+{
+	return c->state == LODE_CAMPAIGN_PENDING || c->state == LODE_CAMPAIGN_ROLLING_OUT ||
+	       c->state == LODE_CAMPAIGN_PAUSED || c->state == LODE_CAMPAIGN_ROLLING_BACK;
+}
+
+static void move(struct lode_target *t, enum lode_target_state s, int64_t now_ms)
+{
+	t->state = s;
+	t->changed_ms = now_ms;
+	t->dirty = true;
+}
+
+static bool at_work(enum lode_target_state s)
+{
+	return s >= LODE_TARGET_OFFERED && s <= LODE_TARGET_APPLYING;
+}
+
+/* Failed and not to be tried again. */
+static bool given_up(const struct lode_campaign *c, const struct lode_target *t)
+{
+	return t->state == LODE_TARGET_FAILED &&
+	       (t->attempts >= c->plan.max_attempts || t->error == LODE_ERROR_VERIFICATION ||
+		       t->error == LODE_ERROR_HEALTH);
+}
+
+static int64_t retry_delay_ms(const struct lode_campaign_plan *p, uint32_t attempts)
+{
+	uint64_t s = p->retry_s;
+	for (uint32_t i = 1; i < attempts && s < RETRY_MAX_S; i++)
+		s *= 2;
+	return (int64_t)LODE_MIN(s, (uint64_t)RETRY_MAX_S) * MS_PER_S;
+}
+
+static void fail_target(const struct lode_campaign *c, struct lode_target *t,
+	enum lode_error_class error, const char *text, int64_t now_ms)
+{
+	t->attempts++;
+	t->error = error;
+	snprintf(t->error_text, sizeof(t->error_text), "%s", text);
+	t->retry_at_ms = now_ms + retry_delay_ms(&c->plan, t->attempts);
+	move(t, LODE_TARGET_FAILED, now_ms);
+}
+
+/* Devices that may have begun when the current stage is at work. */
+static size_t stage_size(const struct lode_campaign *c, size_t n_targets)
+{
+	const struct lode_stage *s = &c->plan.stages[c->stage];
+	size_t n = s->percent ? (n_targets * s->percent + 99) / 100 : s->count;
+	return LODE_MIN(n, n_targets);
+}
+
+struct tally {
+	size_t released, working, complete, given_up, stage_members, stage_failed;
+};
+
+static struct tally count(
+	const struct lode_campaign *c, const struct lode_target *targets, size_t n)
+{
+	struct tally y = {0};
+	for (size_t i = 0; i < n; i++) {
+		const struct lode_target *t = &targets[i];
+		bool dead = given_up(c, t);
+		if (t->state == LODE_TARGET_SKIPPED || t->state == LODE_TARGET_PENDING)
+			continue;
+		y.released++;
+		y.working += at_work(t->state) || (t->state == LODE_TARGET_FAILED && !dead);
+		y.complete += t->state == LODE_TARGET_COMPLETE;
+		y.given_up += dead;
+		y.stage_members += t->stage == c->stage;
+		y.stage_failed += dead && t->stage == c->stage;
+	}
+	return y;
+}
+
+/* The pending target with the smallest order. */
+static struct lode_target *next_pending(struct lode_target *targets, size_t n)
+{
+	struct lode_target *best = NULL;
+	for (size_t i = 0; i < n; i++)
+		if (targets[i].state == LODE_TARGET_PENDING &&
+			(!best || targets[i].order < best->order))
+			best = &targets[i];
+	return best;
+}
+
+static void release(struct lode_campaign *c, struct lode_target *targets, size_t n, struct tally *y,
+	int64_t now_ms)
+{
+	size_t size = stage_size(c, n);
+	bool whole = size == n && (!c->plan.batch || c->plan.batch >= n);
+	for (size_t i = 0; whole && i < n; i++)
+		if (targets[i].state == LODE_TARGET_PENDING) {
+			targets[i].stage = c->stage;
+			move(&targets[i], LODE_TARGET_OFFERED, now_ms);
+		}
+	while (!whole && y->released < size && (!c->plan.batch || y->working < c->plan.batch)) {
+		struct lode_target *t = next_pending(targets, n);
+		if (!t)
+			return;
+		t->stage = c->stage;
+		move(t, LODE_TARGET_OFFERED, now_ms);
+		y->released++;
+		y->working++;
+	}
+}
+
+/* Silent devices time out; failed ones get their next attempt. */
+static void move_targets(
+	const struct lode_campaign *c, struct lode_target *targets, size_t n, int64_t now_ms)
+{
+	int64_t timeout_ms = c->plan.device_timeout_s * MS_PER_S;
+	for (size_t i = 0; i < n; i++) {
+		struct lode_target *t = &targets[i];
+		if (timeout_ms && at_work(t->state) && now_ms - t->changed_ms > timeout_ms)
+			fail_target(c, t, LODE_ERROR_TIMEOUT, "nothing heard of it", now_ms);
+		else if (t->state == LODE_TARGET_FAILED && !given_up(c, t) &&
+			 now_ms >= t->retry_at_ms)
+			move(t, LODE_TARGET_OFFERED, now_ms);
+	}
+}
+
+static bool too_many_errors(const struct lode_campaign_plan *p, const struct tally *y)
+{
+	if (p->error_count && y->stage_failed >= p->error_count)
+		return true;
+	return p->error_percent && y->stage_failed &&
+	       y->stage_failed * 100 >= p->error_percent * y->stage_members;
+}
+
+static void end_badly(struct lode_campaign *c, struct lode_target *targets, size_t n,
+	const struct tally *y, int64_t now_ms)
+{
+	char why[LODE_CAMPAIGN_ERROR_MAX];
+	snprintf(why, sizeof(why), "%zu of %zu devices of stage %u failed", y->stage_failed,
+		y->stage_members, c->stage + 1);
+	set_state(c, c->plan.rollback ? LODE_CAMPAIGN_ROLLING_BACK : LODE_CAMPAIGN_FAILED, why);
+	for (size_t i = 0; c->plan.rollback && i < n; i++)
+		if (targets[i].stage == c->stage &&
+			(targets[i].state == LODE_TARGET_COMPLETE || at_work(targets[i].state)))
+			move(&targets[i], LODE_TARGET_ROLLING_BACK, now_ms);
+}
+
+static void finish_stage(struct lode_campaign *c, size_t n, const struct tally *y, int64_t now_ms)
+{
+	const struct lode_stage *s = &c->plan.stages[c->stage];
+	bool last = c->stage + 1 == c->plan.n_stages;
+	size_t size = stage_size(c, n);
+	bool settled = y->released >= size && y->complete * 100 >= size * c->plan.success_percent;
+	if (last && y->released >= size && !y->working) {
+		set_state(c, LODE_CAMPAIGN_COMPLETE, "");
+		return;
+	}
+	if (!settled || last)
+		return;
+	if (!c->stage_done_ms)
+		c->stage_done_ms = now_ms;
+	if (now_ms - c->stage_done_ms < s->soak_s * MS_PER_S)
+		return;
+	c->stage++;
+	c->stage_done_ms = 0;
+	if (s->pause_after)
+		set_state(c, LODE_CAMPAIGN_PAUSED, "paused after a stage, as planned");
+}
+
+static void roll_back(struct lode_campaign *c, struct lode_target *targets, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (targets[i].state == LODE_TARGET_ROLLING_BACK)
+			return;
+	c->state = LODE_CAMPAIGN_FAILED;
+}
+
+bool lode_campaign_step(
+	struct lode_campaign *c, struct lode_target *targets, size_t n_targets, int64_t now_ms)
+{
+	const struct lode_campaign before = *c;
+	if (c->state == LODE_CAMPAIGN_ROLLING_BACK)
+		roll_back(c, targets, n_targets);
+	if (c->state == LODE_CAMPAIGN_ROLLING_OUT) {
+		move_targets(c, targets, n_targets, now_ms);
+		struct tally y = count(c, targets, n_targets);
+		if (too_many_errors(&c->plan, &y)) {
+			end_badly(c, targets, n_targets, &y, now_ms);
+		} else {
+			release(c, targets, n_targets, &y, now_ms);
+			y = count(c, targets, n_targets);
+			finish_stage(c, n_targets, &y, now_ms);
+		}
+	}
+	return before.state != c->state || before.stage != c->stage ||
+	       before.stage_done_ms != c->stage_done_ms;
+}
+
+static bool in_window(const struct lode_campaign_plan *p, int64_t now_ms)
+{
+	uint32_t now_min = (uint32_t)(now_ms / MS_PER_MIN % MIN_PER_DAY);
+	if (p->window_from_min == p->window_to_min)
+		return true;
+	if (p->window_from_min < p->window_to_min)
+		return now_min >= p->window_from_min && now_min < p->window_to_min;
+	return now_min >= p->window_from_min || now_min < p->window_to_min;
+}
+
+bool lode_campaign_offers(
+	const struct lode_campaign *c, const struct lode_target *t, int64_t now_ms)
+{
+	if (c->state == LODE_CAMPAIGN_ROLLING_BACK)
+		return t->state == LODE_TARGET_ROLLING_BACK;
+	if (c->state != LODE_CAMPAIGN_ROLLING_OUT || !at_work(t->state))
+		return false;
+	return t->state != LODE_TARGET_OFFERED || in_window(&c->plan, now_ms);
+}
+
+void lode_campaign_report(struct lode_campaign *c, struct lode_target *t,
+	enum lode_target_state state, enum lode_error_class error, const char *error_text,
+	int64_t now_ms)
+{
+	if (t->state == LODE_TARGET_SKIPPED || t->state == LODE_TARGET_ROLLED_BACK)
+		return;
+	if (t->state == LODE_TARGET_ROLLING_BACK) {
+		if (state == LODE_TARGET_ROLLED_BACK)
+			move(t, state, now_ms);
+		return;
+	}
+	if (state == LODE_TARGET_FAILED) {
+		/* The same failure told twice is one attempt. */
+		if (at_work(t->state))
+			fail_target(c, t, error, error_text ? error_text : "", now_ms);
+		return;
+	}
+	if (state == LODE_TARGET_COMPLETE && t->state != LODE_TARGET_COMPLETE) {
+		t->error = LODE_ERROR_NONE;
+		t->error_text[0] = 0;
+		move(t, state, now_ms);
+		return;
+	}
+	if (at_work(t->state) && at_work(state) && state > t->state)
+		move(t, state, now_ms);
+}
+
+void lode_campaign_summarise(
+	const struct lode_target *targets, size_t n_targets, struct lode_campaign_summary *out)
+{
+	*out = (struct lode_campaign_summary){.total = (uint32_t)n_targets};
+	for (size_t i = 0; i < n_targets; i++) {
+		out->by_state[targets[i].state]++;
+		out->served_bytes += targets[i].served_bytes;
+		out->saved_bytes += targets[i].saved_bytes;
+	}
+}
