@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-sim: whole gateways in virtual time. */
+#include "record.h"
 #include "run.h"
 #include "swarm.h"
 
@@ -9,6 +10,7 @@
 static const char usage_text[] =
 	"usage: lodestone-sim run [option...]\n"
 	"       lodestone-sim swarm [--seed FIRST] [--seeds N] [--seconds T]\n"
+	"       lodestone-sim record --out FILE [option...]\n"
 	"run: one scenario\n"
 	"  --seed S         of everything random (1)\n"
 	"  --seconds T      virtual time (10)\n"
@@ -26,6 +28,8 @@ static const char usage_text[] =
 	"  --cut K@FROM-TO  WAN port K of site 0 is cut between these seconds\n"
 	"  --check          run twice and compare the digests\n"
 	"  -j, --json       results as JSON\n"
+	"record: samples for the trainer, from sessions over real traces; docs/simulator.md\n"
+	"  --out FILE --data FOLDER [--seed S] [--sessions N (100)] [--seconds T (40)]\n"
 	"swarm: scenarios of N seeds under random faults, each twice; a failing seed prints how "
 	"to\n"
 	"replay it\n";
@@ -36,6 +40,8 @@ int main(int argc, char **argv)
 		return run_command(argc - 1, argv + 1);
 	if (argc >= 2 && !strcmp(argv[1], "swarm"))
 		return swarm_command(argc - 1, argv + 1);
+	if (argc >= 2 && !strcmp(argv[1], "record"))
+		return record_command(argc - 1, argv + 1);
 	bool asked = argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
 	fputs(usage_text, asked ? stdout : stderr);
 	return asked ? 0 : 1;
