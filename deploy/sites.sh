@@ -154,19 +154,21 @@ sites_ping() { # from-host address [count]
 	in_ns "$1" ping -n -q -c "${3:-1}" -i 0.2 -W 2 "$2"
 }
 
-# Removes everything sites_up made, whatever state it is in.
+# Removes everything sites_up made, and gateways $sites_more and namespaces $sites_more_ns of the test's own,
+# whatever state it is in.
 sites_down() {
-	local ns
-	sites_gateway_stop a
-	sites_gateway_stop b
+	local ns site
+	for site in a b ${sites_more:-}; do
+		sites_gateway_stop "$site"
+	done
 	if [ -s "$sites_dir/wanem.pid" ]; then
 		kill "$(cat "$sites_dir/wanem.pid")" 2>/dev/null && wait "$(cat "$sites_dir/wanem.pid")" 2>/dev/null
 	fi
-	for ns in ha ga wan gb hb; do
+	for ns in ha ga wan gb hb ${sites_more_ns:-}; do
 		[ -e "/run/netns/$sites_prefix-$ns" ] || continue
 		ip netns pids "$sites_prefix-$ns" | xargs -r kill -KILL
 		ip netns del "$sites_prefix-$ns"
 	done
-	rm -rf "$sites_dir" "/var/run/dpdk/$sites_prefix-a" "/var/run/dpdk/$sites_prefix-b"
-	rm -f /dev/hugepages/"$sites_prefix"-[ab]map_*
+	rm -rf "$sites_dir" "/var/run/dpdk/$sites_prefix-"[a-z]
+	rm -f /dev/hugepages/"$sites_prefix"-[a-z]map_*
 }

@@ -67,6 +67,7 @@ void publish_settings(struct gateway *g, const struct lode_config *config)
 	atomic_store(&g->idle_mode, config->idle_mode);
 	atomic_store(&g->idle_max_sleep_us, config->idle_max_sleep_us);
 	atomic_store(&g->long_loop_us, config->long_loop_us);
+	atomic_fetch_add(&g->config_serial, 1);
 	log_configure(&g->log, config->log_level);
 }
 

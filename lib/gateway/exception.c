@@ -152,6 +152,7 @@ static void turn(struct exception *x)
 		take_requests(g, lode_worker_rings(g->workers[i].worker)->resolve, now);
 	}
 	take_requests(g, g->resolve, now);
+	host_routes_run(g);
 	uint64_t due = lode_resolver_poll(g->resolver, now);
 	if (wait_for_work(x, n > 0, now, due) <= 0)
 		return;

@@ -147,11 +147,13 @@ struct gateway {
 	struct lode_control *control;
 	struct drops *drops;
 	_Atomic uint64_t control_heartbeat_ns;
+	_Atomic uint64_t config_serial; /* of the configuration in force; who applies one writes */
 
 	/* Exception thread. */
 	struct mirror mirrors[LODE_ALL_PORTS];
 	struct lode_netlink *netlink;
 	struct lode_resolver *resolver;
+	struct host_routes *host_routes;
 	struct lode_ring *resolve; /* struct lode_resolve, from control (under lock) */
 	int wake_fd;		   /* eventfd */
 	_Atomic bool asleep;	   /* it waits on wake_fd; exception thread writes, workers read */
@@ -199,6 +201,12 @@ int start_port_views(struct gateway *g, struct lode_err *err);
 void mirrors_run(struct gateway *g);
 /* Link of a port changed: mirror and control are told. Takes the lock. */
 void mirror_set_link(struct gateway *g, unsigned port_idx, bool up);
+
+/* ---- host_routes.c ---- */
+int start_host_routes(struct gateway *g, struct lode_err *err);
+void stop_host_routes(struct gateway *g);
+/* Follows the configuration; exception thread. */
+void host_routes_run(struct gateway *g);
 
 /* ---- dhcp.c: the helper thread calls it often, and once at its end ---- */
 void dhcp_run(struct gateway *g);

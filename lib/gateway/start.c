@@ -45,6 +45,7 @@ static const struct step steps[] = {
 	{start_drops, stop_drops, LODE_EXIT_ENVIRONMENT},
 	{start_ports, stop_ports, LODE_EXIT_DEVICE},
 	{start_mirrors, stop_mirrors, LODE_EXIT_ENVIRONMENT},
+	{start_host_routes, stop_host_routes, LODE_EXIT_ENVIRONMENT},
 	{start_models, stop_models, LODE_EXIT_ENVIRONMENT},
 	{start_control, stop_control, LODE_EXIT_CONFIG},
 	{start_port_views, NULL, LODE_EXIT_ENVIRONMENT},

@@ -88,6 +88,8 @@ int lode_netlink_add_address(
 /* Route of the main table through gateway (none: on-link) on that interface. */
 int lode_netlink_add_route(struct lode_netlink *nl, int ifindex, const struct lode_prefix *prefix,
 	const struct lode_ip *gateway, uint32_t metric);
+int lode_netlink_del_route(struct lode_netlink *nl, int ifindex, const struct lode_prefix *prefix,
+	uint32_t metric);
 
 /* ---- resolver: which neighbours are asked for, and when again; no I/O ---- */
 

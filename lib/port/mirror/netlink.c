@@ -176,14 +176,14 @@ int lode_netlink_add_address(struct lode_netlink *nl, int ifindex, const struct 
 	return netlink_request(nl->requests, nlh, NULL, NULL);
 }
 
-int lode_netlink_add_route(struct lode_netlink *nl, int ifindex, const struct lode_prefix *prefix,
-	const struct lode_ip *gateway, uint32_t metric)
+static int change_route(struct lode_netlink *nl, uint16_t type, uint16_t flags, int ifindex,
+	const struct lode_prefix *prefix, const struct lode_ip *gateway, uint32_t metric)
 {
 	char buf[256];
 	bool v4 = lode_ip_is_v4(&prefix->ip);
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	nlh->nlmsg_type = RTM_NEWROUTE;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
 	struct rtmsg *rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
 	rt->rtm_family = netlink_family(&prefix->ip);
 	rt->rtm_dst_len = (uint8_t)(v4 ? prefix->len - 96 : prefix->len);
@@ -197,4 +197,18 @@ int lode_netlink_add_route(struct lode_netlink *nl, int ifindex, const struct lo
 	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)ifindex);
 	mnl_attr_put_u32(nlh, RTA_PRIORITY, metric);
 	return netlink_request(nl->requests, nlh, NULL, NULL);
+}
+
+int lode_netlink_add_route(struct lode_netlink *nl, int ifindex, const struct lode_prefix *prefix,
+	const struct lode_ip *gateway, uint32_t metric)
+{
+	return change_route(
+		nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, ifindex, prefix, gateway, metric);
+}
+
+int lode_netlink_del_route(
+	struct lode_netlink *nl, int ifindex, const struct lode_prefix *prefix, uint32_t metric)
+{
+	static const struct lode_ip on_link = {0};
+	return change_route(nl, RTM_DELROUTE, 0, ifindex, prefix, &on_link, metric);
 }

@@ -21,6 +21,8 @@ static const struct setting settings[] = {
 	{"ipv4", "forwarding", 0},
 	{"ipv4", "send_redirects", 0},
 	{"ipv6", "forwarding", 0},
+	/* No neighbour is asked for while the link-local address waits for duplicates; it is the port's own. */
+	{"ipv6", "dad_transmits", 0},
 };
 
 static int apply_settings(const struct lode_tap_spec *spec, struct lode_err *err)
