@@ -3,34 +3,6 @@
 
 #include <arpa/inet.h>
 
-static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-bool lode_ip_is_v4(const struct lode_ip *ip)
-{
-	return !memcmp(ip->b, v4_mapped, sizeof(v4_mapped));
-}
-
-bool lode_ip_is_none(const struct lode_ip *ip)
-{
-	static const struct lode_ip none;
-	return !memcmp(ip, &none, sizeof(none));
-}
-
-struct lode_ip lode_ip_from_v4_be(uint32_t addr_be)
-{
-	struct lode_ip ip;
-	memcpy(ip.b, v4_mapped, sizeof(v4_mapped));
-	memcpy(ip.b + 12, &addr_be, sizeof(addr_be));
-	return ip;
-}
-
-uint32_t lode_ip_v4_be(const struct lode_ip *ip)
-{
-	uint32_t addr_be;
-	memcpy(&addr_be, ip->b + 12, sizeof(addr_be));
-	return addr_be;
-}
-
 int lode_ip_parse(const char *text, struct lode_ip *ip)
 {
 	struct in_addr v4;

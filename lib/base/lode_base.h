@@ -97,6 +97,12 @@ static inline void lode_store_be64(void *p, uint64_t v)
 	v = __builtin_bswap64(v);
 	memcpy(p, &v, sizeof(v));
 }
+static inline uint16_t lode_load_le16(const void *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
 static inline uint32_t lode_load_le32(const void *p)
 {
 	uint32_t v;
@@ -126,10 +132,30 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the loads and stores a
 struct lode_ip {
 	uint8_t b[16];
 };
-bool lode_ip_is_v4(const struct lode_ip *ip);
-bool lode_ip_is_none(const struct lode_ip *ip);
-struct lode_ip lode_ip_from_v4_be(uint32_t addr_be);
-uint32_t lode_ip_v4_be(const struct lode_ip *ip);
+static inline bool lode_ip_is_v4(const struct lode_ip *ip)
+{
+	return lode_load_le64(ip->b) == 0 && lode_load_le32(ip->b + 8) == 0xffff0000u;
+}
+static inline bool lode_ip_is_none(const struct lode_ip *ip)
+{
+	return (lode_load_le64(ip->b) | lode_load_le64(ip->b + 8)) == 0;
+}
+static inline bool lode_ip_equal(const struct lode_ip *a, const struct lode_ip *b)
+{
+	return lode_load_le64(a->b) == lode_load_le64(b->b) &&
+	       lode_load_le64(a->b + 8) == lode_load_le64(b->b + 8);
+}
+static inline uint32_t lode_ip_v4_be(const struct lode_ip *ip)
+{
+	return lode_load_le32(ip->b + 12);
+}
+static inline struct lode_ip lode_ip_from_v4_be(uint32_t addr_be)
+{
+	struct lode_ip ip;
+	lode_store_le64(ip.b, 0);
+	lode_store_le64(ip.b + 8, (uint64_t)addr_be << 32 | 0xffff0000u);
+	return ip;
+}
 int lode_ip_parse(const char *text, struct lode_ip *ip);
 /* Writes at most INET6_ADDRSTRLEN bytes; returns text. */
 const char *lode_ip_format(const struct lode_ip *ip, char *text);
@@ -158,7 +184,12 @@ double lode_rng_normal(struct lode_rng *rng);
 /* Exponential with the given mean. */
 double lode_rng_exponential(struct lode_rng *rng, double mean);
 /* 64-bit finalizer of splitmix64: hashes small keys, derives seeds. */
-uint64_t lode_mix64(uint64_t x);
+static inline uint64_t lode_mix64(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+	return x ^ (x >> 31);
+}
 
 /* ---- histogram: log2 buckets with 16 linear steps each, 6 % resolution ---- */
 

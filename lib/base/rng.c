@@ -3,13 +3,6 @@
 
 #include <math.h>
 
-uint64_t lode_mix64(uint64_t x)
-{
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
-}
-
 void lode_rng_seed(struct lode_rng *rng, uint64_t seed)
 {
 	for (int i = 0; i < 4; i++)

@@ -71,6 +71,30 @@ static inline struct lode_pkt *lode_pkt(struct rte_mbuf *m)
 	return (struct lode_pkt *)rte_mbuf_to_priv(m);
 }
 
+/* Packets are single segments. These three replace rte_pktmbuf_adj, _trim and _prepend, which also serve
+ * chains; the caller knows that there are n bytes. */
+static inline void lode_pkt_pull(struct rte_mbuf *m, uint16_t n)
+{
+	m->data_off += n;
+	m->data_len -= n;
+	m->pkt_len = m->data_len;
+}
+static inline void lode_pkt_trim(struct rte_mbuf *m, uint16_t n)
+{
+	m->data_len -= n;
+	m->pkt_len = m->data_len;
+}
+/* NULL: no headroom. */
+static inline uint8_t *lode_pkt_push(struct rte_mbuf *m, uint16_t n)
+{
+	if (lode_unlikely(n > m->data_off))
+		return NULL;
+	m->data_off -= n;
+	m->data_len += n;
+	m->pkt_len = m->data_len;
+	return rte_pktmbuf_mtod(m, uint8_t *);
+}
+
 /* Up to 64 packets on their way through a table of stages. */
 struct lode_burst {
 	uint64_t now_ns;

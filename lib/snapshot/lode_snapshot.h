@@ -77,7 +77,18 @@ struct lode_route {
 	struct lode_ip via;
 };
 
-struct lode_routes; /* refs as peer views */
+/* A trie of 8-bit strides; a cell is a route's index, or a child node's. */
+#define LODE_ROUTES_CHILD 0x80000000u
+struct lode_routes {
+	uint32_t refs; /* as peer views */
+	uint32_t n_nodes, n_routes;
+	uint32_t v4_root; /* node of ::ffff:0:0/96 */
+	struct {
+		uint32_t cell[256];
+	} * nodes;
+	struct lode_routes_lens *lens; /* of routes.c */
+	struct lode_route *routes;
+};
 struct lode_routes *lode_routes_new(void);
 /* The same prefix again replaces the route. -ENOMEM, -EINVAL (len > 128), -ENOSPC (65 535 routes). */
 int lode_routes_add(
@@ -85,8 +96,22 @@ int lode_routes_add(
 void lode_routes_ref(struct lode_routes *r);
 void lode_routes_unref(struct lode_routes *r);
 /* Data path. Never NULL: an unknown destination gives kind LODE_ROUTE_NONE. */
-const struct lode_route *lode_routes_lookup4(const struct lode_routes *r, uint32_t addr_be);
-const struct lode_route *lode_routes_lookup6(const struct lode_routes *r, const uint8_t addr[16]);
+static inline const struct lode_route *lode_routes_lookup6(
+	const struct lode_routes *r, const uint8_t addr[16])
+{
+	uint32_t cell = LODE_ROUTES_CHILD;
+	while (cell & LODE_ROUTES_CHILD)
+		cell = r->nodes[cell & ~LODE_ROUTES_CHILD].cell[*addr++];
+	return &r->routes[cell];
+}
+static inline const struct lode_route *lode_routes_lookup4(
+	const struct lode_routes *r, uint32_t addr_be)
+{
+	uint32_t cell = LODE_ROUTES_CHILD | r->v4_root;
+	for (; cell & LODE_ROUTES_CHILD; addr_be >>= 8)
+		cell = r->nodes[cell & ~LODE_ROUTES_CHILD].cell[addr_be & 0xff];
+	return &r->routes[cell];
+}
 
 /* ---- neighbours: (port, address) -> MAC ---- */
 
@@ -94,16 +119,47 @@ struct lode_neighbour {
 	struct lode_ip ip;
 	uint8_t port_idx, mac[6];
 };
-struct lode_neighbours; /* refs as peer views */
+/* Open addressing with linear probing, at most half full, filled before it is published. */
+struct lode_neighbours {
+	uint32_t refs; /* as peer views */
+	uint32_t n, n_max, mask;
+	uint64_t seed;
+	struct lode_neighbour_slot {
+		bool used;
+		struct lode_neighbour entry;
+	} slots[];
+};
 /* Room for n entries; seed: of the instance, so that nobody outside can aim at one bucket. */
 struct lode_neighbours *lode_neighbours_new(uint32_t n, uint64_t seed);
 /* -ENOSPC: more than n. The same address on the same port again replaces the MAC. */
 int lode_neighbours_add(struct lode_neighbours *t, const struct lode_neighbour *neighbour);
 void lode_neighbours_ref(struct lode_neighbours *t);
 void lode_neighbours_unref(struct lode_neighbours *t);
+/* Slot of this key, or the free one where it would go: there always is one. Finalizer of MurmurHash3;
+ * folding first brings the host's bits, which are the top ones of a loaded address, to where a
+ * multiplication spreads them. */
+static inline uint32_t lode_neighbours_slot(
+	const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip)
+{
+	uint64_t hash = (lode_load_le64(ip->b) ^ t->seed) * 0x9e3779b97f4a7c15ull;
+	hash ^= lode_load_le64(ip->b + 8) + port_idx;
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdull;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ull;
+	uint32_t i = (uint32_t)(hash >> 32) & t->mask;
+	for (; t->slots[i].used; i = (i + 1) & t->mask) {
+		const struct lode_neighbour *e = &t->slots[i].entry;
+		if (e->port_idx == port_idx && lode_ip_equal(&e->ip, ip))
+			break;
+	}
+	return i;
+}
 /* Data path. NULL: unknown. */
-const struct lode_neighbour *lode_neighbours_lookup(
-	const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip);
+static inline const struct lode_neighbour *lode_neighbours_lookup(
+	const struct lode_neighbours *t, uint8_t port_idx, const struct lode_ip *ip)
+{
+	const struct lode_neighbour_slot *slot = &t->slots[lode_neighbours_slot(t, port_idx, ip)];
+	return slot->used ? &slot->entry : NULL;
+}
 
 /* ---- the snapshot ---- */
 

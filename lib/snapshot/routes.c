@@ -8,22 +8,13 @@
 
 #define STRIDE	  8
 #define CELLS	  (1u << STRIDE)
-#define CHILD	  0x80000000u
+#define CHILD	  LODE_ROUTES_CHILD
 #define V4_DEPTH  12
 #define MAX_ROUTE UINT16_MAX
 
-/* depth of the prefix that wrote a route cell: a shorter one never overwrites it */
-struct node {
-	uint32_t cell[CELLS];
+/* Length of the prefix that wrote each route cell: a shorter one never overwrites it. */
+struct lode_routes_lens {
 	uint8_t len[CELLS];
-};
-
-struct lode_routes {
-	uint32_t refs;
-	uint32_t n_nodes, n_routes;
-	uint32_t v4_root;
-	struct node *nodes;
-	struct lode_route *routes;
 };
 
 static bool reserve(void **array, uint32_t n, size_t size)
@@ -40,12 +31,12 @@ static bool reserve(void **array, uint32_t n, size_t size)
 /* A new node whose cells all repeat one cell of its parent. Returns its index, 0 without memory. */
 static uint32_t new_node(struct lode_routes *r, uint32_t cell, uint8_t len)
 {
-	if (!reserve((void **)&r->nodes, r->n_nodes, sizeof(struct node)))
+	if (!reserve((void **)&r->nodes, r->n_nodes, sizeof(r->nodes[0])) ||
+		!reserve((void **)&r->lens, r->n_nodes, sizeof(r->lens[0])))
 		return 0;
-	struct node *node = &r->nodes[r->n_nodes];
 	for (unsigned i = 0; i < CELLS; i++)
-		node->cell[i] = cell;
-	memset(node->len, len, sizeof(node->len));
+		r->nodes[r->n_nodes].cell[i] = cell;
+	memset(&r->lens[r->n_nodes], len, sizeof(r->lens[0]));
 	return r->n_nodes++;
 }
 
@@ -55,7 +46,7 @@ static uint32_t child_of(struct lode_routes *r, uint32_t at, uint8_t cell)
 	uint32_t value = r->nodes[at].cell[cell];
 	if (value & CHILD)
 		return value & ~CHILD;
-	uint32_t child = new_node(r, value, r->nodes[at].len[cell]);
+	uint32_t child = new_node(r, value, r->lens[at].len[cell]);
 	if (child != 0)
 		r->nodes[at].cell[cell] = child | CHILD;
 	return child;
@@ -69,9 +60,9 @@ static void push(
 		uint32_t value = r->nodes[at].cell[i];
 		if (value & CHILD) {
 			push(r, value & ~CHILD, 0, CELLS, route, len);
-		} else if (r->nodes[at].len[i] <= len) {
+		} else if (r->lens[at].len[i] <= len) {
 			r->nodes[at].cell[i] = route;
-			r->nodes[at].len[i] = len;
+			r->lens[at].len[i] = len;
 		}
 	}
 }
@@ -136,28 +127,7 @@ void lode_routes_unref(struct lode_routes *r)
 	if (r == NULL || --r->refs > 0)
 		return;
 	free(r->nodes);
+	free(r->lens);
 	free(r->routes);
 	free(r);
-}
-
-static const struct lode_route *walk(const struct lode_routes *r, uint32_t at, const uint8_t *key)
-{
-	for (;;) {
-		uint32_t value = r->nodes[at].cell[*key++];
-		if (!(value & CHILD))
-			return &r->routes[value];
-		at = value & ~CHILD;
-	}
-}
-
-const struct lode_route *lode_routes_lookup4(const struct lode_routes *r, uint32_t addr_be)
-{
-	uint8_t key[4];
-	memcpy(key, &addr_be, sizeof(key));
-	return walk(r, r->v4_root, key);
-}
-
-const struct lode_route *lode_routes_lookup6(const struct lode_routes *r, const uint8_t addr[16])
-{
-	return walk(r, 0, addr);
 }

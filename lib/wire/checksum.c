@@ -19,25 +19,6 @@ uint64_t lode_wire_sum(uint64_t sum, const void *data, size_t len)
 	return sum;
 }
 
-uint16_t lode_wire_sum_fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	return (uint16_t)sum;
-}
-
-uint16_t lode_wire_ipv4_checksum(const uint8_t *ip, size_t header_bytes)
-{
-	/* Nearly always 20 bytes, once or twice for every packet: no loop for them. */
-	uint64_t sum = (uint64_t)lode_load_le32(ip) + lode_load_le32(ip + 4) +
-		       (ip[8] | ip[9] << 8) + lode_load_le32(ip + 12) + lode_load_le32(ip + 16);
-	if (header_bytes > 20)
-		sum = lode_wire_sum(sum, ip + 20, header_bytes - 20);
-	return (uint16_t)~lode_wire_sum_fold(sum);
-}
-
 uint16_t lode_wire_l4_checksum(
 	const uint8_t *ip, uint8_t protocol, const uint8_t *l4, size_t l4_bytes)
 {
@@ -47,10 +28,4 @@ uint16_t lode_wire_l4_checksum(
 	lode_store_be32(rest, (uint32_t)l4_bytes);
 	sum = lode_wire_sum(sum, rest, sizeof(rest));
 	return (uint16_t)~lode_wire_sum_fold(lode_wire_sum(sum, l4, l4_bytes));
-}
-
-uint16_t lode_wire_checksum_update(uint16_t checksum_be, uint16_t old_be, uint16_t new_be)
-{
-	uint64_t sum = (uint64_t)(uint16_t)~checksum_be + (uint16_t)~old_be + new_be;
-	return (uint16_t)~lode_wire_sum_fold(sum);
 }

@@ -335,11 +335,33 @@ struct lode_wire_replay {
 	uint64_t bits[LODE_WIRE_REPLAY_WORDS];
 };
 /* The 64-bit number with these low bits that is nearest to the highest accepted one (RFC 9000 A.3). */
-uint64_t lode_wire_replay_expand(const struct lode_wire_replay *r, uint32_t low);
+static inline uint64_t lode_wire_replay_expand(const struct lode_wire_replay *r, uint32_t low)
+{
+	/* The difference of the low bits, taken as signed, is the way from the expected number. */
+	uint64_t near = r->next + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)r->next);
+	return near >> 63 ? near + (1ull << 32) : near; /* none is below 0 */
+}
 /* Before opening: false for what is a duplicate or left of the window. */
-bool lode_wire_replay_check(const struct lode_wire_replay *r, uint64_t number);
+static inline bool lode_wire_replay_check(const struct lode_wire_replay *r, uint64_t number)
+{
+	if (number >= r->next)
+		return true;
+	if (r->next - number > LODE_WIRE_REPLAY_BITS)
+		return false;
+	return !(r->bits[number / 64 % LODE_WIRE_REPLAY_WORDS] >> (number % 64) & 1);
+}
+/* The window moves up to number: of replay_accept. */
+void lode_wire_replay_slide(struct lode_wire_replay *r, uint64_t number);
 /* After authentication, and only then: false for a duplicate (two copies in one burst) or too old. */
-bool lode_wire_replay_accept(struct lode_wire_replay *r, uint64_t number);
+static inline bool lode_wire_replay_accept(struct lode_wire_replay *r, uint64_t number)
+{
+	if (!lode_wire_replay_check(r, number))
+		return false;
+	if (number >= r->next)
+		lode_wire_replay_slide(r, number);
+	r->bits[number / 64 % LODE_WIRE_REPLAY_WORDS] |= 1ull << (number % 64);
+	return true;
+}
 
 /* ---- MTU arithmetic: the only place that knows it ---- */
 
@@ -374,15 +396,36 @@ bool lode_wire_mtu_clamp_mss(uint8_t *tcp, size_t len, uint16_t mss);
 
 /* Ones' complement sum of the bytes, added to sum, not folded; lode_wire_sum_fold gives its 16 bits. */
 uint64_t lode_wire_sum(uint64_t sum, const void *data, size_t len);
-uint16_t lode_wire_sum_fold(uint64_t sum);
+static inline uint16_t lode_wire_sum_fold(uint64_t sum)
+{
+	/* A word plus itself with halves swapped: sum and carry meet in the upper half. */
+	sum += sum >> 32 | sum << 32;
+	uint32_t half = (uint32_t)(sum >> 32);
+	half += half >> 16 | half << 16;
+	return (uint16_t)(half >> 16);
+}
 /* Checksum field of an IPv4 header (its checksum field is taken as 0), big-endian as stored. */
-uint16_t lode_wire_ipv4_checksum(const uint8_t *ip, size_t header_bytes);
+static inline uint16_t lode_wire_ipv4_checksum(const uint8_t *ip, size_t header_bytes)
+{
+	/* Nearly always 20 bytes, once or twice for every packet: no loop for them. */
+	uint64_t sum = (uint64_t)lode_load_le32(ip) + lode_load_le32(ip + 4) +
+		       (lode_load_le32(ip + 8) & 0xffff) + lode_load_le32(ip + 12) +
+		       lode_load_le32(ip + 16);
+	if (lode_unlikely(header_bytes > 20))
+		sum = lode_wire_sum(sum, ip + 20, header_bytes - 20);
+	return (uint16_t)~lode_wire_sum_fold(sum);
+}
 /* Checksum of UDP, TCP or ICMPv6 behind an IPv4 or IPv6 header `ip`, over l4_bytes; the field in l4 must be
  * 0 to compute one. Over a packet with its checksum in place the result is 0 when it is right. */
 uint16_t lode_wire_l4_checksum(
 	const uint8_t *ip, uint8_t protocol, const uint8_t *l4, size_t l4_bytes);
 /* A stored checksum after a 16-bit field changed (RFC 1624 equation 3); all big-endian as stored. */
-uint16_t lode_wire_checksum_update(uint16_t checksum_be, uint16_t old_be, uint16_t new_be);
+static inline uint16_t lode_wire_checksum_update(
+	uint16_t checksum_be, uint16_t old_be, uint16_t new_be)
+{
+	return (uint16_t)~lode_wire_sum_fold(
+		(uint64_t)(uint16_t)~checksum_be + (uint16_t)~old_be + new_be);
+}
 
 /* ---- ICMP errors for LAN hosts (RFC 792, 1191, 1812, 4443) ---- */
 

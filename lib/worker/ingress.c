@@ -21,8 +21,23 @@ static struct rte_mbuf *take_frame(struct lode_worker *w, unsigned port_idx, str
 	return m;
 }
 
+static uint64_t mac_word(const uint8_t *mac)
+{
+	return lode_load_le32(mac) | (uint64_t)lode_load_le16(mac + 4) << 32;
+}
+
+/* Untagged, to our address, IP: nearly every frame. */
+static bool is_plain_frame(const struct lode_port_view *port, struct rte_mbuf *m)
+{
+	const uint8_t *frame = packet_data(m);
+	if (m->data_len < ETHER_BYTES || port->vlan || mac_word(frame) != mac_word(port->mac))
+		return false;
+	uint16_t ethertype = lode_load_be16(frame + 12);
+	return (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6) && !(frame[0] & 1);
+}
+
 /* Strips the Ethernet header of an IP frame for us. NULL: not that, and gone. */
-static struct rte_mbuf *take_ether(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+static struct rte_mbuf *take_any_ether(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
 {
 	static const uint8_t any_mac[6];
 	const struct lode_port_view *port = &w->snapshot->ports[port_idx];
@@ -46,7 +61,17 @@ static struct rte_mbuf *take_ether(struct lode_worker *w, unsigned port_idx, str
 		return NULL;
 	}
 	area(m)->l2_bytes = (uint8_t)ether.l3_offset;
-	rte_pktmbuf_adj(m, ether.l3_offset);
+	lode_pkt_pull(m, ether.l3_offset);
+	return m;
+}
+
+static inline struct rte_mbuf *take_ether(
+	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+{
+	if (lode_unlikely(!is_plain_frame(&w->snapshot->ports[port_idx], m)))
+		return take_any_ether(w, port_idx, m);
+	area(m)->l2_bytes = ETHER_BYTES;
+	lode_pkt_pull(m, ETHER_BYTES);
 	return m;
 }
 
@@ -67,16 +92,9 @@ static bool is_bad_source(const struct lode_ip *ip)
 	return ip->b[0] == 0xff || lode_ip_is_none(ip) || !memcmp(ip, &loopback6, sizeof(*ip));
 }
 
-/* Reads the IP header and cuts Ethernet's padding off. */
-static bool take_ip(struct lode_worker *w, struct rte_mbuf *m, struct ip_info *ip)
+static bool is_unchecked(const struct rte_mbuf *m)
 {
-	bool checked = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-	if (!parse_ip(packet_data(m), rte_pktmbuf_data_len(m), !checked, ip)) {
-		DROP(w, m, malformed);
-		return false;
-	}
-	rte_pktmbuf_trim(m, (uint16_t)(rte_pktmbuf_data_len(m) - ip->total_bytes));
-	return true;
+	return (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 }
 
 struct rte_mbuf *take_lan_frame(
@@ -87,8 +105,13 @@ struct rte_mbuf *take_lan_frame(
 	m = take_frame(w, port_idx, m);
 	if (m && !from_host)
 		m = take_ether(w, port_idx, m);
-	if (!m || !take_ip(w, m, ip))
+	if (!m)
 		return NULL;
+	if (!parse_ip(packet_data(m), m->data_len, is_unchecked(m), ip)) {
+		DROP(w, m, malformed);
+		return NULL;
+	}
+	lode_pkt_trim(m, m->data_len - ip->total_bytes); /* Ethernet's padding */
 	if (is_link_scope(&ip->tuple.dst)) {
 		if (from_host)
 			DROP(w, m, no_route);
@@ -107,23 +130,30 @@ struct rte_mbuf *take_lan_frame(
 
 /* ---- WAN ---- */
 
-static void to_control(
-	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns)
+/* m: data at the IP header, the UDP header in full. */
+static void to_control(struct lode_worker *w, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct lode_datagram d;
+	struct ip_info ip;
+	const uint8_t *packet = packet_data(m);
+	if (!parse_ip(packet, m->data_len, false, &ip)) {
+		DROP(w, m, outer_malformed);
+		return;
+	}
+	const uint8_t *udp = packet + ip.l4_offset;
 	d.rx_ns = now_ns;
-	d.local = ip->tuple.dst;
-	d.remote = ip->tuple.src;
+	d.local = ip.tuple.dst;
+	d.remote = ip.tuple.src;
 	d.next_hop = (struct lode_ip){0};
-	d.local_port = __builtin_bswap16(ip->tuple.dport_be);
-	d.remote_port = __builtin_bswap16(ip->tuple.sport_be);
+	d.local_port = __builtin_bswap16(ip.tuple.dport_be);
+	d.remote_port = __builtin_bswap16(ip.tuple.sport_be);
 	d.port_idx = lode_pkt(m)->rx_port;
-	d.len = rte_pktmbuf_data_len(m);
+	d.len = lode_load_be16(udp + 4) - UDP_BYTES;
 	if (d.len > sizeof(d.data)) {
 		DROP(w, m, outer_malformed);
 		return;
 	}
-	memcpy(d.data, packet_data(m), d.len);
+	memcpy(d.data, udp + UDP_BYTES, d.len);
 	if (!lode_ring_push(w->rings.to_control, &d)) {
 		DROP(w, m, control_full);
 		return;
@@ -160,12 +190,11 @@ static struct rte_mbuf *take_session(
 	return m;
 }
 
-static bool is_our_port(const struct lode_worker *w, const struct ip_info *ip)
+static bool is_our_port(const struct lode_worker *w, const struct udp_info *udp)
 {
-	uint16_t dport = __builtin_bswap16(ip->tuple.dport_be);
 	uint16_t first = w->snapshot->config->udp_port;
-	return ip->tuple.protocol == PROTO_UDP && ip->has_l4 &&
-	       (uint16_t)(dport - first) < w->params.n_workers;
+	return udp->port_be &&
+	       (uint16_t)(__builtin_bswap16(udp->port_be) - first) < w->params.n_workers;
 }
 
 /* The outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the
@@ -173,32 +202,38 @@ static bool is_our_port(const struct lode_worker *w, const struct ip_info *ip)
 struct rte_mbuf *take_wan_frame(
 	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, uint64_t now_ns)
 {
-	struct ip_info ip;
+	struct udp_info udp;
 	lode_counter_add(&w->counters.wan_rx_bytes, rte_pktmbuf_pkt_len(m));
 	m = take_frame(w, port_idx, m);
 	if (m)
 		m = take_ether(w, port_idx, m);
-	if (!m || !take_ip(w, m, &ip))
+	if (!m)
 		return NULL;
-	if (!is_our_port(w, &ip)) {
+	const uint8_t *ip = packet_data(m);
+	if (!parse_udp(ip, m->data_len, is_unchecked(m), &udp)) {
+		DROP(w, m, malformed);
+		return NULL;
+	}
+	lode_pkt_trim(m, m->data_len - udp.total_bytes);
+	if (!is_our_port(w, &udp)) {
 		to_mirror(w, m);
 		return NULL;
 	}
-	uint16_t udp_bytes = lode_load_be16(packet_data(m) + ip.l4_offset + 4);
+	uint16_t udp_bytes = lode_load_be16(ip + udp.l4_offset + 4);
 	if (udp_bytes < UDP_BYTES + LODE_WIRE_CLEAR_BYTES ||
-		ip.l4_offset + udp_bytes > ip.total_bytes) {
+		udp.l4_offset + udp_bytes > udp.total_bytes) {
 		DROP(w, m, outer_malformed);
 		return NULL;
 	}
-	lode_pkt(m)->outer_off = (uint16_t)(m->data_off);
-	lode_pkt(m)->outer_ecn = ip.ecn;
-	rte_pktmbuf_trim(m, (uint16_t)(ip.total_bytes - ip.l4_offset - udp_bytes));
-	rte_pktmbuf_adj(m, (uint16_t)(ip.l4_offset + UDP_BYTES));
 	struct lode_wire_clear clear;
-	lode_wire_get_clear(packet_data(m), &clear);
-	if (is_handshake(clear.type)) {
-		to_control(w, m, &ip, now_ns);
+	lode_wire_get_clear(ip + udp.l4_offset + UDP_BYTES, &clear);
+	if (lode_unlikely(is_handshake(clear.type))) {
+		to_control(w, m, now_ns);
 		return NULL;
 	}
+	lode_pkt(m)->outer_off = m->data_off;
+	lode_pkt(m)->outer_ecn = udp.ecn;
+	lode_pkt_trim(m, udp.total_bytes - udp.l4_offset - udp_bytes);
+	lode_pkt_pull(m, udp.l4_offset + UDP_BYTES);
 	return take_session(w, m, &clear);
 }

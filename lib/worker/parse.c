@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "parse.h"
-#include "lode_wire.h"
 
 bool parse_ether(const uint8_t *frame, uint32_t len, struct ether_info *out)
 {
@@ -116,7 +115,7 @@ static bool parse_v6(const uint8_t *p, uint32_t len, struct ip_info *ip)
 	return skip_extensions(p, ip);
 }
 
-bool parse_ip(const uint8_t *packet, uint32_t len, bool check_checksum, struct ip_info *out)
+bool parse_ip_any(const uint8_t *packet, uint32_t len, bool check_checksum, struct ip_info *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (len == 0)

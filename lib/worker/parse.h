@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lode_config.h"
+#include "lode_wire.h"
 
 #define ETHER_BYTES    14
 #define VLAN_BYTES     4
@@ -51,5 +52,75 @@ struct ip_info {
 	uint8_t tcp_flags;
 };
 
-/* False: malformed (also a wrong IPv4 header checksum when check is set). */
-bool parse_ip(const uint8_t *packet, uint32_t len, bool check_checksum, struct ip_info *out);
+/* Any packet. False: malformed (also a wrong IPv4 header checksum when check is set). */
+bool parse_ip_any(const uint8_t *packet, uint32_t len, bool check_checksum, struct ip_info *out);
+
+/* Not a fragment, no options, and the rest is a whole UDP or TCP header at least: nearly every packet. Its
+ * lengths are right then, its checksum has not been looked at. */
+static inline bool is_plain_v4(const uint8_t *p, uint32_t len, uint8_t protocol, uint16_t l4_bytes)
+{
+	if (len < IPV4_BYTES + (uint32_t)l4_bytes || p[0] != 0x45 || p[9] != protocol)
+		return false;
+	uint16_t total = lode_load_be16(p + 2);
+	return total <= len && total >= IPV4_BYTES + l4_bytes && !(lode_load_be16(p + 6) & 0x3fff);
+}
+static inline bool is_checksum_right(const uint8_t *p)
+{
+	return lode_wire_ipv4_checksum(p, IPV4_BYTES) == lode_load_le16(p + 10);
+}
+
+/* The same as parse_ip_any, sooner. */
+static inline bool parse_ip(
+	const uint8_t *p, uint32_t len, bool check_checksum, struct ip_info *out)
+{
+	bool tcp = is_plain_v4(p, len, PROTO_TCP, TCP_BYTES);
+	if (lode_unlikely(!tcp && !is_plain_v4(p, len, PROTO_UDP, UDP_BYTES)))
+		return parse_ip_any(p, len, check_checksum, out);
+	if (check_checksum && !is_checksum_right(p))
+		return false;
+	*out = (struct ip_info){
+		.tuple = {.src = lode_ip_from_v4_be(lode_load_le32(p + 12)),
+			.dst = lode_ip_from_v4_be(lode_load_le32(p + 16)),
+			.sport_be = lode_load_le16(p + IPV4_BYTES),
+			.dport_be = lode_load_le16(p + IPV4_BYTES + 2),
+			.protocol = p[9]},
+		.total_bytes = lode_load_be16(p + 2),
+		.l4_offset = IPV4_BYTES,
+		.version = 4,
+		.dscp = p[1] >> 2,
+		.ecn = p[1] & 3,
+		.ttl = p[8],
+		.dont_fragment = p[6] & 0x40,
+		.has_l4 = true,
+		.tcp_flags = tcp ? p[IPV4_BYTES + 13] : 0,
+	};
+	return true;
+}
+
+/* What counts of a datagram on the WAN. */
+struct udp_info {
+	uint16_t total_bytes; /* of the packet; never above len */
+	uint16_t l4_offset;
+	uint16_t port_be; /* it came for; 0: not a datagram, or not the first part of one */
+	uint8_t ecn;
+};
+static inline bool parse_udp(
+	const uint8_t *p, uint32_t len, bool check_checksum, struct udp_info *out)
+{
+	if (lode_likely(is_plain_v4(p, len, PROTO_UDP, UDP_BYTES))) {
+		*out = (struct udp_info){.total_bytes = lode_load_be16(p + 2),
+			.l4_offset = IPV4_BYTES,
+			.port_be = lode_load_le16(p + IPV4_BYTES + 2),
+			.ecn = p[1] & 3};
+		return !check_checksum || is_checksum_right(p);
+	}
+	struct ip_info ip;
+	if (!parse_ip_any(p, len, check_checksum, &ip))
+		return false;
+	bool udp = ip.tuple.protocol == PROTO_UDP && ip.has_l4;
+	*out = (struct udp_info){.total_bytes = ip.total_bytes,
+		.l4_offset = ip.l4_offset,
+		.port_be = udp ? ip.tuple.dport_be : 0,
+		.ecn = ip.ecn};
+	return true;
+}

@@ -82,6 +82,27 @@ Test(parse, ipv6_fragment)
 	cr_assert(ip.fragment && !ip.has_l4);
 }
 
+/* parse_ip and parse_udp are shortcuts: they must agree with parse_ip_any about everything. */
+static void shortcuts_agree(const uint8_t *packet, uint32_t len, bool check)
+{
+	struct ip_info any, ip;
+	struct udp_info udp = {0};
+	bool ok = parse_ip_any(packet, len, check, &any);
+	cr_assert_eq(parse_ip(packet, len, check, &ip), ok);
+	cr_assert_eq(parse_udp(packet, len, check, &udp), ok);
+	if (!ok)
+		return;
+	bool is_udp = any.tuple.protocol == PROTO_UDP && any.has_l4;
+	cr_assert_eq(memcmp(&ip.tuple, &any.tuple, sizeof(ip.tuple)), 0);
+	cr_assert(ip.total_bytes == any.total_bytes && ip.l4_offset == any.l4_offset);
+	cr_assert(ip.version == any.version && ip.dscp == any.dscp && ip.ecn == any.ecn);
+	cr_assert(ip.ttl == any.ttl && ip.dont_fragment == any.dont_fragment);
+	cr_assert(ip.has_l4 == any.has_l4 && ip.fragment == any.fragment);
+	cr_assert_eq(ip.tcp_flags, any.tcp_flags);
+	cr_assert(udp.total_bytes == any.total_bytes && udp.l4_offset == any.l4_offset);
+	cr_assert(udp.port_be == (is_udp ? any.tuple.dport_be : 0) && udp.ecn == any.ecn);
+}
+
 /* Whatever a length field says, nothing outside the buffer is read: the sanitizers watch an exact copy. */
 Test(parse, hostile_bytes_stay_inside)
 {
@@ -93,12 +114,16 @@ Test(parse, hostile_bytes_stay_inside)
 				: world_udp4(frame, "10.1.0.9", "10.2.0.5", 1, 2, 64);
 		for (unsigned k = 0; k < 4; k++)
 			frame[14 + lode_rng_below(&rng, 48)] = (uint8_t)lode_rng_u64(&rng);
+		if (!v6 && round & 2)
+			frame[14 + 9] = PROTO_TCP;
 		size_t cut = 14 + lode_rng_below(&rng, len - 13);
 		uint8_t *exact = malloc(cut);
 		memcpy(exact, frame, cut);
 		struct ether_info ether;
 		struct ip_info ip;
 		parse_ether(exact, (uint32_t)cut, &ether);
+		shortcuts_agree(exact + 14, (uint32_t)cut - 14, false);
+		shortcuts_agree(exact + 14, (uint32_t)cut - 14, true);
 		if (parse_ip(exact + 14, (uint32_t)cut - 14, false, &ip)) {
 			cr_assert_leq(ip.total_bytes, cut - 14);
 			cr_assert_leq(ip.l4_offset, ip.total_bytes);
