@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "flow.h"
 
-#include <rte_hash.h>
 #include <rte_malloc.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define TCP_TIMEOUT_NS	  (300 * LODE_NS_PER_S)
 #define OTHER_TIMEOUT_NS  (60 * LODE_NS_PER_S)
 #define CLOSED_TIMEOUT_NS (10 * LODE_NS_PER_S)
+#define BUCKET_SLOTS	  8
+
+struct flow_bucket {
+	uint16_t sig[BUCKET_SLOTS]; /* 0: free */
+	uint32_t idx[BUCKET_SLOTS];
+} __attribute__((aligned(LODE_CACHE_LINE)));
+
+/* ---- hashes ---- */
 
 /* Both halves of a 128-bit product (the mixer of wyhash): hosts cannot aim at a bucket without the seed, as
  * they could with a CRC. */
@@ -16,15 +26,22 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint32_t hash_tuple(const void *key, uint32_t len, uint32_t seed)
+static inline uint64_t hash_tuple(const struct flow_table *t, const struct five_tuple *tuple)
 {
-	uint64_t word[5];
-	memcpy(word, key, sizeof(word));
-	uint64_t h = mix(seed ^ 0xa0761d6478bd642full, 0xe7037ed1a0b428dbull);
-	h = mix(h ^ word[0], 0x8ebc6af09c88c6e3ull ^ word[1]);
-	h = mix(h ^ word[2], 0x589965cc75374cc3ull ^ word[3]);
-	h = mix(h ^ word[4], 0x1d8e4e27c47d124full);
-	return (uint32_t)(h ^ h >> 32);
+	const uint8_t *b = (const uint8_t *)tuple;
+	uint64_t h =
+		mix(t->seed ^ lode_load_le64(b), 0x8ebc6af09c88c6e3ull ^ lode_load_le64(b + 8));
+	h = mix(h ^ lode_load_le64(b + 16), 0x589965cc75374cc3ull ^ lode_load_le64(b + 24));
+	return mix(h ^ lode_load_le64(b + 32), 0x1d8e4e27c47d124full);
+}
+
+static inline bool same_tuple(const struct five_tuple *a, const struct five_tuple *b)
+{
+	const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+	uint64_t differ = 0;
+	for (unsigned i = 0; i < sizeof(*a); i += 8)
+		differ |= lode_load_le64(x + i) ^ lode_load_le64(y + i);
+	return differ == 0;
 }
 
 uint32_t flow_symmetric_hash(const struct five_tuple *tuple)
@@ -37,58 +54,146 @@ uint32_t flow_symmetric_hash(const struct five_tuple *tuple)
 		(src[0] + dst[0]) ^ (src[1] + dst[1]) ^ ports << 8 ^ tuple->protocol);
 }
 
-int flow_table_init(
-	struct flow_table *t, const char *name, uint32_t size, uint32_t seed, int socket_id)
+/* ---- buckets ---- */
+
+static inline uint16_t sig_of(uint64_t hash)
 {
-	const struct rte_hash_parameters params = {
-		.name = name,
-		.entries = size,
-		.key_len = sizeof(struct five_tuple),
-		.hash_func = hash_tuple,
-		.hash_func_init_val = seed,
-		.socket_id = socket_id,
-	};
-	*t = (struct flow_table){.size = size};
-	t->hash = rte_hash_create(&params);
-	t->flows = rte_zmalloc_socket(name, sizeof(struct flow) * size, LODE_CACHE_LINE, socket_id);
-	if (t->hash && t->flows)
-		return 0;
-	flow_table_fini(t);
-	return -ENOMEM;
+	return (uint16_t)(hash >> 48 | 1);
+}
+
+static inline struct flow_bucket *first_bucket(const struct flow_table *t, uint64_t hash)
+{
+	return &t->buckets[hash & t->bucket_mask];
+}
+
+static inline struct flow_bucket *second_bucket(const struct flow_table *t, uint64_t hash)
+{
+	return &t->buckets[hash >> 24 & t->bucket_mask];
+}
+
+/* Mask of the slots with that signature. */
+static inline unsigned match(const struct flow_bucket *b, uint16_t sig)
+{
+#ifdef __SSE2__
+	__m128i same = _mm_cmpeq_epi16(
+		_mm_load_si128((const __m128i *)b->sig), _mm_set1_epi16((int16_t)sig));
+	return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128()));
+#else
+	unsigned mask = 0;
+	for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+		mask |= (unsigned)(b->sig[i] == sig) << i;
+	return mask;
+#endif
+}
+
+static uint32_t find_in(const struct flow_table *t, const struct flow_bucket *b, uint16_t sig,
+	const struct five_tuple *tuple)
+{
+	unsigned slot;
+	LODE_FOREACH_BIT (slot, match(b, sig)) {
+		if (same_tuple(&t->keys[b->idx[slot]].tuple, tuple))
+			return b->idx[slot];
+	}
+	return LODE_NO_FLOW;
+}
+
+static uint32_t find(const struct flow_table *t, const struct five_tuple *tuple, uint64_t hash)
+{
+	uint32_t idx = find_in(t, first_bucket(t, hash), sig_of(hash), tuple);
+	return idx != LODE_NO_FLOW ? idx : find_in(t, second_bucket(t, hash), sig_of(hash), tuple);
+}
+
+static bool add_to(struct flow_bucket *b, uint16_t sig, uint32_t idx)
+{
+	unsigned room = match(b, 0);
+	if (room == 0)
+		return false;
+	unsigned slot = (unsigned)__builtin_ctz(room);
+	b->sig[slot] = sig;
+	b->idx[slot] = idx;
+	return true;
+}
+
+static void remove_from(struct flow_bucket *b, uint16_t sig, uint32_t idx)
+{
+	unsigned slot;
+	LODE_FOREACH_BIT (slot, match(b, sig)) {
+		if (b->idx[slot] == idx)
+			b->sig[slot] = 0;
+	}
+}
+
+/* ---- life ---- */
+
+int flow_table_init(struct flow_table *t, uint32_t size, uint64_t seed, int socket_id)
+{
+	/* Half full or less: two full buckets for one tuple are not seen in practice. */
+	uint32_t n_buckets = 1;
+	while (n_buckets * (uint64_t)BUCKET_SLOTS < 2 * (uint64_t)size)
+		n_buckets *= 2;
+	*t = (struct flow_table){.size = size, .bucket_mask = n_buckets - 1, .seed = seed};
+	t->flows =
+		rte_zmalloc_socket("flows", sizeof(t->flows[0]) * size, LODE_CACHE_LINE, socket_id);
+	t->keys = rte_zmalloc_socket(
+		"flow keys", sizeof(t->keys[0]) * size, LODE_CACHE_LINE, socket_id);
+	t->buckets = rte_zmalloc_socket(
+		"flow buckets", sizeof(t->buckets[0]) * n_buckets, LODE_CACHE_LINE, socket_id);
+	if (!t->flows || !t->keys || !t->buckets) {
+		flow_table_fini(t);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < size; i++)
+		t->keys[i].next_free = i + 1 < size ? i + 1 : LODE_NO_FLOW;
+	return 0;
 }
 
 void flow_table_fini(struct flow_table *t)
 {
-	rte_hash_free(t->hash);
 	rte_free(t->flows);
+	rte_free(t->keys);
+	rte_free(t->buckets);
 	*t = (struct flow_table){0};
 }
 
+/* Buckets are on their way while tuples are hashed, entries while signatures are compared. */
 void flow_lookup_burst(const struct flow_table *t, const struct five_tuple *const *tuples,
 	unsigned n, uint32_t *idx)
 {
-	const void *keys[RTE_HASH_LOOKUP_BULK_MAX];
-	int32_t positions[RTE_HASH_LOOKUP_BULK_MAX];
-	for (unsigned i = 0; i < n; i++)
-		keys[i] = tuples[i];
-	if (n == 0 || rte_hash_lookup_bulk(t->hash, keys, n, positions) != 0)
-		return;
+	uint64_t hash[LODE_BURST_MAX];
 	for (unsigned i = 0; i < n; i++) {
-		idx[i] = positions[i] < 0 ? LODE_NO_FLOW : (uint32_t)positions[i];
-		if (positions[i] >= 0)
-			__builtin_prefetch(&t->flows[positions[i]], 1);
+		hash[i] = hash_tuple(t, tuples[i]);
+		__builtin_prefetch(first_bucket(t, hash[i]));
 	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct flow_bucket *b = first_bucket(t, hash[i]);
+		unsigned slots = match(b, sig_of(hash[i]));
+		idx[i] = slots ? b->idx[__builtin_ctz(slots)] : LODE_NO_FLOW;
+		if (slots) {
+			__builtin_prefetch(&t->keys[idx[i]]);
+			__builtin_prefetch(&t->flows[idx[i]], 1);
+		}
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (lode_unlikely(idx[i] == LODE_NO_FLOW ||
+				  !same_tuple(&t->keys[idx[i]].tuple, tuples[i])))
+			idx[i] = find(t, tuples[i], hash[i]);
 }
 
 uint32_t flow_insert(struct flow_table *t, const struct five_tuple *tuple, uint64_t now_ns)
 {
-	int32_t position = rte_hash_add_key(t->hash, tuple);
-	if (position < 0)
+	uint64_t hash = hash_tuple(t, tuple);
+	uint32_t idx = find(t, tuple, hash);
+	if (idx != LODE_NO_FLOW)
+		return idx;
+	idx = t->free;
+	if (idx == LODE_NO_FLOW || (!add_to(first_bucket(t, hash), sig_of(hash), idx) &&
+					   !add_to(second_bucket(t, hash), sig_of(hash), idx)))
 		return LODE_NO_FLOW;
-	struct flow *f = &t->flows[position];
-	if (f->last_ns == 0)
-		t->n_used++;
-	*f = (struct flow){
+	t->free = t->keys[idx].next_free;
+	t->n_used++;
+	t->keys[idx].tuple = *tuple;
+	t->keys[idx].symmetric_hash = flow_symmetric_hash(tuple);
+	t->flows[idx] = (struct flow){
 		.last_ns = LODE_MAX(now_ns, 1),
 		.mark_ns = now_ns,
 		.min_bytes = UINT16_MAX,
@@ -98,7 +203,18 @@ uint32_t flow_insert(struct flow_table *t, const struct five_tuple *tuple, uint6
 				    ? tuple->protocol
 				    : 0,
 	};
-	return (uint32_t)position;
+	return idx;
+}
+
+static void remove_flow(struct flow_table *t, uint32_t idx)
+{
+	uint64_t hash = hash_tuple(t, &t->keys[idx].tuple);
+	remove_from(first_bucket(t, hash), sig_of(hash), idx);
+	remove_from(second_bucket(t, hash), sig_of(hash), idx);
+	t->flows[idx].last_ns = 0;
+	t->keys[idx].next_free = t->free;
+	t->free = idx;
+	t->n_used--;
 }
 
 static bool expired(const struct flow *f, uint64_t now_ns)
@@ -113,13 +229,8 @@ unsigned flow_sweep(struct flow_table *t, unsigned n, uint64_t now_ns)
 {
 	unsigned n_expired = 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct flow *f = &t->flows[t->sweep_idx];
-		void *key;
-		if (expired(f, now_ns) &&
-			rte_hash_get_key_with_position(t->hash, (int32_t)t->sweep_idx, &key) == 0) {
-			rte_hash_del_key(t->hash, key);
-			f->last_ns = 0;
-			t->n_used--;
+		if (expired(&t->flows[t->sweep_idx], now_ns)) {
+			remove_flow(t, t->sweep_idx);
 			n_expired++;
 		}
 		if (++t->sweep_idx == t->size)

@@ -105,8 +105,8 @@ struct lode_worker *lode_worker_new(const struct lode_worker_params *params, str
 	}
 	w->params = *params;
 	if (make_rings(w) || make_lanes(w) || make_loss(w) ||
-		flow_table_init(&w->flows, params->name, params->n_flows,
-			(uint32_t)lode_mix64(params->seed ^ 1), params->socket_id)) {
+		flow_table_init(&w->flows, params->n_flows, lode_mix64(params->seed ^ 1),
+			params->socket_id)) {
 		lode_err_set(err, -ENOMEM,
 			"worker %s: no memory for %u flows and %zu bytes of lanes (give EAL more)",
 			params->name, params->n_flows, LODE_PEERS_MAX * lode_lane_bytes());

@@ -40,10 +40,10 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		struct lode_pkt *pkt = lode_pkt(p->pkts[i]);
 		const struct ip_info *ip = &p->ip[i];
 		if (idx[i] == LODE_NO_FLOW) {
+			uint32_t n_used = w->flows.n_used;
 			idx[i] = flow_insert(&w->flows, &ip->tuple, p->now_ns);
-			lode_counter_add(idx[i] == LODE_NO_FLOW ? &w->counters.flow_table_full
-								: &w->counters.flows_new,
-				1);
+			lode_counter_add(&w->counters.flows_new, w->flows.n_used - n_used);
+			lode_counter_add(&w->counters.flow_table_full, idx[i] == LODE_NO_FLOW);
 		}
 		struct flow none = {0},
 			    *f = idx[i] == LODE_NO_FLOW ? &none : &w->flows.flows[idx[i]];
@@ -53,7 +53,8 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
 		pkt->flow = idx[i] == LODE_NO_FLOW ? NULL : &f->lane;
 		pkt->flow_idx = idx[i];
-		pkt->flow_hash = flow_symmetric_hash(&ip->tuple);
+		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
+							: w->flows.keys[idx[i]].symmetric_hash;
 		if (!area(p->pkts[i])->from_wan)
 			pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
 		if (trace_wanted(w) || lode_unlikely(pkt->traced))
@@ -345,12 +346,17 @@ static void send_own(struct lode_worker *w, uint64_t now_ns)
 	forward(w, FROM_US, &p);
 }
 
+/* The whole table in some seconds, however often we are polled. */
 static uint64_t sweep_flows(struct lode_worker *w, uint64_t now_ns)
 {
-	unsigned n = flow_sweep(&w->flows, SWEEP_PER_POLL, now_ns);
-	lode_counter_add(&w->counters.flows_expired, n);
+	uint64_t elapsed_ns = now_ns - w->swept_ns;
+	if (elapsed_ns >= SWEEP_NS) {
+		unsigned n = (unsigned)LODE_MIN(elapsed_ns / SWEEP_ENTRY_NS, SWEEP_MAX);
+		lode_counter_add(&w->counters.flows_expired, flow_sweep(&w->flows, n, now_ns));
+		w->swept_ns = now_ns;
+	}
 	atomic_store_explicit(&w->n_flows, w->flows.n_used, memory_order_relaxed);
-	return w->flows.n_used ? now_ns + SWEEP_IDLE_NS : LODE_NEVER_NS;
+	return w->flows.n_used ? w->swept_ns + SWEEP_IDLE_NS : LODE_NEVER_NS;
 }
 
 uint64_t lode_worker_poll(struct lode_worker *w, uint64_t now_ns)

@@ -18,7 +18,9 @@
 #define PENDING_ASK_NS	 (250 * LODE_NS_PER_MS)
 #define OWN_MAX		 32 /* packets of our own making per poll */
 #define HOP_LIMIT	 3  /* peers that may pass a packet on */
-#define SWEEP_PER_POLL	 8
+#define SWEEP_NS	 (50 * LODE_NS_PER_US)
+#define SWEEP_ENTRY_NS	 6250ull /* one flow looked at per so long; 1 M flows in 6.5 s */
+#define SWEEP_MAX	 64
 #define SWEEP_IDLE_NS	 (20 * LODE_NS_PER_MS)
 #define CONTROL_PER_POLL 16 /* datagrams sent for control */
 
@@ -60,7 +62,7 @@ struct lode_worker {
 	uint16_t rules_serial; /* counts changes of rules */
 
 	struct flow_table flows;
-	uint64_t sweep_ns; /* next sweep when idle */
+	uint64_t swept_ns;
 
 	struct lode_lane_env env;
 	void *lane_memory;				   /* LODE_PEERS_MAX lanes */

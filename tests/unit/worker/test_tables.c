@@ -29,7 +29,7 @@ Test(flow, table_remembers_fills_and_expires)
 	struct world x;
 	struct flow_table t;
 	world_make(&x);
-	cr_assert_eq(flow_table_init(&t, "t", 256, 3, SOCKET_ID_ANY), 0);
+	cr_assert_eq(flow_table_init(&t, 256, 3, SOCKET_ID_ANY), 0);
 	unsigned n = 0;
 	for (uint32_t i = 0; i < 300; i++) {
 		struct five_tuple tuple = tuple_of(i);
@@ -62,7 +62,7 @@ Test(flow, a_million_flows_in_256_bytes_each)
 	struct rte_malloc_socket_stats before, after;
 	world_make(&x);
 	rte_malloc_get_socket_stats(0, &before);
-	cr_assert_eq(flow_table_init(&t, "big", N, 3, SOCKET_ID_ANY), 0);
+	cr_assert_eq(flow_table_init(&t, N, 3, SOCKET_ID_ANY), 0);
 	rte_malloc_get_socket_stats(0, &after);
 	uint64_t bytes = after.heap_allocsz_bytes - before.heap_allocsz_bytes;
 	cr_assert_leq(bytes, 256ull * N, "%lu bytes a flow", (unsigned long)(bytes / N));
