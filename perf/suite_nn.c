@@ -2,6 +2,7 @@
 /* lode-perf nn: nanoseconds per inference of every model, form and instruction set: warm (independent
  * calls, and each waiting for the one before), cold (weights evicted from L1 and L2), in batches; the
  * share of the core's measured peak; and other engines on the same core in the same run. */
+#include "lode_oracle.h"
 #include "nn_nets.h"
 
 #include <math.h>
@@ -300,6 +301,43 @@ static void measure_transformer(struct lode_perf *p, const struct perf_net *net)
 			measure_step(p, net, name, LODE_NN_FORM_STREAM));
 }
 
+struct oracle_case {
+	struct runner runner;
+	uint8_t payloads[PERF_INPUTS][LODE_ORACLE_SAMPLE_BYTES];
+	float features[LODE_ORACLE_FEATURES];
+};
+
+static void run_features(void *arg)
+{
+	struct oracle_case *c = arg;
+	lode_oracle_features(c->payloads[c->runner.next++ % PERF_INPUTS], LODE_ORACLE_SAMPLE_BYTES,
+		1400, c->features);
+}
+
+static void run_oracle(void *arg)
+{
+	struct oracle_case *c = arg;
+	run_features(c);
+	lode_nn_run(c->runner.model, c->runner.scratch, c->features, c->runner.out);
+}
+
+/* A whole decision from a packet's first bytes: random, and words of few letters. */
+static void measure_oracle(struct lode_perf *p, const struct perf_net *net)
+{
+	struct oracle_case c;
+	struct lode_rng rng;
+	lode_rng_seed(&rng, 3);
+	if (runner_open(&c.runner, net, LODE_NN_ISA_AUTO, LODE_NN_FORM_AUTO))
+		return;
+	for (unsigned i = 0; i < PERF_INPUTS; i++)
+		for (unsigned k = 0; k < LODE_ORACLE_SAMPLE_BYTES; k++)
+			c.payloads[i][k] = (uint8_t)(i % 2 ? lode_rng_below(&rng, 256)
+							   : 'a' + lode_rng_below(&rng, 20));
+	row(p, net->name, "features of 256 bytes", best_ns(run_features, &c));
+	row(p, net->name, "with features", best_ns(run_oracle, &c));
+	runner_close(&c.runner);
+}
+
 /* Checks and packing of a model whose file is in memory. */
 static void measure_build(struct lode_perf *p, const struct perf_net *net)
 {
@@ -328,6 +366,8 @@ static void measure(struct lode_perf *p, const char *name, const struct lode_nn_
 	else
 		compare(p, &net, name, LODE_NN_FORM_AUTO,
 			measure_window(p, &net, name, LODE_NN_FORM_AUTO));
+	if (strstr(name, "oracle"))
+		measure_oracle(p, &net);
 	if (d->kind == LODE_NN_LSTM)
 		measure_step(p, &net, name, LODE_NN_FORM_AUTO);
 	perf_net_close(&net);
