@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "lode_base.h"
+
+#include <signal.h>
+
+enum { EXIT_OK, EXIT_OTHER, EXIT_CONFIGURATION, EXIT_ENVIRONMENT };
+
+/* What YAML says, defaults filled in. Paths may be empty where that is allowed. */
+struct settings {
+	char state_dir[256];
+	char database[256]; /* a path or postgresql://...; "": state_dir/manager.db */
+	char blobs[256];    /* "": state_dir/blobs */
+	char socket[108];
+	char proxy_user[64]; /* "": no proxy */
+	uint32_t offline_s;
+};
+
+void settings_default(struct settings *s);
+/* Reads a YAML file over s. -EINVAL with file:line, key, allowed, found. */
+int settings_load(struct settings *s, const char *path, struct lode_err *err);
+
+/* Set by SIGTERM and SIGINT. */
+extern volatile sig_atomic_t stopping;
+int64_t now_ms(void);
+
+int cmd_serve(int argc, char **argv);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lodestone-manager serve: the API, the campaigns' clock, and a thread that makes patches. */
+#include "lode_http.h"
+#include "manager.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define TICK_MS	       1000
+#define WAIT_MS	       200
+#define COLLECT_MS     (3600 * 1000)
+#define WORKER_IDLE_US 200000
+#define DEFAULT_PORT   8080
+
+struct serve {
+	struct settings settings;
+	bool insecure;
+	uint16_t port;
+	char database[512], blobs[512];
+	struct lode_api *api;
+	struct lode_http *http;
+	struct lode_api *worker_api; /* of the patch thread alone */
+	pthread_t worker;
+	bool worker_runs;
+};
+
+static void *make_patches(void *ctx)
+{
+	struct serve *s = ctx;
+	while (!stopping)
+		if (!lode_api_make_delta(s->worker_api, now_ms()))
+			usleep(WORKER_IDLE_US);
+	return NULL;
+}
+
+static int start_worker(
+	struct serve *s, const struct lode_api_options *options, struct lode_err *err)
+{
+	int rc = lode_api_new(options, s->database, s->blobs, &s->worker_api, err);
+	if (rc)
+		return rc;
+	rc = pthread_create(&s->worker, NULL, make_patches, s);
+	if (rc)
+		return lode_err_set(err, -rc, "the patch thread does not start");
+	s->worker_runs = true;
+	return 0;
+}
+
+static int proxy_uid(const char *user, uid_t *uid, struct lode_err *err)
+{
+	*uid = (uid_t)-1;
+	if (!*user)
+		return 0;
+	struct passwd *p = getpwnam(user);
+	if (!p)
+		return lode_err_set(err, -EINVAL, "proxy_user: there is no user %s", user);
+	*uid = p->pw_uid;
+	return 0;
+}
+
+static int start(struct serve *s, struct lode_err *err)
+{
+	struct settings *o = &s->settings;
+	struct lode_api_options api = {.anybody = s->insecure, .offline_s = o->offline_s};
+	struct lode_http_options http = {
+		.socket_path = s->insecure ? NULL : o->socket,
+		.port = s->port,
+		.accel_prefix = "/blobs",
+		.now_ms = now_ms,
+	};
+	int rc = proxy_uid(o->proxy_user, &http.proxy_uid, err);
+	if (!rc && mkdir(o->state_dir, 0700) && errno != EEXIST)
+		rc = lode_err_set(err, -errno, "state_dir: %s: %s", o->state_dir, strerror(errno));
+	snprintf(s->database, sizeof(s->database), "%s%s",
+		*o->database ? o->database : o->state_dir, *o->database ? "" : "/manager.db");
+	snprintf(s->blobs, sizeof(s->blobs), "%s%s", *o->blobs ? o->blobs : o->state_dir,
+		*o->blobs ? "" : "/blobs");
+	if (!rc)
+		rc = lode_api_new(&api, s->database, s->blobs, &s->api, err);
+	if (!rc)
+		rc = lode_http_new(&http, s->api, &s->http, err);
+	return rc ? rc : start_worker(s, &api, err);
+}
+
+static void stop(struct serve *s)
+{
+	if (s->worker_runs)
+		pthread_join(s->worker, NULL);
+	lode_http_free(s->http);
+	lode_api_free(s->worker_api);
+	lode_api_free(s->api);
+}
+
+static int loop(struct serve *s)
+{
+	int64_t tick_ms = 0, collect_ms = now_ms() + COLLECT_MS;
+	int rc = 0;
+	while (!stopping && !rc) {
+		rc = lode_http_run(s->http, WAIT_MS);
+		int64_t now = now_ms();
+		if (now - tick_ms >= TICK_MS) {
+			lode_api_tick(s->api, now);
+			tick_ms = now;
+			sd_notify(0, "WATCHDOG=1");
+		}
+		if (now >= collect_ms) {
+			lode_api_collect(s->api, now);
+			collect_ms = now + COLLECT_MS;
+		}
+	}
+	return rc;
+}
+
+static int usage(void)
+{
+	fputs("usage: lodestone-manager serve [-c FILE] [--data DIR] [--insecure-loopback [--port "
+	      "N]]\n"
+	      "  -c, --config FILE     YAML: state_dir, database, blobs, socket, proxy_user, "
+	      "offline_s\n"
+	      "  --data DIR            state_dir, for trying out\n"
+	      "  --insecure-loopback   plain HTTP on 127.0.0.1, anybody may do anything\n"
+	      "  --port N              with it; default 8080\n",
+		stderr);
+	return EXIT_CONFIGURATION;
+}
+
+static int read_options(struct serve *s, int argc, char **argv, struct lode_err *err)
+{
+	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+		{"data", required_argument, NULL, 'd'}, {"port", required_argument, NULL, 'p'},
+		{"insecure-loopback", no_argument, NULL, 'i'}, {0}};
+	const char *data = NULL;
+	int opt, rc = 0;
+	while (!rc && (opt = getopt_long(argc, argv, "c:", longs, NULL)) >= 0) {
+		long port = opt == 'p' ? strtol(optarg, NULL, 10) : 1;
+		if (opt == '?' || port < 1 || port > UINT16_MAX)
+			return -EINVAL;
+		if (opt == 'c')
+			rc = settings_load(&s->settings, optarg, err);
+		data = opt == 'd' ? optarg : data;
+		s->insecure |= opt == 'i';
+		s->port = opt == 'p' ? (uint16_t)port : s->port;
+	}
+	if (!rc && data)
+		snprintf(s->settings.state_dir, sizeof(s->settings.state_dir), "%s", data);
+	/* The packaged unit says so: a service must not be open to everybody on the machine. */
+	if (!rc && s->insecure && getenv("INVOCATION_ID"))
+		rc = lode_err_set(
+			err, -EPERM, "--insecure-loopback is for trying out, not for a service");
+	return rc ? rc : optind < argc ? -EINVAL : 0;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct serve s = {.port = DEFAULT_PORT};
+	struct lode_err err = {0};
+	settings_default(&s.settings);
+	int rc = read_options(&s, argc, argv, &err);
+	if (rc && !*err.msg)
+		return usage();
+	int code = rc ? EXIT_CONFIGURATION : EXIT_OK;
+	if (!rc && (rc = start(&s, &err)))
+		code = EXIT_ENVIRONMENT;
+	if (!rc) {
+		if (s.insecure)
+			printf("INSECURE: http://127.0.0.1:%u, anybody on this machine may do "
+			       "anything\n",
+				s.port);
+		else
+			printf("listening on %s\n", s.settings.socket);
+		fflush(stdout);
+		sd_notify(0, "READY=1");
+		rc = loop(&s);
+		code = rc ? EXIT_OTHER : EXIT_OK;
+	} else {
+		fprintf(stderr, "lodestone-manager: %s\n", err.msg);
+	}
+	stopping = 1;
+	sd_notify(0, "STOPPING=1");
+	stop(&s);
+	return code;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Campaigns between the database and the state machine. A campaign's document has the tag "open" until it has
+ * ended; each device of it is a target document. */
+#include "targets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct member_list {
+	size_t n, room;
+	char (*ids)[LODE_STORE_ID_MAX];
+};
+
+static int add_id(void *ctx, const struct lode_store_doc *doc)
+{
+	struct member_list *l = ctx;
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 64;
+		void *ids = realloc(l->ids, room * sizeof(*l->ids));
+		if (!ids)
+			return -ENOMEM;
+		l->ids = ids;
+		l->room = room;
+	}
+	snprintf(l->ids[l->n++], LODE_STORE_ID_MAX, "%s", doc->id);
+	return 0;
+}
+
+static const char *tag_of(const struct lode_campaign *k)
+{
+	return lode_campaign_open(k) ? "open" : "ended";
+}
+
+/* The campaign's document: the machine's part, and what it is about. */
+int save_campaign(struct lode_api *api, const char *id, const struct lode_campaign *k,
+	const json_t *about, int64_t rev, struct lode_err *err)
+{
+	static const char *const kept[] = {"id", "model_id", "target_version", "fleet_id"};
+	json_t *doc = campaign_to_json(k);
+	for (size_t i = 0; i < LODE_ARRAY_LEN(kept); i++)
+		json_object_set(doc, kept[i], json_object_get(about, kept[i]));
+	int rc = save(api, LODE_DOC_CAMPAIGN, "", id, tag_of(k), doc, rev, err);
+	json_decref(doc);
+	return rc;
+}
+
+/* ---- the tick ---- */
+
+static int save_target(struct lode_api *api, const char *campaign, const char *device,
+	const struct lode_target *t, const json_t *about, int64_t rev, struct lode_err *err)
+{
+	json_t *doc = target_to_json(t);
+	json_object_set(doc, "previous_model", json_object_get(about, "previous_model"));
+	json_object_set(doc, "previous_version", json_object_get(about, "previous_version"));
+	int rc = save(api, LODE_DOC_TARGET, campaign, device, lode_target_state_name(t->state), doc,
+		rev, err);
+	json_decref(doc);
+	return rc;
+}
+
+static int step_loaded(struct lode_api *api, const char *id, const json_t *doc, int64_t rev,
+	struct lode_campaign *k, int64_t now_ms, struct lode_err *err)
+{
+	struct targets y;
+	int rc = load_targets(api, id, &y, err);
+	bool changed = !rc && lode_campaign_step(k, y.t, y.n, now_ms);
+	for (size_t i = 0; i < y.n && !rc; i++)
+		if (y.t[i].dirty)
+			rc = save_target(api, id, y.ids[i], &y.t[i], y.docs[i], y.revs[i], err);
+	if (!rc && changed)
+		rc = save_campaign(api, id, k, doc, rev, err);
+	free_targets(&y);
+	return rc;
+}
+
+/* All of a campaign's change at once, or none: another manager may be stepping it too. */
+static int step(struct lode_api *api, const char *id, int64_t now_ms, struct lode_err *err)
+{
+	struct lode_campaign k;
+	int64_t rev;
+	int rc = lode_store_begin(api->store, true, err);
+	if (rc)
+		return rc;
+	json_t *doc = load(api, LODE_DOC_CAMPAIGN, "", id, &rev, err);
+	rc = doc ? campaign_from_json(&k, doc, err) : err->code;
+	if (!rc)
+		rc = step_loaded(api, id, doc, rev, &k, now_ms, err);
+	json_decref(doc);
+	if (!rc)
+		return lode_store_commit(api->store, err);
+	lode_store_rollback(api->store);
+	return rc;
+}
+
+void lode_api_tick(struct lode_api *api, int64_t now_ms)
+{
+	struct member_list open = {0};
+	struct lode_store_query q = {.tag = "open"};
+	struct lode_err err;
+	lode_store_list(api->store, LODE_DOC_CAMPAIGN, &q, add_id, &open, &err);
+	/* One that fails, because another manager was faster, is stepped with the next tick. */
+	for (size_t i = 0; i < open.n; i++)
+		step(api, open.ids[i], now_ms, &err);
+	free(open.ids);
+}
+
+/* ---- making one ---- */
+
+static int add_device(struct lode_api *api, const char *campaign, const char *id, int64_t now_ms,
+	struct lode_err *err)
+{
+	int64_t rev;
+	json_t *device = load(api, LODE_DOC_DEVICE, "", id, &rev, err);
+	if (!device)
+		return err->code;
+	struct lode_target t = {.changed_ms = now_ms};
+	json_t *about = json_pack("{s:s,s:s}", "previous_model", text_of(device, "current_model"),
+		"previous_version", text_of(device, "current_model_version"));
+	int rc = save_target(api, campaign, id, &t, about, LODE_STORE_ANY_REV, err);
+	json_object_set_new(device, "campaign", json_string(campaign));
+	if (!rc)
+		rc = save(api, LODE_DOC_DEVICE, "", id, "", device, rev, err);
+	json_decref(about);
+	json_decref(device);
+	return rc;
+}
+
+static int add_fleet(struct lode_api *api, const char *campaign, const char *fleet, int64_t now_ms,
+	size_t *n, struct lode_err *err)
+{
+	struct member_list l = {0};
+	struct lode_store_query q = {.parent = fleet};
+	int rc = lode_store_list(api->store, LODE_DOC_MEMBER, &q, add_id, &l, err);
+	for (size_t i = 0; i < l.n && !rc; i++)
+		rc = add_device(api, campaign, l.ids[i], now_ms, err);
+	*n = l.n;
+	free(l.ids);
+	return rc;
+}
+
+static int exists(struct lode_api *api, enum lode_store_kind kind, const char *parent,
+	const char *id, const char *what, struct lode_err *err)
+{
+	json_t *v = load(api, kind, parent, id, NULL, err);
+	if (!v)
+		return lode_err_prefix(err, "%s", what);
+	json_decref(v);
+	return 0;
+}
+
+/* A name people can read that is not there yet. */
+static int free_id(struct call *c, const char *model, const char *version,
+	char id[LODE_STORE_ID_MAX], struct lode_err *err)
+{
+	for (unsigned n = 0; n < 1000; n++) {
+		snprintf(id, LODE_STORE_ID_MAX, n ? "%.48s-%.48s-%lld-%u" : "%.48s-%.48s-%lld",
+			model, version, (long long)(c->req->now_ms / 1000), n);
+		json_t *there = load(c->api, LODE_DOC_CAMPAIGN, "", id, NULL, err);
+		if (!there)
+			return err->code == -ENOENT ? 0 : err->code;
+		json_decref(there);
+	}
+	return lode_err_set(err, -EEXIST, "no free name for the campaign");
+}
+
+static int write_campaign(struct call *c, struct lode_campaign *k, const char *id,
+	const char *model, const char *version, const char *fleet, size_t *n_targets,
+	struct lode_err *err)
+{
+	json_t *about = json_pack("{s:s,s:s,s:s,s:s}", "id", id, "model_id", model,
+		"target_version", version, "fleet_id", fleet);
+	int rc = lode_store_begin(c->api->store, true, err);
+	if (!rc) {
+		rc = save_campaign(c->api, id, k, about, LODE_STORE_NEW, err);
+		if (!rc)
+			rc = add_fleet(c->api, id, fleet, c->req->now_ms, n_targets, err);
+		if (!rc)
+			rc = audit(c, "campaign.create", id, about, err);
+		if (rc)
+			lode_store_rollback(c->api->store);
+		else
+			rc = lode_store_commit(c->api->store, err);
+	}
+	json_decref(about);
+	return rc;
+}
+
+int campaign_start(struct call *c, const char *model, const char *version, const char *fleet,
+	const json_t *options, char id[LODE_STORE_ID_MAX], size_t *n_targets, struct lode_err *err)
+{
+	struct lode_campaign k = {0};
+	int rc = exists(c->api, LODE_DOC_FLEET, "", fleet, "fleet", err);
+	if (!rc)
+		rc = exists(c->api, LODE_DOC_VERSION, model, version, "model version", err);
+	if (!rc)
+		rc = plan_from_json(&k.plan, options, err);
+	if (!rc)
+		rc = free_id(c, model, version, id, err);
+	if (rc)
+		return rc;
+	k.dynamic = json_is_true(json_object_get(options, "dynamic"));
+	lode_campaign_begin(&k, c->req->now_ms);
+	rc = write_campaign(c, &k, id, model, version, fleet, n_targets, err);
+	if (!rc)
+		rc = step(c->api, id, c->req->now_ms, err);
+	return rc;
+}
+
+void campaign_join(struct lode_api *api, const char *fleet, const char *device, int64_t now_ms)
+{
+	struct member_list open = {0};
+	struct lode_store_query q = {.tag = "open"};
+	struct lode_err err;
+	lode_store_list(api->store, LODE_DOC_CAMPAIGN, &q, add_id, &open, &err);
+	for (size_t i = 0; i < open.n; i++) {
+		json_t *doc = load(api, LODE_DOC_CAMPAIGN, "", open.ids[i], NULL, &err);
+		if (json_is_true(json_object_get(doc, "dynamic")) &&
+			!strcmp(text_of(doc, "fleet_id"), fleet))
+			add_device(api, open.ids[i], device, now_ms, &err);
+		json_decref(doc);
+	}
+	free(open.ids);
+}
+
+/* ---- what a heartbeat means ---- */
+
+/* The device's own words, or what its record says it runs. */
+static void read_report(const json_t *report, bool runs_target, enum lode_target_state *state,
+	enum lode_error_class *error, const char **text)
+{
+	const json_t *failed =
+		json_object_get(json_object_get(report, "last_update_result"), "failed");
+	const char *said = text_of(report, "update_state");
+	*state = LODE_TARGET_PENDING;
+	*error = LODE_ERROR_NONE;
+	*text = "";
+	for (unsigned s = LODE_TARGET_DOWNLOADING; s <= LODE_TARGET_APPLYING; s++)
+		if (!strcmp(said, lode_target_state_name((enum lode_target_state)s)))
+			*state = (enum lode_target_state)s;
+	if (failed) {
+		*state = LODE_TARGET_FAILED;
+		*error = LODE_ERROR_OTHER;
+		*text = text_of(failed, "error");
+		for (unsigned e = 0; e < LODE_N_ERRORS; e++)
+			if (!strcmp(text_of(failed, "class"),
+				    lode_error_class_name((enum lode_error_class)e)))
+				*error = (enum lode_error_class)e;
+	} else if (runs_target) {
+		*state = LODE_TARGET_COMPLETE;
+	}
+}
+
+static bool runs(const json_t *device, const char *model, const char *version)
+{
+	return !strcmp(text_of(device, "current_model"), model) &&
+	       !strcmp(text_of(device, "current_model_version"), version);
+}
+
+static void assign(json_t *device, const char *model, const char *version)
+{
+	json_object_set_new(device, "assigned_model", *model ? json_string(model) : json_null());
+	json_object_set_new(
+		device, "assigned_model_version", *version ? json_string(version) : json_null());
+}
+
+/* What the target is told and what it told. */
+static void meet(struct lode_api *api, const char *campaign, const json_t *doc, json_t *device,
+	const json_t *report, int64_t now_ms)
+{
+	struct lode_campaign k;
+	struct lode_target t;
+	struct lode_err err;
+	int64_t rev;
+	enum lode_target_state state;
+	enum lode_error_class error;
+	const char *text, *model = text_of(doc, "model_id"),
+			  *version = text_of(doc, "target_version");
+	const char *device_id = text_of(device, "id");
+	json_t *target = load(api, LODE_DOC_TARGET, campaign, device_id, &rev, &err);
+	if (!target || campaign_from_json(&k, doc, &err)) {
+		json_decref(target);
+		return;
+	}
+	target_from_json(&t, target);
+	bool back = t.state == LODE_TARGET_ROLLING_BACK;
+	const char *previous = text_of(target, "previous_version");
+	read_report(report, runs(device, model, version), &state, &error, &text);
+	if (back && (runs(device, text_of(target, "previous_model"), previous) || !*previous))
+		state = LODE_TARGET_ROLLED_BACK;
+	lode_campaign_report(&k, &t, state, error, text, now_ms);
+	if (t.dirty)
+		save_target(api, campaign, device_id, &t, target, rev, &err);
+	if (t.state == LODE_TARGET_COMPLETE)
+		assign(device, model, version);
+	else if (t.state == LODE_TARGET_ROLLING_BACK && lode_campaign_offers(&k, &t, now_ms))
+		assign(device, text_of(target, "previous_model"), previous);
+	else if (t.state != LODE_TARGET_ROLLED_BACK)
+		assign(device, lode_campaign_offers(&k, &t, now_ms) ? model : "",
+			lode_campaign_offers(&k, &t, now_ms) ? version : "");
+	json_decref(target);
+}
+
+void campaign_heartbeat(struct lode_api *api, json_t *device, const json_t *report,
+	char model[LODE_STORE_ID_MAX], char version[LODE_STORE_ID_MAX], int64_t now_ms)
+{
+	struct lode_err err;
+	const char *campaign = text_of(device, "campaign");
+	json_t *doc = *campaign ? load(api, LODE_DOC_CAMPAIGN, "", campaign, NULL, &err) : NULL;
+	if (doc)
+		meet(api, campaign, doc, device, report, now_ms);
+	json_decref(doc);
+	snprintf(model, LODE_STORE_ID_MAX, "%s", text_of(device, "assigned_model"));
+	snprintf(version, LODE_STORE_ID_MAX, "%s", text_of(device, "assigned_model_version"));
+}
+
+void campaign_count_bytes(
+	struct lode_api *api, const char *device, uint64_t served_bytes, uint64_t saved_bytes)
+{
+	struct lode_err err;
+	struct lode_target t;
+	int64_t rev;
+	json_t *doc = load(api, LODE_DOC_DEVICE, "", device, NULL, &err);
+	json_t *target =
+		doc ? load(api, LODE_DOC_TARGET, text_of(doc, "campaign"), device, &rev, &err)
+		    : NULL;
+	if (target) {
+		target_from_json(&t, target);
+		t.served_bytes += served_bytes;
+		t.saved_bytes += saved_bytes;
+		save_target(api, text_of(doc, "campaign"), device, &t, target, rev, &err);
+	}
+	json_decref(target);
+	json_decref(doc);
+}
