@@ -2,6 +2,8 @@
 /* lodectl model: look at model files, check, run, convert them. Works without a gateway. */
 #include "model.h"
 
+#include "lode_schemas.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -199,10 +201,12 @@ static int quantise(struct lodectl *ctl, int argc, char **argv)
 {
 	struct lode_model *m;
 	struct lode_model_source source;
+	const struct lode_model_options options = {
+		.schemas = lode_engine_schemas, .n_schemas = lode_engine_n_schemas};
 	struct lode_err err;
 	if (argc != 2)
 		return complain(EXIT_OTHER, "usage: lodectl model quantise MASTER OUT");
-	if (lode_model_load(&m, argv[0], NULL, &err))
+	if (lode_model_load(&m, argv[0], &options, &err))
 		return complain(EXIT_OTHER, "%s", err.msg);
 	int code = lode_model_as_source(m, &source, &err)
 			   ? complain(EXIT_OTHER, "%s", err.msg)
@@ -224,15 +228,17 @@ static int find_role(const char *name, enum lode_model_role *role)
 
 static int find_schema(const char *name, const struct lode_schema **schema)
 {
-	static const struct lode_schema *const known[] = {
-		&lode_schema_oxidize_trainer, &lode_schema_oxidize_seed, &lode_schema_oxidize_drl};
-	for (size_t i = 0; i < LODE_ARRAY_LEN(known); i++)
-		if (!strcmp(name, known[i]->name)) {
-			*schema = known[i];
+	char names[256] = "";
+	for (unsigned i = 0; i < lode_engine_n_schemas; i++) {
+		if (!strcmp(name, lode_engine_schemas[i]->name)) {
+			*schema = lode_engine_schemas[i];
 			return EXIT_OK;
 		}
-	return complain(EXIT_OTHER, "schema '%s': %s, %s or %s is expected", name, known[0]->name,
-		known[1]->name, known[2]->name);
+		size_t n = strlen(names);
+		snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "",
+			lode_engine_schemas[i]->name);
+	}
+	return complain(EXIT_OTHER, "schema '%s': one of %s is expected", name, names);
 }
 
 /* A network out of an ONNX graph, as FP32 master. */

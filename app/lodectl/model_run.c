@@ -2,6 +2,8 @@
 /* lodectl model run: one inference on a given or generated input. */
 #include "model.h"
 
+#include "lode_schemas.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -33,6 +35,8 @@ static int read_file(const char *path, uint8_t **data, size_t *n_bytes)
 
 int runnable_open(struct runnable *r, const char *path)
 {
+	const struct lode_model_options options = {
+		.schemas = lode_engine_schemas, .n_schemas = lode_engine_n_schemas};
 	struct lode_err err;
 	size_t n_bytes = 0;
 	*r = (struct runnable){0};
@@ -46,7 +50,7 @@ int runnable_open(struct runnable *r, const char *path)
 		}
 		return EXIT_OK;
 	}
-	int rc = lode_model_load_memory(&r->model, r->onnx, n_bytes, path, NULL, &err);
+	int rc = lode_model_load_memory(&r->model, r->onnx, n_bytes, path, &options, &err);
 	r->scratch = aligned_alloc(LODE_CACHE_LINE, LODE_NN_SCRATCH_BYTES);
 	if (rc || !r->scratch) {
 		runnable_close(r);
