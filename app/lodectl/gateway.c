@@ -127,6 +127,7 @@ SHOW(peers)
 SHOW(paths)
 SHOW(flows)
 SHOW(classes)
+SHOW(fec)
 SHOW(stages)
 SHOW(drops)
 SHOW(talkers)
@@ -188,6 +189,7 @@ const struct command gateway_commands[] = {
 	{"flow", "top", "", "heaviest conversations of a second", flow_top},
 	{"flow", "show", "[WORKER]", "flow tables", show_flows},
 	{"class", "show", "[PEER]", "classes: queues, drops, path choice", show_classes},
+	{"fec", "show", "[PEER]", "losses made good: means, redundancy, counts", show_fec},
 	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
 	{"drop", "show", "", "dropped packets: reason, rate, examples", show_drops},
 	{"model", "show", "", "models the gateway runs, by role", show_models},

@@ -51,6 +51,9 @@ struct lode_repair_decision {
 	uint16_t rate_q8; /* repairs per source in 1/256; 0: no parity */
 };
 
+/* From asking to asking again, when nothing came. */
+#define LODE_REPAIR_ASK_NS(rtt_ns) ((rtt_ns)*5 / 4 + LODE_NS_PER_MS)
+
 void lode_repair_decide(const struct lode_repair_input *in, struct lode_repair_decision *out);
 /* Without a fresh decision: parity by measured loss alone, in steps. */
 uint16_t lode_repair_ladder(double loss);

@@ -288,6 +288,9 @@ int view_peers(struct gateway *g, const char *params, struct lode_json *j, struc
 int view_paths(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
+/* ---- views_repair.c ---- */
+int view_fec(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
 /* ---- drops.c, loops.c, talkers.c ---- */
 int view_drops(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_loops(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);

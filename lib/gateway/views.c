@@ -270,6 +270,8 @@ const struct view views[] = {
 	{"flows", "flow tables. Parameters: int worker (optional)", view_flows},
 	{"classes", "classes: queues, path choice. Parameters: string peer (optional)",
 		view_classes},
+	{"fec", "losses made good: means, redundancy, counts. Parameters: string peer (optional)",
+		view_fec},
 	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
 	{"drops", "dropped packets: reason, rate, examples. Takes no parameters", view_drops},
 	{"loops", "how long workers' loops take. Parameters: int worker (optional)", view_loops},

@@ -328,6 +328,8 @@ static void copy_to(
 	lode_pkt(copy)->traced = 0;
 	b->pkts[b->n++] = copy;
 	lode_counter_add(&l->counters.tx_copies, 1);
+	if (l->repair->agreed)
+		l->repair->classes[lode_pkt(copy)->cls].stats.tx_copies++;
 }
 
 /* A copy rides on another path or not at all. */

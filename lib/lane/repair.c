@@ -333,7 +333,7 @@ static void renew_wait(struct lode_lane *l, unsigned cls)
 	uint64_t wait_ns = 0;
 	if (l->repair->asking & 1u << cls && l->repair->rtt_ns > 0 &&
 		l->repair->rtt_ns < c->deadline_ns)
-		wait_ns = 2 * (l->repair->rtt_ns * 5 / 4 + LODE_NS_PER_MS); /* asked for twice */
+		wait_ns = 2 * LODE_REPAIR_ASK_NS(l->repair->rtt_ns); /* asked for twice */
 	if (c->rx != NULL)
 		wait_ns = LODE_MAX(wait_ns, c->rx->span_us * LODE_NS_PER_US);
 	l->window[cls].repair_ns = wait_ns;

@@ -83,7 +83,7 @@ static void ask_for(struct lode_lane *l, struct lode_burst *b, unsigned cls, uns
 			continue;
 		note_range(&nack, m->seq);
 		m->tries++;
-		m->due_ns = b->now_ns + r->rtt_ns * 5 / 4 + LODE_NS_PER_MS;
+		m->due_ns = b->now_ns + LODE_REPAIR_ASK_NS(r->rtt_ns);
 		n++;
 	}
 	if (n == 0)

@@ -251,6 +251,7 @@ struct lode_repair_summary {
 	uint64_t tx_sources, tx_source_bytes; /* segments that may need repair */
 	uint64_t tx_repairs, tx_repair_bytes;
 	uint64_t tx_repairs_skipped; /* no path had credit */
+	uint64_t tx_copies;
 	uint64_t tx_resent;	     /* asked for and sent again */
 	uint64_t tx_unknown;	     /* asked for and not remembered */
 	uint64_t rx_repairs, rx_recovered, rx_late; /* late: after the deadline of its class */
