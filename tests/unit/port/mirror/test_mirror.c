@@ -151,6 +151,23 @@ Test(netlink, a_dump_shows_addresses_and_routes)
 	lode_tap_close(&tap);
 }
 
+Test(netlink, routes_come_and_go)
+{
+	enter_new_netns();
+	struct lode_tap tap = open_tap();
+	struct lode_netlink *nl;
+	cr_assert_eq(lode_netlink_new(&nl, NULL), 0);
+	struct lode_prefix far = prefix_v4("10.77.0.0", 16);
+	const struct lode_ip on_link = {0};
+	cr_assert_eq(lode_netlink_add_route(nl, tap.ifindex, &far, &on_link, 20008), 0);
+	cr_assert_eq(lode_netlink_add_route(nl, tap.ifindex, &far, &on_link, 20008), 0, "again");
+	cr_assert_eq(lode_netlink_del_route(nl, tap.ifindex, &far, 1), -ESRCH, "another metric");
+	cr_assert_eq(lode_netlink_del_route(nl, tap.ifindex, &far, 20008), 0);
+	cr_assert_eq(lode_netlink_del_route(nl, tap.ifindex, &far, 20008), -ESRCH, "it is gone");
+	lode_netlink_free(nl);
+	lode_tap_close(&tap);
+}
+
 Test(netlink, cut_messages_are_refused_and_odd_lengths_ignored)
 {
 	struct {
