@@ -67,6 +67,24 @@ static bool same_prefix(const struct lode_prefix *a, const struct lode_prefix *b
 	return bits == 0 || ((a->ip.b[bytes] ^ b->ip.b[bytes]) >> (8 - bits)) == 0;
 }
 
+/* A network of our own that somebody else claims. */
+static int check_own_networks(
+	const struct lode_config *c, const char *name, unsigned peer, struct lode_err *err)
+{
+	for (unsigned i = 0; i < c->peers[peer].n_prefixes; i++)
+		for (unsigned p = 0; p < c->n_ports; p++)
+			for (unsigned a = 0; a < c->ports[p].n_addrs; a++)
+				if (c->ports[p].role == LODE_PORT_LAN &&
+					same_prefix(
+						&c->peers[peer].prefixes[i], &c->ports[p].addrs[a]))
+					return lode_err_set(err, -EINVAL,
+						"%s: peers[%u].prefixes[%u]: the network of port "
+						"'%s' here; a peer's networks are those of its own "
+						"site",
+						name, peer, i, c->ports[p].name);
+	return 0;
+}
+
 static int check_prefixes(
 	const struct lode_config *c, const char *name, unsigned a, struct lode_err *err)
 {
@@ -97,6 +115,8 @@ static int check_peers(struct lode_config *c, const char *name, struct lode_err 
 		int rc = check_links(c, name, i, err);
 		if (!rc)
 			rc = check_prefixes(c, name, i, err);
+		if (!rc)
+			rc = check_own_networks(c, name, i, err);
 		if (!rc && *p->psk_file) {
 			rc = lode_config_read_key(p->psk_file, p->psk, err);
 			if (rc)

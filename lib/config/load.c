@@ -266,9 +266,13 @@ int lode_config_parse(const char *name, const char *text, size_t len, struct lod
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
 	int rc = 0;
 	if (!yaml_parser_load(&parser, &doc)) {
+		size_t at = parser.problem_mark.index;
+		bool tab = at < len && text[at] == '\t';
 		rc = lode_err_set(err, -EINVAL, "%s:%zu:%zu: not YAML: %s", name,
 			parser.problem_mark.line + 1, parser.problem_mark.column + 1,
-			parser.problem ? parser.problem : "unreadable");
+			tab		 ? "a tab; lines are indented with spaces"
+			: parser.problem ? parser.problem
+					 : "unreadable");
 		yaml_parser_delete(&parser);
 		return rc;
 	}
@@ -295,7 +299,7 @@ int lode_config_load(const char *path, struct lode_config **out, struct lode_err
 	if (!text)
 		rc = lode_err_set(err, -ENOMEM, "%s: out of memory", path);
 	else if (ferror(f))
-		rc = lode_err_set(err, -EIO, "%s: cannot be read", path);
+		rc = lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
 	else
 		rc = lode_config_parse(path, text, len, out, err);
 	fclose(f);

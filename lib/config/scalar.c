@@ -220,6 +220,8 @@ static bool parse_any(
 		}
 		if (f->type == F_IP)
 			return lode_ip_parse(text, to) == 0;
+		if (f->type == F_PREFIX && f->needs_length && !strchr(text, '/'))
+			return false;
 		return f->type == F_PREFIX ? parse_prefix(text, to) : parse_endpoint(text, to);
 	case F_KEY:
 		return lode_config_key_from_base64(text, to) == 0;
@@ -276,7 +278,9 @@ void scalar_allowed(const struct field *f, char *text, size_t size)
 		snprintf(text, size, "an IPv4 or IPv6 address");
 		break;
 	case F_PREFIX:
-		snprintf(text, size, "address/length, like 10.1.0.0/16 or 2001:db8::/32");
+		snprintf(text, size,
+			f->needs_length ? "address/length, like 10.1.0.1/24 or 2001:db8::1/64"
+					: "address/length, like 10.1.0.0/16 or 2001:db8::/32");
 		break;
 	case F_ENDPOINT:
 		snprintf(text, size, "address:port, like 192.0.2.1:51900 or [2001:db8::1]:51900");

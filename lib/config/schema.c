@@ -42,7 +42,8 @@ static const struct field memory_fields[] = {
 	FIELD_END};
 
 static const struct field ip_prefix_item[] = {
-	{"", F_PREFIX, .size = sizeof(struct lode_prefix), .unit = "address/length", RESTART},
+	{"", F_PREFIX, .size = sizeof(struct lode_prefix), .unit = "address/length",
+		.needs_length = true, RESTART},
 	FIELD_END};
 static const struct field peer_prefix_item[] = {
 	{"", F_PREFIX, .size = sizeof(struct lode_prefix), .unit = "address/length", LIVE},

@@ -39,6 +39,7 @@ struct field {
 	size_t count_offset;	  /* of the uint8_t or uint16_t that counts a list's items */
 	size_t count_size;
 	unsigned max_items;
+	bool needs_length; /* F_PREFIX: a lone address is not enough */
 };
 
 extern const struct field config_schema[];

@@ -95,7 +95,11 @@ Test(config, errors_name_place_value_and_limit)
 	refuses("version: 1\nports: [x]\n", "ports[0]: found 'x', allowed: a mapping");
 	refuses("version: 1\nports: [{name: a b}]\n", "ports[0].name: found 'a b'");
 	refuses("version: 1\nports: [{name: a, role: both}]\n", "found 'both', allowed: lan, wan");
-	refuses("version: 1\n\t- x\n", "not YAML");
+	refuses("version: 1\nports:\n\t- x\n",
+		"t.yaml:3:1: not YAML: a tab; lines are indented with spaces");
+	refuses("version: 1\nports: {\n", "not YAML");
+	refuses("version: 1\nports: [{name: a, role: lan, device: b, addresses: [10.1.0.1]}]\n",
+		"found '10.1.0.1', in address/length, allowed: address/length, like 10.1.0.1/24");
 	refuses("", "must be a mapping");
 	refuses("version: 1\n" PORTS "memory: {flows: 1e99}\n", "memory.flows: found '1e99'");
 	refuses("version: 1\n" PORTS "memory: {flows: 2048.5}\n", "memory.flows: found '2048.5'");
@@ -128,6 +132,9 @@ Test(config, references_and_uniqueness)
 	refuses("version: 1\n" PORTS "peers:\n  - {name: b, public_key: \"" KEY_A "\", links: [],"
 		" prefixes: [10.2.0.0/16, 10.2.9.9/16]}\n",
 		"the same network");
+	refuses("version: 1\n" PORTS "peers:\n  - {name: b, public_key: \"" KEY_A "\", links: [],"
+		" prefixes: [10.2.0.0/16, 10.1.0.0/24]}\n",
+		"peers[0].prefixes[1]: the network of port 'lan0' here");
 }
 
 Test(config, aliases_cannot_multiply_work)
