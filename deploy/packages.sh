@@ -10,7 +10,7 @@ run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
 	git python3 libcriterion-dev tcpdump busybox dnsmasq-base postgresql-15
-	xdelta3 bsdiff zstd
+	xdelta3 bsdiff zstd gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 )
 
 # Installs what is missing of "$@". Prints one line per step; the log is shown only when apt fails.

@@ -2,7 +2,12 @@
 /* Which instruction set the kernels use. */
 #include "lode_nn.h"
 
-static const char *const names[] = {"auto", "portable", "avx2", "avx512vnni"};
+#ifdef __aarch64__
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+static const char *const names[] = {"auto", "portable", "avx2", "avx512vnni", "neon"};
 
 const char *lode_nn_isa_name(enum lode_nn_isa isa)
 {
@@ -33,6 +38,10 @@ bool lode_nn_isa_available(enum lode_nn_isa isa)
 		       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
 		       __builtin_cpu_supports("avx512vnni");
 #endif
+#ifdef __aarch64__
+	case LODE_NN_NEON:
+		return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#endif
 	default:
 		return false;
 	}
@@ -40,7 +49,7 @@ bool lode_nn_isa_available(enum lode_nn_isa isa)
 
 enum lode_nn_isa lode_nn_isa_best(void)
 {
-	static const enum lode_nn_isa order[] = {LODE_NN_AVX512VNNI, LODE_NN_AVX2};
+	static const enum lode_nn_isa order[] = {LODE_NN_AVX512VNNI, LODE_NN_AVX2, LODE_NN_NEON};
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(order); i++)
 		if (lode_nn_isa_available(order[i]))
 			return order[i];

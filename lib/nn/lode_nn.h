@@ -153,13 +153,19 @@ int lode_nn_quantise(const struct lode_nn_desc *desc, const struct lode_nn_tenso
 
 /* ---- the packed model ---- */
 
-enum lode_nn_isa { LODE_NN_ISA_AUTO, LODE_NN_PORTABLE, LODE_NN_AVX2, LODE_NN_AVX512VNNI };
+enum lode_nn_isa {
+	LODE_NN_ISA_AUTO,
+	LODE_NN_PORTABLE,
+	LODE_NN_AVX2,
+	LODE_NN_AVX512VNNI,
+	LODE_NN_NEON /* with the dot products of ARMv8.2 */
+};
 
 /* The best one this CPU has. */
 enum lode_nn_isa lode_nn_isa_best(void);
 bool lode_nn_isa_available(enum lode_nn_isa isa);
 const char *lode_nn_isa_name(enum lode_nn_isa isa);
-/* "auto", "portable", "avx2", "avx512vnni"; -EINVAL for anything else. */
+/* "auto", "portable", "avx2", "avx512vnni", "neon"; -EINVAL for anything else. */
 int lode_nn_isa_parse(const char *name, enum lode_nn_isa *isa);
 
 /* How a transformer is computed; all give the same function in real arithmetic, and full, last and

@@ -8,6 +8,9 @@ static const struct kernels *const kernels[] = {
 	[LODE_NN_AVX2] = &kernels_avx2,
 	[LODE_NN_AVX512VNNI] = &kernels_avx512vnni,
 #endif
+#ifdef __aarch64__
+	[LODE_NN_NEON] = &kernels_neon,
+#endif
 };
 
 const char *lode_nn_form_name(enum lode_nn_form form)

@@ -130,4 +130,4 @@ struct kernels {
 		const float *in, float *out);
 };
 
-extern const struct kernels kernels_portable, kernels_avx2, kernels_avx512vnni;
+extern const struct kernels kernels_portable, kernels_avx2, kernels_avx512vnni, kernels_neon;
