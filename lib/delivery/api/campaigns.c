@@ -291,13 +291,13 @@ static void meet(struct lode_api *api, const char *campaign, const json_t *doc, 
 	lode_campaign_report(&k, &t, state, error, text, now_ms);
 	if (t.dirty)
 		save_target(api, campaign, device_id, &t, target, rev, &err);
-	if (t.state == LODE_TARGET_COMPLETE)
-		assign(device, model, version);
-	else if (t.state == LODE_TARGET_ROLLING_BACK && lode_campaign_offers(&k, &t, now_ms))
+	bool offers = lode_campaign_offers(&k, &t, now_ms);
+	if (t.state == LODE_TARGET_ROLLED_BACK || (t.state == LODE_TARGET_ROLLING_BACK && offers))
 		assign(device, text_of(target, "previous_model"), previous);
-	else if (t.state != LODE_TARGET_ROLLED_BACK)
-		assign(device, lode_campaign_offers(&k, &t, now_ms) ? model : "",
-			lode_campaign_offers(&k, &t, now_ms) ? version : "");
+	else if (t.state == LODE_TARGET_COMPLETE || offers)
+		assign(device, model, version);
+	else
+		assign(device, "", "");
 	json_decref(target);
 }
 
