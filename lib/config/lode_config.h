@@ -42,6 +42,7 @@ struct lode_config_port {
 	struct lode_ip gateway4,
 		gateway6; /* next hop; none: from the kernel's routes (DHCP) or on-link */
 	uint32_t up_kbps, down_kbps; /* WAN: the link's rates; 0: learned */
+	double monthly_gb; /* WAN: what both directions may carry in a month; 0: no limit */
 };
 
 struct lode_config_link {
@@ -75,6 +76,15 @@ struct lode_config_rule {
 	uint16_t sport_lo, sport_hi, dport_lo, dport_hi; /* 0..65535: any */
 };
 
+enum lode_prefer { LODE_PREFER_LISTED, LODE_PREFER_LEARNED };
+/* In the order of enum lode_selector_kind. */
+enum lode_algorithm {
+	LODE_ALGORITHM_VALUE,
+	LODE_ALGORITHM_UCB1,
+	LODE_ALGORITHM_LINUCB,
+	LODE_ALGORITHM_ROUND_ROBIN
+};
+
 enum lode_repair_mode {
 	LODE_REPAIR_OFF,
 	LODE_REPAIR_NACK, /* what is lost is asked for again, nothing is sent ahead */
@@ -83,9 +93,10 @@ enum lode_repair_mode {
 };
 
 struct lode_config_class {
-	/* Links in order of preference; empty: all links of the peer, best first by measurement. */
+	/* Links the class may use; empty: all links of the peer. */
 	char links[LODE_LINKS_MAX][LODE_NAME_MAX];
 	uint8_t n_links;
+	enum lode_prefer prefer; /* listed: the first that is up; learned: the selector chooses */
 	uint8_t copies;		 /* transmissions of each packet over different paths, 1..4 */
 	uint32_t queue_limit_us; /* a packet that waited longer in the class queue is dropped */
 	uint32_t codel_target_us;
@@ -127,6 +138,12 @@ struct lode_config {
 	struct lode_config_rule rules[LODE_RULES_MAX];
 	uint16_t n_rules;
 	uint32_t management_kbps; /* cap of class management */
+	struct {
+		enum lode_algorithm algorithm;
+		uint64_t seed; /* 0: another one at each start */
+		double margin; /* of values in [-1, 1] */
+		uint32_t return_us;
+	} selector;
 	enum lode_idle_mode idle_mode;
 	uint32_t idle_max_sleep_us;
 	uint32_t long_loop_us; /* a worker's loop that takes longer is recorded */

@@ -19,6 +19,9 @@ static const char *const class_words[] = {
 
 static const char *const repair_words[] = {"off", "nack", "auto", "fixed", NULL};
 
+static const char *const prefer_words[] = {"listed", "learned", NULL};
+static const char *const algorithm_words[] = {"value", "ucb1", "linucb", "round-robin", NULL};
+
 static const struct field cpu_fields[] = {
 	{"control", F_INT, SIZED(lode_config, control_cpu), .def = "0", .unit = "cpu", .max = 1023,
 		RESTART, .help = "CPU of the control lcore and of all helper threads"},
@@ -75,6 +78,10 @@ static const struct field port_fields[] = {
 		.max = 400000, .scale = 1000, RESTART, .help = "WAN send rate; 0: learned"},
 	{"down_mbps", F_UINT, SIZED(lode_config_port, down_kbps), .def = "0", .unit = "Mbit/s",
 		.max = 400000, .scale = 1000, RESTART, .help = "WAN receive rate; 0: learned"},
+	{"monthly_gb", F_DOUBLE, SIZED(lode_config_port, monthly_gb), .def = "0", .unit = "GB",
+		.max = 1e6, LIVE,
+		.help = "WAN: bytes of both directions in a calendar month, spent evenly; 0: no "
+			"limit"},
 	FIELD_END};
 
 static const struct field link_fields[] = {
@@ -130,7 +137,11 @@ static const struct field class_link_item[] = {
 		{"links", F_LIST, AT(lode_config_class, links), .size = LODE_NAME_MAX,             \
 			COUNT(lode_config_class, n_links), .max_items = LODE_LINKS_MAX, LIVE,      \
 			.def = "[]", .sub = class_link_item,                                       \
-			.help = "Links in order of preference; empty: all, best first"},           \
+			.help = "Links the class may use; empty: all"},                            \
+			{"prefer", F_ENUM, SIZED(lode_config_class, prefer),                       \
+				.words = prefer_words, .def = "listed", LIVE,                      \
+				.help = "Among links: listed takes the first that is up, learned " \
+					"the best by selector; without links always the latter"},  \
 			{"copies", F_UINT, SIZED(lode_config_class, copies), .def = copies_,       \
 				.min = 1, .max = 4, LIVE,                                          \
 				.help = "Copies of each packet, each over another path"},          \
@@ -217,6 +228,22 @@ static const struct field routes_fields[] = {
 		.word = "unreachable", LIVE, .help = "Peer for prefixes nobody owns"},
 	FIELD_END};
 
+static const struct field selector_fields[] = {
+	{"algorithm", F_ENUM, .offset = offsetof(struct lode_config, selector.algorithm),
+		.size = sizeof(enum lode_algorithm), .words = algorithm_words, .def = "value", LIVE,
+		.help = "How a class finds its path where no order is listed"},
+	{"seed", F_UINT, .offset = offsetof(struct lode_config, selector.seed),
+		.size = sizeof(uint64_t), .def = "0", .max = 4294967295, LIVE,
+		.help = "Where ties and turns begin; 0: anew at each start"},
+	{"margin", F_DOUBLE, .offset = offsetof(struct lode_config, selector.margin),
+		.size = sizeof(double), .def = "0.02", .max = 1, LIVE,
+		.help = "A class moves to a path whose value is better by more, for two probes"},
+	{"return_ms", F_UINT, .offset = offsetof(struct lode_config, selector.return_us),
+		.size = sizeof(uint32_t), .def = "10000", .unit = "ms", .max = 600000,
+		.scale = 1000, LIVE,
+		.help = "A path that was away is used again after so long in good health"},
+	FIELD_END};
+
 static const struct field idle_fields[] = {
 	{"mode", F_ENUM, SIZED(lode_config, idle_mode), .words = idle_words, .def = "ramp", LIVE,
 		.help = "ramp: sleep a little when idle; poll: never sleep"},
@@ -261,5 +288,7 @@ const struct field config_schema[] = {
 	{"rules", F_LIST, AT(lode_config, rules), .size = sizeof(struct lode_config_rule),
 		COUNT(lode_config, n_rules), .max_items = LODE_RULES_MAX, .sub = rule_fields, LIVE,
 		.def = "[]", .help = "Which packets belong to which class"},
+	{"selector", F_GROUP, .sub = selector_fields, .def = "",
+		.help = "Which path for which class"},
 	{"idle", F_GROUP, .sub = idle_fields, .def = "", .help = "Power against latency"},
 	{"system", F_GROUP, .sub = system_fields, .def = "", .help = "Files and logs"}, FIELD_END};

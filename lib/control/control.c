@@ -34,6 +34,10 @@ struct lode_control *lode_control_new(const struct lode_control_params *params,
 	c->now_ns = now_ns;
 	c->neighbours_stale = true;
 	ports_from_config(c);
+	struct lode_err why;
+	if (params->state && remember_read(c, params->state, &why))
+		control_log(c, LODE_LOG_WARN, "%s; it starts anew", why.msg);
+	c->params.state = NULL;
 	if (make_host(c, err) || sync_peers(c, NULL, now_ns, err) || publish(c, err)) {
 		lode_control_free(c);
 		return NULL;
@@ -48,6 +52,7 @@ void lode_control_free(struct lode_control *c)
 	atomic_store_explicit(&c->params.shared->snapshot, NULL, memory_order_release);
 	free_published(c, UINT64_MAX);
 	free_peers(c);
+	free(c->remembered);
 	lode_routes_unref(c->routes);
 	lode_neighbours_unref(c->neighbour_table);
 	prepared_unref(c->prepared);
@@ -87,7 +92,10 @@ uint64_t lode_control_poll(struct lode_control *c, uint64_t now_ns)
 	c->now_ns = now_ns;
 	take_rings(c, now_ns);
 	uint64_t due_ns = lode_peer_host_poll(c->host, now_ns);
-	if (now_ns >= c->tick_ns) {
+	uint32_t events =
+		atomic_load_explicit(&c->params.shared->path_events, memory_order_acquire);
+	if (now_ns >= c->tick_ns || events != c->path_events) {
+		c->path_events = events;
 		c->tick_ns = now_ns + TICK_NS;
 		read_summaries(c, now_ns);
 		update_policies(c, now_ns);

@@ -6,6 +6,7 @@
 #include "lode_control.h"
 #include "lode_path.h"
 #include "lode_peer.h"
+#include "lode_selector.h"
 #include "lode_wire.h"
 
 #define TICK_NS	       (10 * LODE_NS_PER_MS)
@@ -42,12 +43,41 @@ struct path_health {
 	uint64_t healthy_ns; /* up without a break since; 0: not up */
 	uint64_t tx_bytes;   /* at the last budget */
 	uint32_t tx_kbps;    /* moving average */
+	double availability; /* share of the last minutes it was up */
+	bool poor;	     /* loses so much more than the others that it would spoil them */
+	uint64_t poor_until_ns;
+	uint32_t poor_hold_s, poor_windows;
+	/* Since the last window in which the fate of traffic was looked at. */
+	uint64_t sent_pkts, lost_pkts;
+	uint32_t sent_segments[LODE_N_CLASSES];
+	uint64_t carried_bytes; /* both directions, as last counted for the quota */
 };
 
 struct class_policy {
 	uint64_t moved_ns; /* when preferred changed last */
 	union lode_choice choice;
+	uint8_t healthy; /* paths that the last choice was among */
+	uint8_t why;	 /* enum lode_decision_why of the last change */
+	uint8_t thrifty; /* mask: paths it keeps off because they are ahead of their quota */
 };
+
+/* Spending of a WAN port's monthly budget. */
+struct quota {
+	uint32_t month; /* year * 12 + month; 0: nothing known */
+	uint64_t used_bytes;
+	double ahead; /* of an even pace, in hours of the budget; <= 0: behind, or no budget */
+};
+
+/* What a state file told of one path, until the path is there. */
+struct remembered {
+	char peer[LODE_NAME_MAX], link[LODE_NAME_MAX];
+	uint32_t n;
+	enum lode_selector_kind kind;
+	uint64_t at_ns, age_ns; /* how old it was at that time */
+	double kept[LODE_SELECTOR_KEPT];
+};
+#define REMEMBERED_MAX (LODE_PEERS_MAX * LODE_LINKS_MAX)
+#define DECISIONS      256
 
 struct peer_slot {
 	struct lode_peer *peer; /* NULL: no such peer */
@@ -63,6 +93,11 @@ struct peer_slot {
 	struct lode_lane_summary *slot;	  /* what the lane publishes; lives as long as control */
 	struct path_health health[LODE_LINKS_MAX];
 	struct class_policy policy[LODE_N_CLASSES];
+	char name[LODE_NAME_MAX]; /* of the peer */
+	struct lode_selector *selector;
+	struct lode_selector_params selector_params;
+	uint64_t window_ns; /* when the fate of traffic is looked at next */
+	char selector_link[LODE_LINKS_MAX][LODE_NAME_MAX]; /* whose arms the selector holds */
 };
 
 struct lode_control {
@@ -79,6 +114,12 @@ struct lode_control {
 	bool routes_stale, neighbours_stale, views_stale, snapshot_stale;
 	const struct lode_loss_model *loss_model; /* of the next snapshots */
 	struct published *newest;
+	struct quota quota[LODE_PORTS_MAX];
+	struct remembered *remembered; /* REMEMBERED_MAX, n_remembered in use */
+	uint32_t n_remembered;
+	struct lode_decision decisions[DECISIONS];
+	uint64_t n_decisions;
+	uint32_t path_events; /* as last seen */
 	uint64_t serial, tick_ns, now_ns;
 	unsigned first_ring; /* where taking from the workers' rings begins */
 };
@@ -117,7 +158,39 @@ int publish(struct lode_control *c, struct lode_err *err);
 void free_published(struct lode_control *c, uint64_t older_than);
 void prepared_unref(struct lode_prepared *p);
 
+/* ---- select.c: what the selectors hear ---- */
+
+/* A selector for the peer as the configuration has it; what an old one knew goes over if it is of one kind. */
+int selector_sync(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
+void selector_free(struct lode_control *c, unsigned peer_idx);
+/* Estimates of the paths in, and what became of traffic since the last window. */
+void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
+
+/* ---- quota.c ---- */
+
+void quota_count(struct lode_control *c);
+/* Price factor that a path's quota adds to its cost. */
+double quota_price(const struct lode_control *c, unsigned port_idx);
+/* Whether the class should keep off the port; was: what it did so far (hysteresis). */
+bool quota_spare(const struct lode_control *c, unsigned port_idx, unsigned cls, bool was);
+
+/* ---- decisions.c ---- */
+
+void note_decision(struct lode_control *c, unsigned peer_idx, unsigned cls, unsigned from,
+	unsigned to, enum lode_decision_why why);
+
+/* ---- remember.c: what survives a restart ---- */
+
+int remember_read(struct lode_control *c, const char *text, struct lode_err *err);
+/* Gives the selector what is remembered of that path. */
+void remember_give(struct lode_control *c, unsigned peer_idx, unsigned path, uint64_t now_ns);
+/* Takes what a selector learned before it goes. */
+void remember_take(struct lode_control *c, unsigned peer_idx);
+
 /* ---- policy.c, budget.c ---- */
+
+const struct lode_config_link *config_link(
+	const struct lode_control *c, unsigned peer_idx, const char *name);
 
 void update_policies(struct lode_control *c, uint64_t now_ns);
 void update_budgets(struct lode_control *c);

@@ -7,6 +7,7 @@
 
 #include "lode_base.h"
 #include "lode_config.h"
+#include "lode_selector.h"
 #include "lode_snapshot.h"
 #include "lode_worker.h"
 
@@ -28,6 +29,9 @@ struct lode_control_params {
 	int (*save_counter)(void *ctx, uint64_t counter);
 	uint64_t counter;  /* the last one saved; 0 at the very first start */
 	uint64_t rekey_ns; /* as lode_peer_host_params */
+	/* What lode_control_state gave before the restart, or NULL. Text that cannot be read is refused in
+	 * whole, with a line in the log. */
+	const char *state;
 	/* Somebody should find out this neighbour's MAC address (as from the workers' resolve rings). */
 	void (*resolve)(void *ctx, const struct lode_resolve *want);
 	/* One line for the log. */
@@ -108,14 +112,66 @@ struct lode_peer_status {
 	union lode_choice choice[LODE_N_CLASSES];
 };
 
-#define LODE_CONTROL_COUNTERS(X)                                                        \
-	X(snapshots, count, LODE_INFO, "snapshots published")                           \
-	X(handshakes, count, LODE_INFO, "sessions established")                         \
-	X(handshakes_refused, count, LODE_WARN, "handshake datagrams refused")          \
-	X(failovers, count, LODE_WARN, "path choices changed because a path failed")    \
-	X(failbacks, count, LODE_INFO, "path choices moved back after recovery")        \
-	X(roams, count, LODE_INFO, "remote addresses changed by authenticated packets") \
-	X(applies, count, LODE_INFO, "configurations applied")                          \
+/* ---- path choices and their reasons ---- */
+
+enum lode_decision_why {
+	LODE_WHY_FIRST,	   /* the first choice of a session */
+	LODE_WHY_DEAD,	   /* the path before is not up any more */
+	LODE_WHY_BETTER,   /* another one is better by the margin */
+	LODE_WHY_RETURNED, /* the listed order again, or a path that was away and is healthy again */
+	LODE_WHY_LISTED,   /* the configuration's order */
+	LODE_WHY_QUOTA,	   /* the path before is ahead of its monthly budget */
+	LODE_WHY_POOR,	   /* the path before loses too much */
+	LODE_WHY_TURN,	   /* round robin */
+};
+const char *lode_decision_why_name(enum lode_decision_why why);
+
+struct lode_decision {
+	uint64_t at_ns;
+	uint8_t peer_idx, cls;
+	uint8_t from, to; /* path ids; LODE_NO_PATH: none */
+	uint8_t healthy;  /* mask of what it was chosen among */
+	enum lode_decision_why why;
+	struct lode_selector_reason reason; /* values of the paths and what tipped it */
+};
+/* Newest first; returns how many, at most max. At most the last 256 are remembered. */
+unsigned lode_control_decisions(
+	const struct lode_control *c, struct lode_decision *out, unsigned max);
+
+/* Why the class uses the path that it uses now. -ENOENT: no such peer, or it has no paths yet. */
+struct lode_choice_status {
+	union lode_choice choice;
+	uint64_t since_ns;		/* when it moved there */
+	uint8_t healthy, poor, thrifty; /* masks */
+	bool listed;			/* the configuration's order decides, not the selector */
+	struct lode_decision last;	/* as of now: its reason says how the paths compare */
+};
+int lode_control_explain(const struct lode_control *c, unsigned peer_idx, enum lode_class cls,
+	struct lode_choice_status *out);
+int lode_control_selector_stats(
+	const struct lode_control *c, unsigned peer_idx, struct lode_selector_stats *out);
+
+struct lode_quota_status {
+	uint64_t budget_bytes, used_bytes; /* of this month; budget 0: no limit */
+	double ahead_hours;		   /* of an even pace */
+};
+void lode_control_quota(
+	const struct lode_control *c, unsigned port_idx, struct lode_quota_status *out);
+
+/* What was learned and spent, as text for the state directory. Returns its length or -ENOSPC. */
+#define LODE_CONTROL_STATE_BYTES (1 << 20)
+long lode_control_state(const struct lode_control *c, char *buf, size_t size);
+
+#define LODE_CONTROL_COUNTERS(X)                                                          \
+	X(snapshots, count, LODE_INFO, "snapshots published")                             \
+	X(handshakes, count, LODE_INFO, "sessions established")                           \
+	X(handshakes_refused, count, LODE_WARN, "handshake datagrams refused")            \
+	X(failovers, count, LODE_WARN, "path choices changed because a path failed")      \
+	X(failbacks, count, LODE_INFO, "path choices moved back after recovery")          \
+	X(moves, count, LODE_INFO, "path choices changed because another path is better") \
+	X(poor_paths, count, LODE_WARN, "paths set aside because they lose too much")     \
+	X(roams, count, LODE_INFO, "remote addresses changed by authenticated packets")   \
+	X(applies, count, LODE_INFO, "configurations applied")                            \
 	X(applies_refused, count, LODE_WARN, "configurations refused")
 LODE_COUNTER_STRUCT(lode_control_counters, LODE_CONTROL_COUNTERS);
 extern const struct lode_counter_desc lode_control_counter_descs[];

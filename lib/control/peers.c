@@ -106,6 +106,7 @@ static void remove_peer(struct lode_control *c, unsigned i)
 	if (slot->peer)
 		lode_peer_free(slot->peer);
 	lode_peer_view_unref(slot->view);
+	selector_free(c, i);
 	*slot = (struct peer_slot){.slot = slot->slot};
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		atomic_store_explicit(&c->params.shared->choice[i][cls], 0, memory_order_relaxed);
@@ -159,6 +160,8 @@ int sync_peers(struct lode_control *c, const struct lode_config *from, uint64_t 
 			rc = add_peer(c, i, now_ns, err);
 		else if (!same_links(&from->peers[i], &to->peers[i]))
 			rc = update_peer(c, i, now_ns, err);
+		if (!rc && selector_sync(c, i, now_ns))
+			rc = lode_err_set(err, -ENOMEM, "peer %s: no memory", to->peers[i].name);
 	}
 	return rc;
 }

@@ -72,6 +72,7 @@ struct lode_selector_fate {
 struct lode_selector_choice {
 	uint8_t cls, path; /* LODE_SELECTOR_NONE: no path in the mask */
 	bool switched;	   /* away from the class's last choice */
+	bool by_turns;	   /* not judged: round robin, or fallen back to it */
 	double promise;	   /* what the estimates said of it then */
 	uint64_t at_ns;
 	double inputs[LODE_SELECTOR_INPUTS]; /* LinUCB only */

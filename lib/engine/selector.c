@@ -184,6 +184,7 @@ void lode_selector_select(struct lode_selector *s, enum lode_class cls, uint8_t 
 	out->cls = (uint8_t)cls;
 	out->path = (uint8_t)path;
 	out->at_ns = now_ns;
+	out->by_turns = mask == 0;
 	out->switched = path != c->chosen && c->chosen != LODE_SELECTOR_NONE;
 	if (path == LODE_SELECTOR_NONE) {
 		lode_counter_add(&s->counters.none_healthy, 1);

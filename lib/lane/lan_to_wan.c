@@ -164,7 +164,7 @@ static struct rte_mbuf *number_segment(
 static void pull_class(
 	struct lode_lane *l, struct lode_burst *b, unsigned cls, bool metered, unsigned *n_segments)
 {
-	const struct class_paths *c = &l->class_paths[cls];
+	struct class_paths *c = &l->class_paths[cls];
 	/* One packet may become this many: the burst must hold them all. */
 	bool parity = l->repair->classes[cls].cache.decision.rate_q8 > 0;
 	unsigned times = c->copies + parity;
@@ -189,6 +189,7 @@ static void pull_class(
 		paths_spend(
 			l, path, metered, repair_cost(l, cls, m->data_len + LODE_WIRE_OVERHEAD));
 		l->n_pulled++;
+		c->n_sent[path]++;
 		if (cls == LODE_MANAGEMENT)
 			l->management.bytes -= m->data_len;
 		*n_segments += lode_pkt(m)->segment.n_parts * times;
@@ -338,7 +339,7 @@ static void copy(struct lode_lane *l, struct lode_burst *b)
 	unsigned n = l->any_copies ? b->n : 0;
 	for (unsigned i = 0; i < n; i++) {
 		const struct lode_pkt *pkt = lode_pkt(b->pkts[i]);
-		const struct class_paths *c = &l->class_paths[pkt->cls];
+		struct class_paths *c = &l->class_paths[pkt->cls];
 		if (lode_likely(c->copies == 1) || (pkt->segment.flags & TX_MADE))
 			continue;
 		bool metered = pkt->cls == LODE_GAMING || pkt->cls == LODE_VOIP;
@@ -353,6 +354,7 @@ static void copy(struct lode_lane *l, struct lode_burst *b)
 			left &= (uint8_t) ~(1u << p);
 			paths_spend(l, p, metered, b->pkts[i]->data_len + LODE_WIRE_OVERHEAD);
 			copy_to(l, b, b->pkts[i], p);
+			c->n_sent[p]++;
 		}
 	}
 }

@@ -166,12 +166,15 @@ struct lode_lane {
 	uint8_t up, suspect;			      /* masks over sendable paths */
 	uint8_t by_delay[LODE_LINKS_MAX], n_by_delay; /* usable paths, fastest first */
 	struct class_paths {
-		uint8_t usable;	       /* mask: what the class may take now */
-		uint8_t preferred;     /* path or LODE_NO_PATH */
-		uint8_t fastest;       /* of the usable ones */
-		uint8_t wanted_copies; /* by control's choice */
-		uint8_t copies;	       /* the same, or more as repair decided */
-		uint8_t copy_mask;     /* where copies may go */
+		uint8_t usable;			 /* mask: what the class may take now */
+		uint8_t preferred;		 /* path or LODE_NO_PATH */
+		uint8_t fastest;		 /* of the usable ones */
+		uint8_t wanted_copies;		 /* by control's choice */
+		uint8_t copies;			 /* the same, or more as repair decided */
+		uint8_t copy_mask;		 /* where copies may go */
+		bool new_flows;			 /* `preferred` is for them only */
+		uint64_t preferred_ns;		 /* since when */
+		uint32_t n_sent[LODE_LINKS_MAX]; /* segments by path */
 	} class_paths[LODE_N_CLASSES];
 	bool unfinished;      /* the last poll stopped with packets that could go */
 	bool any_copies;      /* some class asks for them */

@@ -31,7 +31,7 @@ uint64_t paths_hold_ns(const struct lode_lane *l, const struct class_paths *c, u
 }
 
 /* What a class may use: allowed paths that are up, else backups, else what is at least not dead. */
-static void choose_paths(struct lode_lane *l, unsigned cls)
+static void choose_paths(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	union lode_choice choice = {
 		.word = atomic_load_explicit(
@@ -56,6 +56,9 @@ static void choose_paths(struct lode_lane *l, unsigned cls)
 		l->queue[cls].hold_ns = paths_hold_ns(l, c, p);
 	}
 	c->copy_mask = (choice.allowed | choice.backup) & (l->up | l->suspect);
+	c->new_flows = choice.flags & LODE_CHOICE_NEW_FLOWS;
+	if (c->preferred != choice.preferred)
+		c->preferred_ns = now_ns;
 	c->preferred = choice.preferred;
 	c->wanted_copies = LODE_MAX(choice.copies, (uint8_t)1);
 	c->copies = LODE_MAX(c->wanted_copies, l->repair->classes[cls].cache.decision.copies);
@@ -77,6 +80,12 @@ static void renew_lateness(struct lode_lane *l, uint64_t now_ns)
 	}
 }
 
+static void tell_control(struct lode_lane *l)
+{
+	l->summary_due_ns = 0;
+	atomic_fetch_add_explicit(&l->env.shared->path_events, 1, memory_order_release);
+}
+
 void paths_view(struct lode_lane *l, uint64_t now_ns)
 {
 	uint64_t delay_ns[LODE_LINKS_MAX];
@@ -86,6 +95,7 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	if (now_ns < l->view_due_ns)
 		return;
 	l->view_due_ns = now_ns + VIEW_NS;
+	uint8_t was_up = l->up, was_suspect = l->suspect;
 	l->up = l->suspect = 0;
 	l->n_by_delay = 0;
 	uint8_t probing = 0;
@@ -99,6 +109,8 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	/* A path that answers but has flapped is better than none. */
 	if ((l->up | l->suspect) == 0)
 		l->suspect = probing;
+	if (l->up != was_up || l->suspect != was_suspect)
+		tell_control(l);
 	LODE_FOREACH_BIT (p, l->up | l->suspect)
 		add_by_delay(l, delay_ns, p);
 	for (unsigned i = 0; i < l->n_by_delay; i++)
@@ -108,7 +120,7 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 		l->segment_bytes -= LODE_WIRE_SYMBOL_HEADER_BYTES;
 	l->any_copies = false;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-		choose_paths(l, cls);
+		choose_paths(l, cls, now_ns);
 	renew_lateness(l, now_ns);
 }
 

@@ -57,6 +57,7 @@ static void summarise_path(const struct lane_path *path, struct lode_path_summar
 	out->jitter_us = (uint32_t)(s.jitter_ns / LODE_NS_PER_US);
 	out->owd_us = (uint32_t)(s.tx.owd_queue_ns / LODE_NS_PER_US);
 	out->loss_ppm = (uint32_t)(s.tx.loss * 1e6);
+	out->probe_loss_ppm = (uint32_t)(s.probe_loss * 1e6);
 	out->loss_burst_centi = (uint32_t)(s.tx.burst * 100);
 	out->delivery_kbps = (uint32_t)(s.tx.bps / 1000);
 	out->pacing_kbps = (uint32_t)LODE_MIN(s.pacing_bps / 1000, UINT32_MAX);
@@ -92,5 +93,6 @@ void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode
 		c->rx_segments = l->window[cls].n_segments;
 		c->duplicates = l->window[cls].n_duplicates;
 		c->repair = l->repair->classes[cls].stats;
+		memcpy(c->tx_path, l->class_paths[cls].n_sent, sizeof(c->tx_path));
 	}
 }

@@ -13,6 +13,8 @@
 #define FLAP_NS		    (30 * LODE_NS_PER_S) /* up for less: the next time up must wait longer */
 #define BACKOFF_MIN_NS	    LODE_NS_PER_S
 #define BACKOFF_MAX_NS	    (30 * LODE_NS_PER_S)
+#define JUDGE_INTERVALS	    4  /* and a round trip without a reply: the probe is lost */
+#define JUDGE_MAX	    60 /* probes waited for */
 #define CHALLENGE_FIRST_NS  (100 * LODE_NS_PER_MS)
 #define CHALLENGE_SECOND_NS LODE_NS_PER_S
 #define AMPLIFICATION	    3
@@ -42,7 +44,7 @@ void life_init(struct lode_path *p, uint64_t now_ns)
 	l->interval_since_ns = l->last_data_ns = now_ns;
 	/* The paths of many peers must not probe in step. */
 	l->next_probe_ns = now_ns + lode_rng_below(&p->rng, PROBE_NS);
-	l->probe_id = (uint32_t)lode_rng_u64(&p->rng);
+	l->probe_id = l->judged_id = (uint32_t)lode_rng_u64(&p->rng);
 	if (p->params.remote_known) {
 		l->validated = true;
 		l->challenge_due_ns = FAR_FUTURE;
@@ -171,6 +173,21 @@ uint64_t life_control_due_ns(const struct lode_path *p)
 	return LODE_MIN(l->next_probe_ns, l->challenge_due_ns);
 }
 
+/* A probe leaves: those before that must have come back by now are judged. */
+static void count_probe(struct lode_path *p)
+{
+	struct life *l = &p->life;
+	uint64_t wait = JUDGE_INTERVALS + p->tx.srtt_ns / l->interval_ns;
+	for (wait = LODE_MIN(wait, JUDGE_MAX); l->probe_id - l->judged_id >= wait;) {
+		l->judged_id++;
+		lode_selector_loss_add(
+			&l->probe_loss, !(l->answered & 1ull << (l->judged_id % 64)));
+	}
+	l->probe_id++;
+	l->answered &= ~(1ull << (l->probe_id % 64));
+	l->n_probes++;
+}
+
 static void write_replies(struct life *l, uint64_t now_ns, struct lode_wire_writer *w)
 {
 	for (uint32_t i = 0; i < l->n_pending_replies; i++) {
@@ -196,8 +213,8 @@ void life_write(struct lode_path *p, uint64_t now_ns, struct lode_wire_writer *w
 	}
 	write_replies(l, now_ns, w);
 	if (now_ns >= l->next_probe_ns) {
-		lode_wire_put_probe(w, &(struct lode_wire_probe){.id = ++l->probe_id});
-		l->n_probes++;
+		count_probe(p);
+		lode_wire_put_probe(w, &(struct lode_wire_probe){.id = l->probe_id});
 		l->next_probe_ns =
 			LODE_MAX(l->next_probe_ns + l->interval_ns, now_ns + l->interval_ns / 2);
 	}
@@ -226,6 +243,8 @@ static int read_probe_reply(struct lode_path *p, uint64_t now_ns, const struct l
 		return -EBADMSG;
 	if (p->life.probe_id - m.id > 1024)
 		return 1; /* none of ours */
+	if (p->life.probe_id - m.id < 64)
+		p->life.answered |= 1ull << (m.id % 64);
 	tx_rtt(p, now_ns, m.echo_us, m.hold_us);
 	good_probe(p, now_ns);
 	return 1;

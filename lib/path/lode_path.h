@@ -144,6 +144,7 @@ struct lode_path_stats {
 	uint64_t last_rx_ns;	/* newest authenticated packet */
 	uint64_t last_proof_ns; /* newest word that the peer hears us */
 	uint16_t mtu_bytes;
+	double probe_loss; /* share of probes lost on the way to the peer; outages left out */
 	uint32_t n_probes, n_replies, n_timeouts, n_downs;
 	uint32_t backoff_ms; /* before it may come up again, after the last time down */
 };

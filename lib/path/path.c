@@ -92,6 +92,13 @@ uint64_t lode_path_delay_ns(const struct lode_path *p)
 	return floor / 2 + p->tx.queue_ns;
 }
 
+/* Of probes towards the peer: what is lost of round trips, less what is lost on the way back. */
+static double probe_loss(const struct lode_path *p)
+{
+	double back = LODE_MIN(p->rx.loss.value, 0.99);
+	return LODE_MAX(0.0, 1 - (1 - p->life.probe_loss.slow) / (1 - back));
+}
+
 void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 {
 	const struct tx *t = &p->tx;
@@ -107,6 +114,7 @@ void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 		.last_rx_ns = p->life.last_rx_ns,
 		.last_proof_ns = p->life.last_proof_ns,
 		.mtu_bytes = p->pmtu.mtu,
+		.probe_loss = probe_loss(p),
 		.n_probes = p->life.n_probes,
 		.n_replies = p->life.n_replies,
 		.n_timeouts = t->n_timeouts,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lode_path.h"
+#include "lode_selector.h"
 
 #define FAR_FUTURE LODE_NEVER_NS
 
@@ -130,6 +131,10 @@ struct life {
 	uint32_t n_good;
 	uint64_t up_since_ns, hold_until_ns, backoff_ns;
 	uint32_t probe_id, n_probes, n_replies, n_downs;
+	/* What became of the newest 64 probes, and of those before. */
+	uint64_t answered;  /* bit id % 64 */
+	uint32_t judged_id; /* older ones are in probe_loss */
+	struct lode_selector_loss probe_loss;
 	struct {
 		uint32_t id, echo_us;
 		uint64_t rx_ns;

@@ -212,6 +212,8 @@ static inline const struct lode_session_slot *lode_snapshot_session(
 
 /* ---- words that change between snapshots ---- */
 
+#define LODE_CHOICE_NEW_FLOWS 1 /* `preferred` is for flows that have no path yet */
+
 /* Path choice for one (peer, class): one 64-bit word, read and written whole. */
 union lode_choice {
 	uint64_t word;
@@ -220,7 +222,9 @@ union lode_choice {
 		uint8_t backup;	   /* used when no allowed path is up */
 		uint8_t preferred; /* path id, LODE_NO_PATH: best by measurement */
 		uint8_t copies;	   /* transmissions of each segment over different paths, >= 1 */
-		uint32_t serial;
+		uint8_t flags;	   /* LODE_CHOICE_* */
+		uint8_t pad;
+		uint16_t serial; /* never 0 once chosen */
 	};
 };
 static_assert(sizeof(union lode_choice) == 8, "one atomic word");
@@ -236,6 +240,7 @@ struct lode_path_summary {
 	uint64_t last_rx_ns; /* newest authenticated packet */
 	uint32_t srtt_us, min_rtt_us, jitter_us, owd_us;
 	uint32_t loss_ppm, loss_burst_centi; /* mean burst length x 100 */
+	uint32_t probe_loss_ppm;	     /* of probes alone, towards the peer */
 	uint32_t delivery_kbps, pacing_kbps, rx_kbps;
 	uint32_t cwnd_bytes, inflight_bytes;
 	uint16_t mtu_bytes;    /* discovered path MTU, L3 */
@@ -264,6 +269,7 @@ struct lode_class_summary {
 	uint32_t wait_us; /* of the newest packet taken from the queue */
 	uint64_t tx_segments, rx_segments, duplicates;
 	struct lode_repair_summary repair;
+	uint32_t tx_path[LODE_LINKS_MAX]; /* segments by path, copies too */
 };
 
 /* Published by a lane every few ms, read by control and telemetry. */
@@ -293,6 +299,8 @@ struct lode_shared {
 	_Atomic uint32_t rate_share_kbps[LODE_PEERS_MAX][LODE_LINKS_MAX];
 	/* Lanes write (seqlock), control and telemetry read. NULL: no such lane. Set by control. */
 	_Atomic(struct lode_lane_summary *) summary[LODE_PEERS_MAX][LODE_LANES_MAX];
+	/* Grows when a path changes its state. Home lanes write, control reads. */
+	_Atomic uint32_t path_events;
 	/* Wall clock minus the workers' clock; 0: not known. Control writes, home lanes read. */
 	_Atomic int64_t wall_offset_ns;
 	/* Windows of the loss predictor are wanted in the workers' rings. Helper writes, home lanes read. */

@@ -1,102 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Control without workers: its rings are played by the test. */
-#include "control.h"
+#include "fixture.h"
 
-#include <criterion/criterion.h>
-#include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define MS LODE_NS_PER_MS
-#define S  LODE_NS_PER_S
-
-static struct lode_err err;
-static struct lode_shared *shared;
-static struct lode_worker_rings rings;
-static struct lode_aead *aead;
-static struct lode_control *c;
-static unsigned n_resolves;
-static struct lode_rng rng;
-
-static void on_random(void *ctx, void *buf, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)buf)[i] = (uint8_t)lode_rng_u64(&rng);
-}
-static int on_save(void *ctx, uint64_t counter)
-{
-	return 0;
-}
-static void on_resolve(void *ctx, const struct lode_resolve *want)
-{
-	n_resolves++;
-}
-static void on_log(void *ctx, enum lode_log_level level, const char *text)
-{
-}
-
-#define KEY_1 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#define KEY_2 "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#define BASE                                                                           \
-	"version: 1\n"                                                                 \
-	"ports:\n"                                                                     \
-	"  - {name: lan0, role: lan, device: a, addresses: [10.1.0.1/24]}\n"           \
-	"  - {name: wan0, role: wan, device: b, addresses: [192.0.2.1/24], gateway4: " \
-	"192.0.2.254, up_mbps: 10}\n"
-#define PEER(name, key, prefix)                                            \
-	"  - {name: " name ", public_key: \"" key "\", prefixes: [" prefix \
-	"], links: [{name: l, port: wan0, remote: \"198.51.100.7:51900\"}]}\n"
-
-static struct lode_prepared *prepare(const char *yaml)
-{
-	struct lode_config *config;
-	struct lode_prepared *p;
-	cr_assert_eq(lode_config_parse("t", yaml, strlen(yaml), &config, &err), 0, "%s", err.msg);
-	cr_assert_eq(lode_control_prepare(config, &p, &err), 0, "%s", err.msg);
-	return p;
-}
-
-static void setup(void)
-{
-	char prefix[40];
-	snprintf(prefix, sizeof(prefix), "--file-prefix=lodectrl%d", (int)getpid());
-	char *argv[] = {"test", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m",
-		"64", "-l", "0", "--log-level=3", prefix, NULL};
-	cr_assert_geq(rte_eal_init((int)LODE_ARRAY_LEN(argv) - 1, argv), 0);
-	lode_rng_seed(&rng, 4);
-	shared = calloc(1, sizeof(*shared));
-	aead = lode_aead_new("null", &err);
-	rings = (struct lode_worker_rings){
-		.to_control = lode_ring_new(16, sizeof(struct lode_datagram)),
-		.from_control = lode_ring_new(64, sizeof(struct lode_datagram)),
-		.messages = lode_ring_new(16, sizeof(struct lode_peer_message))};
-	const struct lode_control_params params = {.shared = shared,
-		.aead = aead,
-		.private_key = {1, 2, 3},
-		.n_workers = 1,
-		.rings = {&rings},
-		.random = on_random,
-		.save_counter = on_save,
-		.resolve = on_resolve,
-		.log = on_log};
-	c = lode_control_new(
-		&params, prepare(BASE "peers:\n" PEER("one", KEY_1, "10.2.0.0/16")), S, &err);
-	cr_assert(c, "%s", err.msg);
-	const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
-	lode_control_set_port(c, 0, mac, 1500, true);
-	lode_control_set_port(c, 1, mac, 1500, true);
-}
-
-static void teardown(void)
-{
-	lode_control_free(c);
-	lode_aead_free(aead);
-	lode_ring_free(rings.to_control);
-	lode_ring_free(rings.from_control);
-	lode_ring_free(rings.messages);
-	free(shared);
-}
 TestSuite(control, .init = setup, .fini = teardown);
 
 static const struct lode_snapshot *snapshot(void)
@@ -277,16 +184,12 @@ Test(budget, shares_are_fair_and_whole)
 	}
 }
 
-static union lode_choice choice_of(unsigned cls)
-{
-	return (union lode_choice){.word = atomic_load(&shared->choice[0][cls])};
-}
-
 static void report_states(const enum lode_path_state *states, uint64_t now_ns)
 {
 	struct lode_lane_summary s = {.now_ns = now_ns};
 	for (unsigned p = 0; p < 2; p++)
-		s.paths[p].state = (uint8_t)states[p];
+		s.paths[p] = (struct lode_path_summary){
+			.state = (uint8_t)states[p], .srtt_us = 20000 + 5000 * p};
 	lode_lane_summary_publish(c->peers[0].slot, &s);
 	lode_control_poll(c, now_ns);
 }
@@ -309,7 +212,7 @@ Test(control, class_moves_at_once_and_returns_after_ten_seconds)
 	report_states(up, t += 20 * MS);
 	cr_assert_eq(choice_of(LODE_VOIP).preferred, 1);
 	cr_assert_eq(choice_of(LODE_VOIP).allowed, 3);
-	cr_assert_eq(choice_of(LODE_BULK).preferred, LODE_NO_PATH);
+	cr_assert_eq(choice_of(LODE_BULK).preferred, 0);
 	report_states(b_down, t += 20 * MS);
 	cr_assert_eq(choice_of(LODE_VOIP).preferred, 0, "at once");
 	uint64_t back = t;

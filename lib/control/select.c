@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the selectors hear. Promises come from probes (round trip, jitter, loss on the way to the peer) and
+ * from the controller (rate); every 100 ms the fate of the traffic itself is held against them: a class
+ * learns with full weight from paths that carried its own segments, with less from what others met there.
+ * A path that loses so much more than the others that it would spoil what is striped over them is poor, and
+ * set aside at once. */
+#include "control.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define WINDOW_NS	(100 * LODE_NS_PER_MS)
+#define WINDOW_PKTS	20 /* fewer say nothing about a loss rate */
+#define OTHERS_WEIGHT	0.25
+#define AVAILABILITY_NS (300.0 * (double)LODE_NS_PER_S)
+#define POOR_ENTER	0.10 /* of packets, and so many times what the best path loses */
+#define POOR_LEAVE	0.05
+#define POOR_TIMES	3
+#define POOR_WINDOWS	6 /* in a row; two of them, if the loss is gross */
+#define POOR_GROSS	0.25
+#define POOR_HOLD_S	10 /* twice as long each time, at most */
+#define POOR_HOLD_MAX_S 160
+
+const struct lode_config_link *config_link(
+	const struct lode_control *c, unsigned peer_idx, const char *name)
+{
+	const struct lode_config_peer *peer = &c->prepared->config->peers[peer_idx];
+	for (unsigned i = 0; i < peer->n_links; i++)
+		if (!strcmp(peer->links[i].name, name))
+			return &peer->links[i];
+	return NULL;
+}
+
+/* ---- life ---- */
+
+static struct lode_selector_params params_of(const struct lode_control *c, unsigned peer_idx)
+{
+	const struct lode_config *config = c->prepared->config;
+	struct lode_selector_params p = lode_selector_defaults;
+	p.kind = (enum lode_selector_kind)config->selector.algorithm;
+	p.seed = config->selector.seed ? config->selector.seed + peer_idx
+				       : c->params.seed + peer_idx;
+	p.margin = config->selector.margin;
+	p.ripe_ns = config->selector.return_us * LODE_NS_PER_US;
+	/* With a second copy under way a real-time class may try a path too. */
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		if (config->classes[cls].copies > 1)
+			p.explore |= (uint8_t)(1u << cls);
+	return p;
+}
+
+void selector_free(struct lode_control *c, unsigned peer_idx)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	if (!slot->selector)
+		return;
+	remember_take(c, peer_idx);
+	free(slot->selector);
+	slot->selector = NULL;
+	memset(slot->selector_link, 0, sizeof(slot->selector_link));
+}
+
+static int selector_make(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	const struct lode_selector_params params = params_of(c, peer_idx);
+	void *memory = malloc(lode_selector_bytes(params.kind));
+	if (!memory)
+		return -ENOMEM;
+	selector_free(c, peer_idx);
+	slot->selector = lode_selector_init(memory, &params, now_ns);
+	slot->selector_params = params;
+	return 0;
+}
+
+int selector_sync(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	const struct lode_selector_params *a = &slot->selector_params, b = params_of(c, peer_idx);
+	const char *name = c->prepared->config->peers[peer_idx].name;
+	bool same = slot->selector && a->kind == b.kind && a->seed == b.seed &&
+		    a->margin == b.margin && a->ripe_ns == b.ripe_ns && a->explore == b.explore;
+	if (same && !strcmp(slot->name, name))
+		return 0;
+	int rc = selector_make(c, peer_idx, now_ns);
+	memcpy(slot->name, name, sizeof(slot->name));
+	return rc;
+}
+
+/* A path id that stands for another link now: what was learned follows the link's name. */
+static void follow_names(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_view *v = &slot->view->paths[p];
+		if (!v->valid || !strcmp(v->name, slot->selector_link[p]))
+			continue;
+		if (slot->selector_link[p][0] && selector_make(c, peer_idx, now_ns))
+			return; /* no memory: as it was, tried again */
+		memcpy(slot->selector_link[p], v->name, sizeof(v->name));
+		remember_give(c, peer_idx, p, now_ns);
+	}
+}
+
+/* ---- estimates ---- */
+
+static double path_cost(const struct lode_control *c, unsigned peer_idx, unsigned path)
+{
+	const struct lode_path_view *v = &c->peers[peer_idx].view->paths[path];
+	const struct lode_config_link *link = config_link(c, peer_idx, v->name);
+	return (link ? link->cost : 1) + quota_price(c, v->port_idx);
+}
+
+static uint8_t estimate(const struct lode_control *c, unsigned peer_idx, uint64_t now_ns,
+	struct lode_selector_path out[LODE_SELECTOR_PATHS])
+{
+	const struct peer_slot *slot = &c->peers[peer_idx];
+	uint8_t known = 0;
+	memset(out, 0, LODE_SELECTOR_PATHS * sizeof(*out));
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		if (!slot->view->paths[p].valid || s->srtt_us == 0)
+			continue;
+		known |= (uint8_t)(1u << p);
+		out[p] = (struct lode_selector_path){.rtt_ms = s->srtt_us / 1e3,
+			.jitter_ms = s->jitter_us / 1e3,
+			.loss = s->probe_loss_ppm / 1e6,
+			.mbps = s->pacing_kbps / 1e3,
+			.availability = slot->health[p].availability,
+			.cost = path_cost(c, peer_idx, p),
+			.updated_ns = now_ns};
+	}
+	return known;
+}
+
+/* ---- fate ---- */
+
+/* Segments of the class over the path since the last window. */
+static uint32_t class_sent(struct peer_slot *slot, unsigned path, unsigned cls)
+{
+	uint32_t *before = &slot->health[path].sent_segments[cls];
+	uint32_t now = slot->summary.classes[cls].tx_path[path], n = now - *before;
+	*before = now;
+	return n;
+}
+
+static void learn(struct peer_slot *slot, unsigned path, const struct lode_selector_fate *fate,
+	const uint32_t sent[LODE_N_CLASSES], uint64_t now_ns)
+{
+	struct lode_selector_choice choice;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		lode_selector_describe(slot->selector, (enum lode_class)cls, path, now_ns, &choice);
+		lode_selector_observe(slot->selector, &choice,
+			lode_selector_reward(slot->selector, (enum lode_class)cls, fate),
+			sent[cls] ? 1 : OTHERS_WEIGHT);
+	}
+}
+
+/* Loss of the newest window; < 0: too little was sent to tell. */
+static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_ns)
+{
+	struct path_health *h = &slot->health[path];
+	const struct lode_path_summary *s = &slot->summary.paths[path];
+	uint64_t pkts = s->tx_pkts - h->sent_pkts, lost = s->lost_pkts - h->lost_pkts;
+	uint32_t sent[LODE_N_CLASSES], all = 0;
+	bool restarted = s->tx_pkts < h->sent_pkts || s->lost_pkts < h->lost_pkts;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		all += sent[cls] = class_sent(slot, path, cls);
+	h->sent_pkts = s->tx_pkts;
+	h->lost_pkts = s->lost_pkts;
+	if (restarted || all == 0 || pkts < WINDOW_PKTS)
+		return -1;
+	const struct lode_selector_fate fate = {.rtt_ms = s->srtt_us / 1e3,
+		.jitter_ms = s->jitter_us / 1e3,
+		.loss = LODE_MIN(1.0, (double)lost / (double)pkts),
+		.mbps = s->pacing_kbps / 1e3};
+	if (h->state == LODE_PATH_UP)
+		learn(slot, path, &fate, sent, now_ns);
+	return s->loss_ppm / 1e6;
+}
+
+/* ---- poor paths ---- */
+
+static void judge_poor(
+	struct lode_control *c, struct path_health *h, double loss, double least, uint64_t now_ns)
+{
+	bool bad = loss > LODE_MAX(POOR_ENTER, POOR_TIMES * least);
+	h->poor_windows = bad ? h->poor_windows + (loss > POOR_GROSS ? POOR_WINDOWS / 2 : 1) : 0;
+	if (h->poor_windows >= POOR_WINDOWS) {
+		if (!h->poor) {
+			h->poor_hold_s = LODE_MIN(
+				LODE_MAX(2 * h->poor_hold_s, POOR_HOLD_S), POOR_HOLD_MAX_S);
+			lode_counter_add(&c->counters.poor_paths, 1);
+		}
+		h->poor = true;
+		h->poor_until_ns = now_ns + h->poor_hold_s * LODE_NS_PER_S;
+	} else if (h->poor && loss < POOR_LEAVE && now_ns >= h->poor_until_ns) {
+		h->poor = false;
+	} else if (!h->poor && now_ns >= h->poor_until_ns + POOR_HOLD_MAX_S * LODE_NS_PER_S) {
+		h->poor_hold_s = 0;
+	}
+}
+
+static void look_at_traffic(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+{
+	double loss[LODE_LINKS_MAX], least = 1;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		if (!slot->view->paths[p].valid)
+			continue;
+		double seen = look_at_fate(slot, p, now_ns), probed = s->probe_loss_ppm / 1e6;
+		loss[p] = LODE_MAX(seen, probed);
+		if (slot->health[p].state == LODE_PATH_UP)
+			least = LODE_MIN(least, loss[p]);
+	}
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		if (slot->view->paths[p].valid)
+			judge_poor(c, &slot->health[p], loss[p], least, now_ns);
+}
+
+static void update_availability(struct peer_slot *slot)
+{
+	static const double weight = (double)TICK_NS / AVAILABILITY_NS;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		struct path_health *h = &slot->health[p];
+		double up = h->state == LODE_PATH_UP;
+		/* Before it was up for the first time nothing speaks against it. */
+		if (h->availability > 0)
+			h->availability += weight * (up - h->availability);
+		else if (up > 0)
+			h->availability = 1;
+	}
+}
+
+void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	struct lode_selector_path path[LODE_SELECTOR_PATHS];
+	follow_names(c, peer_idx, now_ns);
+	update_availability(slot);
+	uint8_t known = estimate(c, peer_idx, now_ns, path);
+	lode_selector_update(slot->selector, path, known, now_ns);
+	if (now_ns < slot->window_ns)
+		return;
+	slot->window_ns = now_ns + WINDOW_NS;
+	look_at_traffic(c, slot, now_ns);
+}
