@@ -133,6 +133,8 @@ SHOW(drops)
 SHOW(talkers)
 SHOW(log)
 SHOW(models)
+SHOW(selector)
+SHOW(decisions)
 
 /* How long loops take, then the newest long ones. */
 static int worker_loops(struct lodectl *ctl, int argc, char **argv)
@@ -165,6 +167,17 @@ static int watch_paths(struct lodectl *ctl, int argc, char **argv)
 	return rc;
 }
 
+static int explain_path(struct lodectl *ctl, int argc, char **argv)
+{
+	char params[100];
+	if (argc < 1 || argc > 2)
+		return complain(EXIT_OTHER, "usage: lodectl path explain CLASS [PEER]");
+	snprintf(params, sizeof(params), "%s%s%s", argv[0], argc > 1 ? " " : "",
+		argc > 1 ? argv[1] : "");
+	char *one = params;
+	return show(ctl, "explain", 1, &one);
+}
+
 static int log_level(struct lodectl *ctl, int argc, char **argv)
 {
 	char params[100];
@@ -185,6 +198,10 @@ const struct command gateway_commands[] = {
 	{"peer", "show", "[PEER]", "peers: sessions and handshakes", show_peers},
 	{"path", "show", "[PEER]", "paths: state, RTT, loss, rates", show_paths},
 	{"path", "watch", "[PEER]", "the same, redrawn twice a second", watch_paths},
+	{"path", "explain", "CLASS [PEER]", "why the class uses its path, and what moved it",
+		explain_path},
+	{"selector", "show", "[PEER]", "what the selectors learned; budgets", show_selector},
+	{"selector", "log", "[PEER]", "the last path choices and their reasons", show_decisions},
 	{"worker", "loops", "[WORKER]", "how long loops take; the newest long ones", worker_loops},
 	{"flow", "top", "", "heaviest conversations of a second", flow_top},
 	{"flow", "show", "[WORKER]", "flow tables", show_flows},

@@ -79,6 +79,16 @@ static uint64_t first_counter(uint64_t saved)
 	return LODE_MAX(saved, (uint64_t)time(NULL) << 10);
 }
 
+/* For what happens by the calendar; the wall clock may be set while we run. */
+static void tell_wall_clock(struct gateway *g)
+{
+	struct timespec wall;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	int64_t wall_ns = wall.tv_sec * (int64_t)LODE_NS_PER_S + wall.tv_nsec;
+	atomic_store_explicit(
+		&g->shared->wall_offset_ns, wall_ns - (int64_t)now_ns(), memory_order_relaxed);
+}
+
 static int make_control(struct gateway *g, struct lode_err *err)
 {
 	struct lode_config *config;
@@ -96,6 +106,9 @@ static int make_control(struct gateway *g, struct lode_err *err)
 	for (unsigned i = 0; i < params.n_workers; i++)
 		params.rings[i] = lode_worker_rings(g->workers[i].worker);
 	give_random(NULL, &params.seed, sizeof(params.seed));
+	tell_wall_clock(g);
+	char *state = selector_state_read(g);
+	params.state = state;
 	int rc = state_read_counter(g->config->state_dir, &params.counter, err);
 	params.counter = first_counter(params.counter);
 	if (!rc)
@@ -106,6 +119,7 @@ static int make_control(struct gateway *g, struct lode_err *err)
 		rc = lode_control_prepare(config, &prepared, err);
 	if (!rc && !(g->control = lode_control_new(&params, prepared, now_ns(), err)))
 		rc = err->code ? err->code : -ENOMEM;
+	free(state);
 	explicit_bzero(params.private_key, sizeof(params.private_key));
 	if (!rc)
 		publish_settings(g, lode_control_config(g->control));
@@ -174,6 +188,7 @@ static void housekeeping(struct gateway *g, struct watch *w, uint64_t now)
 		return;
 	w->links_ns = now + LINK_NS;
 	check_links(g);
+	tell_wall_clock(g);
 	pthread_mutex_lock(&g->lock);
 	drops_run(g, now);
 	loops_run(g);

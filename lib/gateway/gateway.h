@@ -161,6 +161,7 @@ struct gateway {
 	bool exception_running;
 
 	/* Helper thread. */
+	uint64_t selector_saved_ns;
 	struct {
 		uint64_t serial, until_ns; /* until 0: none is running */
 		uint64_t lost;		   /* records lost before it */
@@ -265,9 +266,21 @@ long answer_request(struct gateway *g, const char *body, size_t len, char *buf, 
 int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);
 /* On disk before it returns. */
 int state_save_counter(const char *state_dir, uint64_t counter);
+/* A file of the state directory into text, with a NUL; its length. -ENOENT: there is none; -EFBIG: longer than
+ * size - 1. */
+long state_read_file(
+	const char *state_dir, const char *name, char *text, size_t size, struct lode_err *err);
+/* Replaces it as a whole; on disk before it returns. */
+int state_save_file(const char *state_dir, const char *name, const char *text, size_t len);
 /* Keeps other gateways out of the directory until the descriptor is closed. -EBUSY: one runs there. */
 int state_lock(const char *state_dir, int *fd, struct lode_err *err);
 int state_make_dir(const char *path, struct lode_err *err);
+
+/* ---- selector_state.c ---- */
+/* The file's text, or NULL; the caller frees it. */
+char *selector_state_read(struct gateway *g);
+/* Helper thread, often; last: at its end. */
+void selector_state_run(struct gateway *g, uint64_t now, bool last);
 
 /* ---- views.c: what telemetry and lodectl show ---- */
 #define VIEW_BYTES (1 << 18)
@@ -297,6 +310,12 @@ int view_loops(struct gateway *g, const char *params, struct lode_json *j, struc
 int view_long_loops(
 	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_talkers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
+/* ---- views_selector.c ---- */
+int view_selector(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_decisions(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_explain(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- telemetry.c ---- */
 int start_telemetry(struct gateway *g, struct lode_err *err);

@@ -217,6 +217,7 @@ static void *helper_main(void *arg)
 		dhcp_run(g);
 		trace_run(g, now_ns());
 		log_flush(&g->log);
+		selector_state_run(g, now_ns(), false);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)
 			continue;
 		if (fds[0].revents)
@@ -225,6 +226,7 @@ static void *helper_main(void *arg)
 			lode_ipc_server_run(g->server, 0);
 	}
 	dhcp_stop(g);
+	selector_state_run(g, now_ns(), true);
 	return NULL;
 }
 

@@ -10,12 +10,6 @@
 
 #define COUNTER_FILE "handshake.counter"
 
-static int counter_path(const char *state_dir, const char *suffix, char *path, size_t size)
-{
-	int n = snprintf(path, size, "%s/" COUNTER_FILE "%s", state_dir, suffix);
-	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
-}
-
 int state_make_dir(const char *path, struct lode_err *err)
 {
 	char part[LODE_PATH_MAX];
@@ -51,38 +45,45 @@ int state_lock(const char *state_dir, int *fd, struct lode_err *err)
 		err, -EBUSY, "%s is held: another gateway runs with this state_dir", path);
 }
 
-/* A counter that is there but cannot be read is an error: starting from 0 again would make peers refuse
- * every handshake as a replay. */
-int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err)
+static int file_path(
+	const char *state_dir, const char *name, const char *suffix, char *path, size_t size)
 {
-	char path[PATH_MAX], text[32] = {0}, *end;
-	*counter = 0;
-	int rc = counter_path(state_dir, "", path, sizeof(path));
-	int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0
-				       : lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	*counter = strtoull(text, &end, 10);
-	if (n <= 0 || end == text || *end != '\n')
-		return lode_err_set(err, -EINVAL,
-			"%s: not a number; remove the file and give this appliance a new key",
-			path);
-	return 0;
+	int n = snprintf(path, size, "%s/%s%s", state_dir, name, suffix);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int state_save_counter(const char *state_dir, uint64_t counter)
+long state_read_file(
+	const char *state_dir, const char *name, char *text, size_t size, struct lode_err *err)
 {
-	char path[PATH_MAX], temp[PATH_MAX], text[32];
-	int rc = counter_path(state_dir, "", path, sizeof(path));
+	char path[PATH_MAX];
+	int rc = file_path(state_dir, name, "", path, sizeof(path));
+	int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return lode_err_set(err, rc ? rc : -errno, "%s/%s: %s", state_dir, name,
+			strerror(rc ? -rc : errno));
+	size_t len = 0;
+	ssize_t n;
+	while ((n = read(fd, text + len, size - len)) > 0)
+		len += (size_t)n;
+	rc = n < 0 ? -errno : len == size ? -EFBIG : 0;
+	close(fd);
+	if (rc)
+		return lode_err_set(err, rc, "%s: %s", path, strerror(-rc));
+	text[len] = '\0';
+	return (long)len;
+}
+
+int state_save_file(const char *state_dir, const char *name, const char *text, size_t len)
+{
+	char path[PATH_MAX], temp[PATH_MAX];
+	int rc = file_path(state_dir, name, "", path, sizeof(path));
 	if (!rc)
-		rc = counter_path(state_dir, ".new", temp, sizeof(temp));
+		rc = file_path(state_dir, name, ".new", temp, sizeof(temp));
 	int fd = rc ? -1 : open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return rc ? rc : -errno;
-	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", counter);
-	if (write(fd, text, (size_t)len) != len || fsync(fd))
+	errno = 0;
+	if (write(fd, text, len) != (ssize_t)len || fsync(fd))
 		rc = errno ? -errno : -ENOSPC;
 	close(fd);
 	if (!rc && rename(temp, path))
@@ -93,4 +94,31 @@ int state_save_counter(const char *state_dir, uint64_t counter)
 		close(dir);
 	}
 	return rc;
+}
+
+/* A counter that is there but cannot be read is an error: starting from 0 again would make peers refuse
+ * every handshake as a replay. */
+int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err)
+{
+	char text[32] = {0}, *end;
+	*counter = 0;
+	long len = state_read_file(state_dir, COUNTER_FILE, text, sizeof(text), err);
+	if (len == -ENOENT)
+		return 0;
+	if (len < 0 && len != -EFBIG)
+		return (int)len;
+	*counter = strtoull(text, &end, 10);
+	if (len <= 0 || end == text || *end != '\n')
+		return lode_err_set(err, -EINVAL,
+			"%s/" COUNTER_FILE
+			": not a number; remove the file and give this appliance a new key",
+			state_dir);
+	return 0;
+}
+
+int state_save_counter(const char *state_dir, uint64_t counter)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", counter);
+	return state_save_file(state_dir, COUNTER_FILE, text, (size_t)len);
 }

@@ -15,5 +15,7 @@ const char *format_protocol(uint8_t protocol, char text[12]);
 void format_endpoint(const struct lode_ip *ip, uint16_t port, char *text, size_t size);
 /* Name of a port of the configuration, or lode0. */
 const char *port_name(const struct gateway *g, unsigned port_idx);
+/* 0 when params names a peer of the configuration, or none. */
+int check_peer(const struct gateway *g, const char *params, struct lode_err *err);
 /* Worker that params names; -1: all of them; below: err says what is wrong. */
 int pick_worker(const struct gateway *g, const char *params, struct lode_err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The views of peers, their paths and classes. */
-#include "gateway.h"
+#include "views.h"
 
 #include "lode_path.h"
 
@@ -20,7 +20,7 @@ static bool wanted_peer(const char *params, const char *name)
 	return !params[0] || !strcmp(params, name);
 }
 
-static int check_peer(const struct gateway *g, const char *params, struct lode_err *err)
+int check_peer(const struct gateway *g, const char *params, struct lode_err *err)
 {
 	if (!params[0] || lode_config_peer_by_name(lode_control_config(g->control), params) >= 0)
 		return 0;
