@@ -156,7 +156,8 @@ static enum lode_decision_why reason(const struct peer_slot *slot, unsigned cls,
 static void count_move(
 	struct lode_control *c, unsigned peer_idx, unsigned cls, unsigned to, unsigned why)
 {
-	uint8_t from = c->peers[peer_idx].policy[cls].choice.preferred;
+	const union lode_choice *before = &c->peers[peer_idx].policy[cls].choice;
+	uint8_t from = before->serial ? before->preferred : LODE_NO_PATH;
 	if (why == LODE_WHY_TURN)
 		return; /* a hundred times a second, and nobody moves */
 	note_decision(c, peer_idx, cls, from, to, (enum lode_decision_why)why);
@@ -191,7 +192,8 @@ static void update_class(struct lode_control *c, unsigned peer_idx, unsigned cls
 	next.serial = policy->choice.serial;
 	if (next.word == policy->choice.word && next.serial)
 		return;
-	if (next.preferred != policy->choice.preferred || next.serial == 0) {
+	if (next.preferred != policy->choice.preferred ||
+		(next.serial == 0 && next.preferred != LODE_NO_PATH)) {
 		enum lode_decision_why why = reason(slot, cls, next.preferred, &next, listed);
 		count_move(c, peer_idx, cls, next.preferred, why);
 		policy->moved_ns = now_ns;

@@ -60,6 +60,7 @@ struct lode_selector_loss {
 	double slow, fast; /* share; slow is the estimate */
 	uint32_t run;	   /* lost since the last reply */
 	uint32_t n;	   /* probes since the last jump */
+	bool heard;	   /* a reply came: what was lost before says nothing */
 };
 void lode_selector_loss_add(struct lode_selector_loss *l, bool lost);
 

@@ -40,9 +40,10 @@ static void add_loss(struct lode_selector_loss *l, double lost)
 void lode_selector_loss_add(struct lode_selector_loss *l, bool lost)
 {
 	if (lost) {
-		l->run++;
+		l->run += l->heard;
 		return;
 	}
+	l->heard = true;
 	for (; l->run > 0 && l->run < OUTAGE_RUN; l->run--)
 		add_loss(l, 1);
 	l->run = 0;

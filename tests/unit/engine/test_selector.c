@@ -436,6 +436,9 @@ Test(selector, loss_is_found_soon_and_held_steady)
 Test(selector, an_outage_is_not_loss)
 {
 	struct lode_selector_loss l = {0};
+	lode_selector_loss_add(&l, true); /* nobody there yet */
+	lode_selector_loss_add(&l, false);
+	cr_assert_eq(l.slow, 0);
 	for (unsigned i = 0; i < 400; i++)
 		lode_selector_loss_add(&l, true);
 	lode_selector_loss_add(&l, false);
