@@ -243,7 +243,7 @@ static bool put_header(struct lode_lane *l, struct rte_mbuf *m, uint32_t tx_us)
 		.tx_us = tx_us,
 		.hop_limit = pkt->hop_limit,
 	};
-	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, LODE_WIRE_SEGMENT_BYTES);
+	uint8_t *header = lode_pkt_push(m, LODE_WIRE_SEGMENT_BYTES);
 	if (lode_unlikely(header == NULL))
 		return false;
 	lode_wire_put_segment(header, &s);
@@ -381,8 +381,8 @@ static void seal(struct lode_lane *l, struct lode_burst *b)
 		struct rte_mbuf *m = b->pkts[i];
 		struct lode_pkt *pkt = lode_pkt(m);
 		uint16_t text_bytes = m->data_len;
-		uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, LODE_WIRE_CLEAR_BYTES);
-		if (header == NULL || rte_pktmbuf_append(m, LODE_WIRE_TAG_BYTES) == NULL) {
+		uint8_t *header = lode_pkt_push(m, LODE_WIRE_CLEAR_BYTES);
+		if (header == NULL || lode_pkt_append(m, LODE_WIRE_TAG_BYTES) == NULL) {
 			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
 			lode_burst_take(b, i);
 			continue;
@@ -404,25 +404,43 @@ static void seal(struct lode_lane *l, struct lode_burst *b)
 
 /* ---- send ---- */
 
+struct sent {
+	uint32_t pkts, data_pkts, bytes;
+};
+
+static void tell_paths(struct lode_lane *l, const struct sent sent[LODE_LINKS_MAX], uint64_t now_ns)
+{
+	uint32_t tx_us = lode_path_tx_us(now_ns);
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		unsigned flags = sent[p].data_pkts == 0 ? LODE_PATH_CONTROL : 0;
+		if (sent[p].pkts > 0)
+			lode_path_sent_burst(
+				l->path[p].est, now_ns, sent[p].pkts, sent[p].bytes, tx_us, flags);
+	}
+}
+
 static void send_datagrams(struct lode_lane *l, struct lode_burst *b)
 {
-	uint32_t tx_us = lode_path_tx_us(b->now_ns);
+	struct sent sent[LODE_LINKS_MAX] = {0};
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);
 		struct lane_path *path = &l->path[pkt->path];
 		uint32_t ip_bytes = outer_ip_bytes(&path->outer, m->data_len);
-		unsigned flags = is_control(m) ? LODE_PATH_CONTROL : 0;
+		bool data = !is_control(m);
 		if (lode_unlikely(outer_push(&path->outer, m, pkt->outer_tos) < 0)) {
 			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
 			lode_burst_take(b, i);
 			continue;
 		}
-		lode_path_sent(path->est, b->now_ns, ip_bytes, tx_us, flags);
+		sent[pkt->path].pkts++;
+		sent[pkt->path].data_pkts += data;
+		sent[pkt->path].bytes += ip_bytes;
 		bytes += ip_bytes;
 		path->txq->mbufs[path->txq->n++] = m;
 	}
+	tell_paths(l, sent, b->now_ns);
 	lode_counter_add(&l->counters.tx_datagrams, b->n);
 	lode_counter_add(&l->counters.tx_bytes, bytes);
 }

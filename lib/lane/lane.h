@@ -328,9 +328,10 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns);
 /* One authenticated control message that came on path p. */
 void paths_read_control(
 	struct lode_lane *l, unsigned p, const uint8_t *text, size_t len, uint64_t now_ns);
-/* One authenticated datagram. */
-void paths_received(
-	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns);
+/* Authenticated datagrams of one path and epoch, which came together; newest: the one with the highest
+ * number. Writes their pn. */
+void paths_received(struct lode_lane *l, struct rte_mbuf *newest,
+	struct lode_path_arrival *arrivals, unsigned n, uint64_t now_ns);
 
 /* ---- loss.c: drives the loss predictors of the paths ---- */
 

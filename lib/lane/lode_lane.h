@@ -71,8 +71,8 @@ static inline struct lode_pkt *lode_pkt(struct rte_mbuf *m)
 	return (struct lode_pkt *)rte_mbuf_to_priv(m);
 }
 
-/* Packets are single segments. These three replace rte_pktmbuf_adj, _trim and _prepend, which also serve
- * chains; the caller knows that there are n bytes. */
+/* Packets are single segments. These replace rte_pktmbuf_adj, _trim, _prepend and _append, which also serve
+ * chains; for the first two the caller knows that there are n bytes. */
 static inline void lode_pkt_pull(struct rte_mbuf *m, uint16_t n)
 {
 	m->data_off += n;
@@ -84,7 +84,16 @@ static inline void lode_pkt_trim(struct rte_mbuf *m, uint16_t n)
 	m->data_len -= n;
 	m->pkt_len = m->data_len;
 }
-/* NULL: no headroom. */
+/* The new bytes; NULL: no headroom, or no tailroom. */
+static inline uint8_t *lode_pkt_append(struct rte_mbuf *m, uint16_t n)
+{
+	uint32_t end = m->data_off + (uint32_t)m->data_len;
+	if (lode_unlikely(end + n > m->buf_len))
+		return NULL;
+	m->data_len += n;
+	m->pkt_len = m->data_len;
+	return (uint8_t *)m->buf_addr + end;
+}
 static inline uint8_t *lode_pkt_push(struct rte_mbuf *m, uint16_t n)
 {
 	if (lode_unlikely(n > m->data_off))

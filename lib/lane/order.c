@@ -51,7 +51,8 @@ enum arrival order_note(struct class_window *w, uint32_t seq)
 	if (ahead <= -WINDOW_BITS)
 		return ARRIVAL_LATE;
 	if (ahead > 0) {
-		clear_bits(w, w->highest + 1, (uint32_t)ahead);
+		if (lode_unlikely(ahead > 1))
+			clear_bits(w, w->highest + 1, (uint32_t)ahead);
 		w->highest = seq;
 	} else if (test_bit(w, seq)) {
 		return ARRIVAL_DUPLICATE;

@@ -85,13 +85,24 @@ static void finish_ipv6(uint8_t *l3, uint16_t udp_bytes, uint8_t tos)
 	memcpy(udp + 6, &checksum, sizeof(checksum));
 }
 
+/* memcpy of a length that is known only now is a call; what overlaps is written twice. */
+static inline void put_headers(uint8_t *b, const struct outer *o)
+{
+	unsigned tail = o->len - 16u;
+	memcpy(b, o->bytes, 16);
+	memcpy(b + 16, o->bytes + 16, 16);
+	if (o->v6)
+		memcpy(b + 32, o->bytes + 32, 16);
+	memcpy(b + tail, o->bytes + tail, 16);
+}
+
 int outer_push(const struct outer *o, struct rte_mbuf *m, uint8_t tos)
 {
 	uint16_t udp_bytes = (uint16_t)(UDP_BYTES + m->data_len);
-	uint8_t *b = (uint8_t *)rte_pktmbuf_prepend(m, o->len);
+	uint8_t *b = lode_pkt_push(m, o->len);
 	if (lode_unlikely(b == NULL))
 		return -ENOSPC;
-	memcpy(b, o->bytes, o->len);
+	put_headers(b, o);
 	uint8_t *l3 = b + o->l3_off;
 	lode_store_be16(b + o->len - 4, udp_bytes);
 	m->l2_len = o->l3_off;

@@ -342,30 +342,24 @@ static void sample_delay(struct lane_path *path, uint32_t owd_us, uint64_t now_n
 	path->owd_ns = now_ns;
 }
 
-void paths_received(
-	struct lode_lane *l, struct rte_mbuf *m, uint64_t number, uint32_t tx_us, uint64_t now_ns)
+void paths_received(struct lode_lane *l, struct rte_mbuf *newest,
+	struct lode_path_arrival *arrivals, unsigned n, uint64_t now_ns)
 {
-	const struct lode_pkt *pkt = lode_pkt(m);
+	const struct lode_pkt *pkt = lode_pkt(newest);
 	struct lane_path *path = &l->path[pkt->path];
 	uint64_t generation = l->view->epochs[pkt->epoch].generation;
-	uint64_t counted = number;
 	if (generation > path->rx_generation) {
 		path->rx_generation = generation;
 		if (path->est != NULL)
 			lode_path_new_rx_epoch(path->est);
-	} else if (generation < path->rx_generation) {
-		counted = LODE_PATH_NO_PN;
 	}
+	for (unsigned i = 0; generation < path->rx_generation && i < n; i++)
+		arrivals[i].pn = LODE_PATH_NO_PN;
 	l->rx_generation = LODE_MAX(l->rx_generation, generation);
 	l->last_rx_ns = now_ns;
-	sample_delay(path, lode_path_tx_us(now_ns) - tx_us, now_ns);
-	learn_address(l, path, m, number, now_ns);
-	if (path->est == NULL)
-		return;
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t ip_bytes =
-		(uint32_t)(data - ((const uint8_t *)m->buf_addr + pkt->outer_off)) + m->pkt_len;
-	unsigned flags = (pkt->outer_ecn == ECN_CE ? LODE_PATH_CE : 0) |
-			 (is_control(m) ? LODE_PATH_CONTROL : 0);
-	lode_path_received(path->est, now_ns, counted, ip_bytes, tx_us, flags);
+	/* The first one waited longest for this poll. */
+	sample_delay(path, lode_path_tx_us(now_ns) - arrivals[0].tx_us, now_ns);
+	learn_address(l, path, newest, pkt->number, now_ns);
+	if (path->est != NULL)
+		lode_path_received_burst(path->est, now_ns, arrivals, n);
 }

@@ -102,8 +102,26 @@ static void open_datagrams(struct lode_lane *l, struct lode_burst *b)
 
 /* ---- account ---- */
 
+static struct lode_path_arrival arrival_of(struct rte_mbuf *m, bool for_paths)
+{
+	const struct lode_pkt *pkt = lode_pkt(m);
+	const uint8_t *outer = (const uint8_t *)m->buf_addr + pkt->outer_off;
+	uint32_t outer_bytes = (uint32_t)(rte_pktmbuf_mtod(m, const uint8_t *) - outer);
+	return (struct lode_path_arrival){.pn = pkt->number,
+		.bytes = outer_bytes + m->data_len,
+		/* Both kinds of text hold the sender's clock. */
+		.tx_us = lode_load_be32(text_of(m) + (for_paths ? 0 : 4)),
+		.flags = (pkt->outer_ecn == ECN_CE ? LODE_PATH_CE : 0) |
+			 (for_paths ? LODE_PATH_CONTROL : 0)};
+}
+
+/* Path estimators get runs of datagrams of one path under one key; a burst from a port is nearly always
+ * one run. */
 static void account(struct lode_lane *l, struct lode_burst *b)
 {
+	struct lode_path_arrival run[LODE_BURST_MAX];
+	struct rte_mbuf *newest = NULL;
+	unsigned n = 0;
 	l->n_control = l->n_repairs = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
@@ -112,13 +130,20 @@ static void account(struct lode_lane *l, struct lode_burst *b)
 			take_out(l, b, i, &l->counters.drop_rx_replay);
 			continue;
 		}
-		/* Both kinds of text hold the sender's clock. */
+		if (n > 0 && (pkt->path != lode_pkt(newest)->path ||
+				     pkt->epoch != lode_pkt(newest)->epoch)) {
+			paths_received(l, newest, run, n, b->now_ns);
+			n = 0;
+		}
+		if (n == 0 || pkt->number > lode_pkt(newest)->number)
+			newest = m;
 		bool for_paths = is_control(m);
-		l->n_repairs += is_repair(m);
-		uint32_t tx_us = lode_load_be32(text_of(m) + (for_paths ? 0 : 4));
 		l->n_control += for_paths;
-		paths_received(l, m, pkt->number, tx_us, b->now_ns);
+		l->n_repairs += is_repair(m);
+		run[n++] = arrival_of(m, for_paths);
 	}
+	if (n > 0)
+		paths_received(l, newest, run, n, b->now_ns);
 }
 
 /* ---- control ---- */
@@ -170,8 +195,8 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t 
 	pkt->segment.flags = s.flags;
 	l->n_parts += (s.flags & (LODE_WIRE_MORE | LODE_WIRE_CONT)) != 0;
 	pkt->tx_us = s.tx_us;
-	rte_pktmbuf_adj(m, LODE_WIRE_CLEAR_BYTES + LODE_WIRE_SEGMENT_BYTES);
-	rte_pktmbuf_trim(m, LODE_WIRE_TAG_BYTES);
+	lode_pkt_pull(m, LODE_WIRE_CLEAR_BYTES + LODE_WIRE_SEGMENT_BYTES);
+	lode_pkt_trim(m, LODE_WIRE_TAG_BYTES);
 	return NULL;
 }
 

@@ -61,8 +61,14 @@ enum lode_path_flags {
 	LODE_PATH_CONTROL = 2, /* a control message: owes no feedback, the path may count as idle */
 };
 /* A packet leaves. tx_us: what its header says. */
-void lode_path_sent(
-	struct lode_path *p, uint64_t now_ns, uint32_t bytes, uint32_t tx_us, unsigned flags);
+/* n_pkts packets of so many bytes in all, sent at once. */
+void lode_path_sent_burst(struct lode_path *p, uint64_t now_ns, uint32_t n_pkts, uint32_t bytes,
+	uint32_t tx_us, unsigned flags);
+static inline void lode_path_sent(
+	struct lode_path *p, uint64_t now_ns, uint32_t bytes, uint32_t tx_us, unsigned flags)
+{
+	lode_path_sent_burst(p, now_ns, 1, bytes, tx_us, flags);
+}
 /* Call when a poll ends with credit left and nothing to send: what is sampled now does not tell the
  * path's rate. */
 void lode_path_app_limited(struct lode_path *p, uint64_t now_ns);
@@ -75,8 +81,20 @@ static inline uint32_t lode_path_tx_us(uint64_t now_ns)
 /* ---- receiving: authenticated packets only ---- */
 
 #define LODE_PATH_NO_PN UINT64_MAX /* counts for rates and life, not for loss: an older epoch */
-void lode_path_received(struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes,
-	uint32_t tx_us, unsigned flags);
+struct lode_path_arrival {
+	uint64_t pn;
+	uint32_t bytes, tx_us;
+	unsigned flags; /* enum lode_path_flags */
+};
+/* Packets that came together, n >= 1. */
+void lode_path_received_burst(
+	struct lode_path *p, uint64_t now_ns, const struct lode_path_arrival *arrivals, unsigned n);
+static inline void lode_path_received(struct lode_path *p, uint64_t now_ns, uint64_t pn,
+	uint32_t bytes, uint32_t tx_us, unsigned flags)
+{
+	const struct lode_path_arrival arrival = {pn, bytes, tx_us, flags};
+	lode_path_received_burst(p, now_ns, &arrival, 1);
+}
 /* What is received at exactly this time waited for us, not on the way: its delay is not looked at. Call
  * before, when a poll comes milliseconds late. */
 void lode_path_stalled(struct lode_path *p, uint64_t now_ns);

@@ -124,12 +124,10 @@ static void roll(struct rx *r, uint64_t now_ns)
 	r->slot_pn = r->next_pn;
 }
 
-static void delay(struct rx *r, uint64_t now_ns, struct lode_wire_slot *s, uint32_t tx_us)
+/* The first arrival of all sets the zero, the first of a slot its smallest. */
+static inline void delay(struct rx *r, struct lode_wire_slot *s, uint32_t owd_us)
 {
-	uint32_t owd_us = lode_path_tx_us(now_ns) - tx_us;
-	if (now_ns == r->stalled_ns)
-		return; /* it waited here, not on the way */
-	if (!r->owd_any) {
+	if (lode_unlikely(!r->owd_any)) {
 		r->owd_any = true;
 		r->owd_zero_us = owd_us;
 		s->owd_min_us = owd_us;
@@ -160,33 +158,43 @@ void lode_path_stalled(struct lode_path *p, uint64_t now_ns)
 	p->rx.stalled_ns = now_ns;
 }
 
-void lode_path_received(struct lode_path *p, uint64_t now_ns, uint64_t pn, uint32_t bytes,
-	uint32_t tx_us, unsigned flags)
+void lode_path_received_burst(
+	struct lode_path *p, uint64_t now_ns, const struct lode_path_arrival *arrivals, unsigned n)
 {
 	struct rx *r = &p->rx;
 	if (now_ns >= r->slot_end_ns)
 		rx_poll(p, now_ns);
 	struct lode_wire_slot *s = current(r);
-	r->pkts++;
+	uint32_t now_us = lode_path_tx_us(now_ns);
+	uint64_t next_pn = r->next_pn;
+	uint32_t bytes = 0, ce = 0;
+	bool data = false, waited_here = now_ns == r->stalled_ns;
+	for (unsigned i = 0; i < n; i++) {
+		const struct lode_path_arrival *a = &arrivals[i];
+		s->pkts = (uint16_t)(s->pkts + (s->pkts < UINT16_MAX));
+		bytes += a->bytes;
+		ce += (a->flags & LODE_PATH_CE) != 0;
+		data |= !(a->flags & LODE_PATH_CONTROL);
+		if (lode_likely(!waited_here))
+			delay(r, s, now_us - a->tx_us);
+		if (a->pn == LODE_PATH_NO_PN)
+			continue;
+		number(r, a->pn);
+		if (a->pn >= r->next_pn) {
+			r->next_pn = a->pn + 1;
+			r->echo_us = a->tx_us;
+		}
+	}
+	if (r->next_pn != next_pn)
+		r->echo_rx_ns = now_ns;
+	r->pkts += n;
 	r->bytes += bytes;
 	s->bytes += bytes;
-	s->pkts = (uint16_t)(s->pkts + (s->pkts < UINT16_MAX));
-	if (flags & LODE_PATH_CE) {
-		s->ce++;
-		r->ce_pkts++;
-	}
-	delay(r, now_ns, s, tx_us);
-	if (pn != LODE_PATH_NO_PN)
-		number(r, pn);
-	if (pn != LODE_PATH_NO_PN && pn >= r->next_pn) {
-		r->next_pn = pn + 1;
-		r->echo_us = tx_us;
-		r->echo_rx_ns = now_ns;
-	}
-	if (!(flags & LODE_PATH_CONTROL))
-		r->owed = true;
+	s->ce = (uint16_t)(s->ce + ce);
+	r->ce_pkts += ce;
+	r->owed |= data;
 	p->life.unvalidated_rx += bytes;
-	life_received(p, now_ns, !(flags & LODE_PATH_CONTROL));
+	life_received(p, now_ns, data);
 }
 
 void rx_poll(struct lode_path *p, uint64_t now_ns)

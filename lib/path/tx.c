@@ -105,8 +105,8 @@ static void add_mark(struct tx *t, uint32_t tx_us)
 	t->marks[t->mark_end++ % MARKS] = (struct mark){tx_us, (uint32_t)t->bytes};
 }
 
-void lode_path_sent(
-	struct lode_path *p, uint64_t now_ns, uint32_t bytes, uint32_t tx_us, unsigned flags)
+void lode_path_sent_burst(struct lode_path *p, uint64_t now_ns, uint32_t n_pkts, uint32_t bytes,
+	uint32_t tx_us, unsigned flags)
 {
 	struct tx *t = &p->tx;
 	refill(t, now_ns);
@@ -114,7 +114,7 @@ void lode_path_sent(
 		LODE_MAX(t->tokens_bytes - bytes, -t->bytes_per_ns * DEBT_TIME_NS - bytes);
 	if (tx_inflight(p) == 0)
 		t->last_report_ns = now_ns;
-	t->pkts++;
+	t->pkts += n_pkts;
 	t->bytes += bytes;
 	t->last_us = tx_us;
 	add_mark(t, tx_us);

@@ -164,7 +164,7 @@ void classify_account(struct flow *f, uint16_t bytes, uint64_t now_ns)
 	f->mark_bytes += bytes;
 	f->min_bytes = LODE_MIN(f->min_bytes, bytes);
 	f->max_bytes = LODE_MAX(f->max_bytes, bytes);
-	uint32_t window = LODE_MIN(LODE_MAX(f->n_pkts / 2, FIRST_LOOK_PKTS), LAST_LOOK_PKTS);
-	if (lode_unlikely(f->mark_pkts >= window))
+	bool half = f->mark_pkts >= f->n_pkts / 2 || f->mark_pkts >= LAST_LOOK_PKTS;
+	if (lode_unlikely(half && f->mark_pkts >= FIRST_LOOK_PKTS))
 		look(f, now_ns);
 }

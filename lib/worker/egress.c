@@ -24,7 +24,7 @@ static void put_frame(
 		DROP(w, m, tx_full);
 		return;
 	}
-	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(m, l2_bytes);
+	uint8_t *frame = lode_pkt_push(m, l2_bytes);
 	if (!frame) {
 		DROP(w, m, too_long);
 		return;

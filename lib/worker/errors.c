@@ -4,7 +4,6 @@
 
 #define ICMP_GAP_NS   (10 * LODE_NS_PER_MS)  /* on average; */
 #define ICMP_BURST_NS (500 * LODE_NS_PER_MS) /* 50 at once */
-#define TTL_OFFSET_V4 8
 
 /* The box's address of that family on the port, else on any port; NULL: none. */
 static const struct lode_ip *own_address(const struct lode_config *c, unsigned port_idx, bool v4)
@@ -54,26 +53,10 @@ void answer_icmp(struct lode_worker *w, enum lode_wire_icmp kind, uint16_t mtu_b
 	lode_counter_add(&w->counters.icmp_sent, 1);
 }
 
-void decrement_ttl(struct rte_mbuf *m, const struct ip_info *ip)
-{
-	uint8_t *p = packet_data(m);
-	if (ip->version == 6) {
-		p[7]--;
-		return;
-	}
-	uint16_t old_be, new_be, checksum_be;
-	memcpy(&old_be, p + TTL_OFFSET_V4, 2); /* TTL and protocol: one 16-bit word */
-	p[TTL_OFFSET_V4]--;
-	memcpy(&new_be, p + TTL_OFFSET_V4, 2);
-	memcpy(&checksum_be, p + 10, 2);
-	checksum_be = lode_wire_checksum_update(checksum_be, old_be, new_be);
-	memcpy(p + 10, &checksum_be, 2);
-}
-
-void clamp_mss(
+void clamp_mss_of_syn(
 	struct lode_worker *w, unsigned peer_idx, struct rte_mbuf *m, const struct ip_info *ip)
 {
-	if (lode_likely(!(ip->tcp_flags & TCP_SYN)) || !lane_of(w, peer_idx))
+	if (!lane_of(w, peer_idx))
 		return;
 	uint16_t segment_bytes = lode_lane_segment_bytes(lane_of(w, peer_idx));
 	if (segment_bytes == 0)

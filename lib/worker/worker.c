@@ -26,6 +26,16 @@ static void to_worker(
 	lode_counter_add(&w->counters.handoff, 1);
 }
 
+/* Of what is looked at in order, packet i stays, as the n-th. */
+static inline void keep_packet(struct packets *p, unsigned *n, unsigned i)
+{
+	if (lode_unlikely(*n != i)) {
+		p->ip[*n] = p->ip[i];
+		p->pkts[*n] = p->pkts[i];
+	}
+	(*n)++;
+}
+
 /* ---- towards a peer ---- */
 
 /* Entries for all packets, new ones included; the class of what came from a LAN. */
@@ -121,8 +131,7 @@ static void to_lanes(struct lode_worker *w, struct packets *p)
 		}
 		clamp_mss(w, peer_idx, m, &p->ip[i]);
 		hint_size(w, peer_idx, m, &p->ip[i], p->now_ns);
-		p->ip[n] = p->ip[i];
-		p->pkts[n++] = m;
+		keep_packet(p, &n, i);
 	}
 	p->n = n;
 	find_flows(w, p);
@@ -153,7 +162,7 @@ static bool may_forward(struct lode_worker *w, enum origin origin, const struct 
 		pkt->hop_limit--;
 		lode_counter_add(&w->counters.transit, 1);
 	}
-	decrement_ttl(m, ip);
+	decrement_ttl(packet_data(m), ip);
 	return true;
 }
 
@@ -202,8 +211,7 @@ static void forward(struct lode_worker *w, enum origin origin, struct packets *p
 			if (!may_forward(w, origin, route, m, ip, p->now_ns))
 				break;
 			area(m)->peer_idx = route->idx;
-			p->ip[n] = *ip;
-			p->pkts[n++] = m;
+			keep_packet(p, &n, i);
 			break;
 		default:
 			answer_icmp(w, LODE_WIRE_ICMP_NO_ROUTE, 0, m, ip, p->now_ns);

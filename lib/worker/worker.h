@@ -188,10 +188,26 @@ void send_for_control(struct lode_worker *w, uint64_t now_ns);
  * poll. */
 void answer_icmp(struct lode_worker *w, enum lode_wire_icmp kind, uint16_t mtu_bytes,
 	struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns);
-void decrement_ttl(struct rte_mbuf *m, const struct ip_info *ip);
+static inline void decrement_ttl(uint8_t *packet, const struct ip_info *ip)
+{
+	if (ip->version == 6) {
+		packet[7]--;
+		return;
+	}
+	/* The word of TTL and protocol is less by 0x100, so the checksum is more (RFC 1141). */
+	uint32_t sum = lode_load_be16(packet + 10) + 0x100u;
+	packet[8]--;
+	lode_store_be16(packet + 10, (uint16_t)(sum + (sum >= 0xffff)));
+}
 /* Lowers the MSS of a TCP handshake to what goes in one segment to or from that peer. */
-void clamp_mss(
+void clamp_mss_of_syn(
 	struct lode_worker *w, unsigned peer_idx, struct rte_mbuf *m, const struct ip_info *ip);
+static inline void clamp_mss(
+	struct lode_worker *w, unsigned peer_idx, struct rte_mbuf *m, const struct ip_info *ip)
+{
+	if (lode_unlikely(ip->tcp_flags & TCP_SYN))
+		clamp_mss_of_syn(w, peer_idx, m, ip);
+}
 
 /* ---- lanes.c: which peers this worker serves, and when ---- */
 
