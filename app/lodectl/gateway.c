@@ -136,6 +136,20 @@ SHOW(models)
 SHOW(selector)
 SHOW(decisions)
 
+/* Paths, then how good the predictors were. */
+static int show_loss(struct lodectl *ctl, int argc, char **argv)
+{
+	int rc = show(ctl, "loss", argc, argv);
+	if (rc == EXIT_OK && !ctl->json)
+		putchar('\n');
+	return rc == EXIT_OK ? show(ctl, "loss_score", 0, NULL) : rc;
+}
+
+static int record_loss(struct lodectl *ctl, int argc, char **argv)
+{
+	return show(ctl, "loss/record", argc, argv);
+}
+
 /* How long loops take, then the newest long ones. */
 static int worker_loops(struct lodectl *ctl, int argc, char **argv)
 {
@@ -209,6 +223,8 @@ const struct command gateway_commands[] = {
 	{"fec", "show", "[PEER]", "losses made good: means, redundancy, counts", show_fec},
 	{"stage", "show", "[WORKER]", "packets and cycles of each stage", show_stages},
 	{"drop", "show", "", "dropped packets: reason, rate, examples", show_drops},
+	{"loss", "show", "[PEER]", "loss now and foreseen; scores of the predictors", show_loss},
+	{"loss", "record", "on|off", "keep samples for the trainer", record_loss},
 	{"model", "show", "", "models the gateway runs, by role", show_models},
 	{"log", "show", "", "levels by module, lines left out", show_log},
 	{"log", "level", "[MODULE] LEVEL", "until LEVEL is default; survives config apply",

@@ -14,6 +14,7 @@
 #include "lode_control.h"
 #include "lode_gateway.h"
 #include "lode_ipc.h"
+#include "lode_learn.h"
 #include "lode_mirror.h"
 #include "lode_model.h"
 #include "lode_port.h"
@@ -137,6 +138,11 @@ struct gateway {
 	uint32_t frame_bytes; /* record of the kernel rings */
 
 	struct lode_model_set models; /* as loaded at start */
+	struct lode_loss_model loss_model;
+	/* Helper thread: samples go there while somebody asked for them. */
+	struct lode_learn_writer *loss_samples;
+	uint32_t loss_series; /* named last in the file, + 1 */
+	uint64_t loss_clock_ns;
 	struct lode_shared *shared;
 	struct lode_aead *aead;
 	struct worker_run workers[LODE_WORKERS_MAX];
@@ -177,6 +183,18 @@ uint64_t now_ns(void);
 /* ---- eal.c ---- */
 int start_eal(struct gateway *g, struct lode_err *err);
 void stop_eal(struct gateway *g);
+
+/* ---- loss.c: the loss predictor's model, samples and views ---- */
+int start_loss(struct gateway *g, struct lode_err *err); /* after control and models */
+void stop_loss(struct gateway *g);
+/* Helper thread: keeps what the workers recorded. */
+void loss_run(struct gateway *g, uint64_t now);
+void loss_clock(struct gateway *g, uint64_t now);
+/* "on" or "off". */
+int loss_record(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_loss(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_loss_score(
+	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- models.c ---- */
 int start_models(struct gateway *g, struct lode_err *err);

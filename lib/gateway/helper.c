@@ -102,6 +102,11 @@ static int do_trace_stop(const struct request *q, struct lode_json *j, struct lo
 	return trace_stop(q->g, q->params, j, err);
 }
 
+static int do_loss_record(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	return loss_record(q->g, q->params, j, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct request *q, struct lode_json *j, struct lode_err *err);
@@ -109,6 +114,7 @@ static const struct {
 	{"config/apply", config_apply},
 	{"config/show", config_show},
 	{"log/level", log_level},
+	{"loss/record", do_loss_record},
 	{"trace/start", do_trace_start},
 	{"trace/read", do_trace_read},
 	{"trace/stop", do_trace_stop},
@@ -216,6 +222,7 @@ static void *helper_main(void *arg)
 	while (!atomic_load(&g->stop)) {
 		dhcp_run(g);
 		trace_run(g, now_ns());
+		loss_run(g, now_ns());
 		log_flush(&g->log);
 		selector_state_run(g, now_ns(), false);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)

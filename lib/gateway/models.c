@@ -20,7 +20,13 @@ static void log_reports(struct gateway *g)
 
 int start_models(struct gateway *g, struct lode_err *err)
 {
-	const struct lode_model_options model_options = {.isa = LODE_NN_ISA_AUTO};
+	/* What this gateway can feed. */
+	const struct lode_schema *schemas[8] = {&lode_schema_oxidize_drl};
+	unsigned n_schemas = 1;
+	for (unsigned i = 0; i < lode_loss_n_schemas; i++)
+		schemas[n_schemas++] = lode_loss_schemas[i];
+	const struct lode_model_options model_options = {
+		.isa = LODE_NN_ISA_AUTO, .schemas = schemas, .n_schemas = n_schemas};
 	char committed[LODE_PATH_MAX + sizeof("/models")];
 	const char *shipped = getenv("LODESTONE_MODEL_DIR");
 	snprintf(committed, sizeof(committed), "%s/models", g->config->state_dir);

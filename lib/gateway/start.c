@@ -48,6 +48,7 @@ static const struct step steps[] = {
 	{start_host_routes, stop_host_routes, LODE_EXIT_ENVIRONMENT},
 	{start_models, stop_models, LODE_EXIT_ENVIRONMENT},
 	{start_control, stop_control, LODE_EXIT_CONFIG},
+	{start_loss, stop_loss, LODE_EXIT_OTHER},
 	{start_port_views, NULL, LODE_EXIT_ENVIRONMENT},
 	{launch_workers, join_workers, LODE_EXIT_OTHER},
 	{start_exception, stop_exception, LODE_EXIT_OTHER},

@@ -40,7 +40,26 @@ unsigned lode_lane_stages(const struct lode_lane *l, const char *names[],
 	return LODE_MIN(n, all);
 }
 
-static void summarise_path(const struct lane_path *path, struct lode_path_summary *out)
+static void summarise_loss(
+	const struct lode_loss *l, uint64_t now_ns, struct lode_path_summary *out)
+{
+	struct lode_loss_path_score score;
+	const struct lode_loss_forecast *f = lode_loss_newest(l);
+	if (now_ns < f->expires_ns) {
+		out->foreseen_loss_ppm = f->loss_ppm;
+		out->foreseen_any_ppm = f->any_ppm;
+		out->foreseen_burst_centi = f->burst_centi;
+		out->foreseen_by = f->source;
+	}
+	lode_loss_get_path_score(l, &score);
+	out->model_losing = score.losing;
+	out->loss_outcomes = score.outcomes;
+	for (unsigned i = 0; score.outcomes && i < LODE_LOSS_SOURCES; i++)
+		out->brier_ppm[i] = (uint32_t)(score.brier[i] * 1e6);
+}
+
+static void summarise_path(
+	const struct lane_path *path, uint64_t now_ns, struct lode_path_summary *out)
 {
 	struct lode_path_stats s;
 	out->remote = path->remote;
@@ -71,6 +90,8 @@ static void summarise_path(const struct lane_path *path, struct lode_path_summar
 	out->rx_pkts = s.rx.pkts;
 	out->rx_bytes = s.rx.bytes;
 	out->lost_pkts = s.tx.lost_pkts;
+	if (path->loss != NULL)
+		summarise_loss(path->loss, now_ns, out);
 }
 
 void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode_lane_summary *out)
@@ -83,7 +104,7 @@ void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode
 	for (unsigned i = 0; i < LAN_TO_WAN_STAGES + WAN_TO_LAN_STAGES; i++)
 		out->load_cycles += l->stages[i].cycles;
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
-		summarise_path(&l->path[p], &out->paths[p]);
+		summarise_path(&l->path[p], now_ns, &out->paths[p]);
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
 		struct lode_class_summary *c = &out->classes[cls];
 		c->queue_pkts = l->queue[cls].pkts;

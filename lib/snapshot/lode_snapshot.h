@@ -246,13 +246,19 @@ struct lode_path_summary {
 	uint16_t mtu_bytes;    /* discovered path MTU, L3 */
 	uint16_t budget_bytes; /* E: payload of a segment */
 	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+	/* The newest forecast, for 50 to 100 ms ahead; 0 when there is none. */
+	uint32_t foreseen_loss_ppm, foreseen_any_ppm, foreseen_burst_centi;
+	uint8_t foreseen_by, model_losing; /* enum lode_loss_source; the model is not asked */
+	uint32_t brier_ppm[2];		   /* of this path, by source */
+	uint64_t loss_outcomes;
 };
 
 /* How the losses of a class are made good; counts since the lane began. */
 struct lode_repair_summary {
-	uint8_t nack, copies, span; /* in use now: kept for who asks; transmissions; sources per repair */
-	uint16_t rate_q8;	    /* repairs per source in 1/256 */
-	uint32_t loss_ppm;	    /* of its paths, congestion left out */
+	uint8_t nack, copies,
+		span;	   /* in use now: kept for who asks; transmissions; sources per repair */
+	uint16_t rate_q8;  /* repairs per source in 1/256 */
+	uint32_t loss_ppm; /* of its paths, congestion left out */
 	uint64_t tx_sources, tx_source_bytes; /* segments that may need repair */
 	uint64_t tx_repairs, tx_repair_bytes;
 	uint64_t tx_repairs_skipped; /* no path had credit */
