@@ -26,3 +26,4 @@ extern volatile sig_atomic_t stopping;
 int64_t now_ms(void);
 
 int cmd_serve(int argc, char **argv);
+int cmd_agent(int argc, char **argv);

@@ -27,7 +27,7 @@ enum lode_api_role lode_api_role_from(const char *name)
 	return LODE_ROLE_NONE;
 }
 
-void health(struct call *c)
+void health_get(struct call *c)
 {
 	answer(c, 200, json_pack("{s:s,s:s}", "status", "healthy", "service", "lodestone-manager"));
 }

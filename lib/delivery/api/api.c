@@ -15,7 +15,7 @@ struct route {
 };
 
 static const struct route routes[] = {
-	{"GET", "/health", BOTH, LODE_ROLE_NONE, LODE_BODY_NONE, health},
+	{"GET", "/health", BOTH, LODE_ROLE_NONE, LODE_BODY_NONE, health_get},
 	{"GET", "/openapi.json", V2, LODE_ROLE_NONE, LODE_BODY_NONE, openapi_get},
 	{"POST", "/devices", BOTH, LODE_ROLE_OPERATOR, LODE_BODY_JSON, device_register},
 	{"GET", "/devices", BOTH, LODE_ROLE_VIEWER, LODE_BODY_NONE, device_list},

@@ -90,7 +90,7 @@ void campaign_list(struct call *c);
 void campaign_get(struct call *c);
 void campaign_verb(struct call *c);
 /* admin.c */
-void health(struct call *c);
+void health_get(struct call *c);
 void token_create(struct call *c);
 void audit_get(struct call *c);
 void openapi_get(struct call *c);

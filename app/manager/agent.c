@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lodestone-manager agent: keeps this appliance's model at what its manager says. */
+#include "lode_agent.h"
+#include "manager.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define POLL_S_DEFAULT	 30
+#define POLL_S_MAX	 3600
+#define HEALTH_TIMEOUT_S 60
+#define STALL_S		 60
+
+static void print_line(void *ctx, const char *line)
+{
+	(void)ctx;
+	printf("%s\n", line);
+	fflush(stdout);
+}
+
+static int show_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+	static const char *const units = "fetched %.1f of %.1f MB\r";
+	(void)ctx;
+	if (isatty(STDERR_FILENO) && total_bytes)
+		fprintf(stderr, units, (double)done_bytes / 1e6, (double)total_bytes / 1e6);
+	return stopping;
+}
+
+static int usage(void)
+{
+	fputs("usage: lodestone-manager agent --control-plane URL --device-id ID [OPTIONS]\n"
+	      "  --poll-interval S     seconds between questions, 1 to 3600; default 30\n"
+	      "  --model-dir DIR       default ./models; the active model is "
+	      "DIR/ota/models/MODEL.bin\n"
+	      "  --health-check CMD    shell command that says with exit 0 that "
+	      "LODESTONE_MODEL_PATH is good\n"
+	      "  --token-file FILE     who this appliance is\n"
+	      "  --ca FILE, --cert FILE, --key FILE  for https with mutual TLS\n"
+	      "  --max-rate N          bytes per second, at most\n"
+	      "  --once                one round, then end: 0 idle or updated, 1 otherwise\n",
+		stderr);
+	return EXIT_CONFIGURATION;
+}
+
+struct agent_options {
+	struct lode_agent_options o;
+	bool once;
+	char token[256];
+};
+
+static int read_token(struct agent_options *y, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	if (!f || !fgets(y->token, sizeof(y->token), f)) {
+		fprintf(stderr, "lodestone-manager: %s: %s\n", path, strerror(errno));
+		if (f)
+			fclose(f);
+		return -EINVAL;
+	}
+	fclose(f);
+	y->token[strcspn(y->token, "\r\n")] = 0;
+	y->o.token = y->token;
+	return 0;
+}
+
+/* Plain digits within the limits, else 0. */
+static uint64_t number(const char *s, uint64_t max)
+{
+	uint64_t v = s[strspn(s, "0123456789")] ? 0 : strtoull(s, NULL, 10);
+	return v <= max ? v : 0;
+}
+
+static int read_option(struct agent_options *y, int opt)
+{
+	switch (opt) {
+	case 'u':
+		y->o.control_plane = optarg;
+		return 0;
+	case 'i':
+		y->o.device_id = optarg;
+		return 0;
+	case 'p':
+		y->o.poll_interval_s = (unsigned)number(optarg, POLL_S_MAX);
+		return y->o.poll_interval_s ? 0 : -EINVAL;
+	case 'm':
+		y->o.model_dir = optarg;
+		return 0;
+	case 'h':
+		y->o.health_check = optarg;
+		return 0;
+	case 't':
+		return read_token(y, optarg);
+	case 'a':
+		y->o.ca = optarg;
+		return 0;
+	case 'c':
+		y->o.cert = optarg;
+		return 0;
+	case 'k':
+		y->o.key = optarg;
+		return 0;
+	case 'r':
+		y->o.max_bytes_per_s = number(optarg, UINT32_MAX);
+		return y->o.max_bytes_per_s ? 0 : -EINVAL;
+	case '1':
+		y->once = true;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int read_options(struct agent_options *y, int argc, char **argv)
+{
+	static const struct option longs[] = {{"control-plane", required_argument, NULL, 'u'},
+		{"device-id", required_argument, NULL, 'i'},
+		{"poll-interval", required_argument, NULL, 'p'},
+		{"model-dir", required_argument, NULL, 'm'},
+		{"health-check", required_argument, NULL, 'h'},
+		{"token-file", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'a'},
+		{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
+		{"max-rate", required_argument, NULL, 'r'}, {"once", no_argument, NULL, '1'}, {0}};
+	int opt, rc = 0;
+	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+		rc = read_option(y, opt);
+	bool whole = y->o.control_plane && y->o.device_id && optind == argc;
+	return rc ? rc : whole ? 0 : -EINVAL;
+}
+
+static void sleep_unless_stopping(unsigned seconds)
+{
+	for (unsigned i = 0; i < seconds && !stopping; i++)
+		sleep(1); /* a signal ends it early */
+}
+
+static int run(struct lode_agent *agent, bool once)
+{
+	struct lode_err err;
+	enum lode_agent_outcome outcome;
+	do {
+		outcome = lode_agent_round(agent, &err);
+		if (!once && !stopping)
+			sleep_unless_stopping(lode_agent_wait_s(agent));
+	} while (!once && !stopping);
+	return !once || outcome == LODE_AGENT_IDLE || outcome == LODE_AGENT_UPDATED ? EXIT_OK
+										    : EXIT_OTHER;
+}
+
+int cmd_agent(int argc, char **argv)
+{
+	struct agent_options y = {.o = {
+					  .model_dir = "./models",
+					  .poll_interval_s = POLL_S_DEFAULT,
+					  .health_timeout_s = HEALTH_TIMEOUT_S,
+					  .stall_s = STALL_S,
+					  .seed = (uint64_t)now_ms() ^ (uint64_t)getpid() << 32,
+					  .log = print_line,
+					  .progress = show_progress,
+				  }};
+	struct lode_agent *agent;
+	struct lode_err err = {0};
+	if (read_options(&y, argc, argv))
+		return usage();
+	if (lode_agent_new(&y.o, &agent, &err)) {
+		fprintf(stderr, "lodestone-manager: %s\n", err.msg);
+		return err.code == -EINVAL ? EXIT_CONFIGURATION : EXIT_ENVIRONMENT;
+	}
+	sd_notify(0, "READY=1");
+	int code = run(agent, y.once);
+	lode_agent_free(agent);
+	return code;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "lode_agent.h"
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <limits.h>
+
+#define SHA_HEX 65
+
+struct running {
+	char model[LODE_AGENT_NAME_MAX], version[LODE_AGENT_NAME_MAX], sha256[SHA_HEX];
+};
+
+struct poison {
+	struct running what;
+	unsigned failures;
+};
+
+struct lode_agent {
+	struct lode_agent_options options;
+	CURL *curl;
+	struct lode_rng rng;
+	unsigned unanswered; /* rounds in a row */
+	/* The journal. */
+	struct running current, before; /* before: what a roll-back brings back; "" none */
+	struct running trying;		/* in place but not yet found healthy; "" none */
+	unsigned n_poison;
+	struct poison poison[LODE_AGENT_POISON_MAX];
+	char last_error[300], last_class[16]; /* told with the next heartbeat */
+	bool last_success;
+	/* One round. */
+	char state[16]; /* what the heartbeat says of an update at work */
+};
+
+void say(const struct lode_agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A power cut of a test happens here. */
+int write_point(const struct lode_agent *a, const char *what);
+bool name_ok(const char *s);
+
+/* journal.c */
+int journal_load(struct lode_agent *a, struct lode_err *err);
+int journal_save(struct lode_agent *a, struct lode_err *err);
+unsigned poison_failures(const struct lode_agent *a, const char *model, const char *version);
+void poison_add(struct lode_agent *a, const struct running *what);
+void poison_clear(struct lode_agent *a, const struct running *what);
+
+/* fetch.c */
+/* JSON to and fro; body NULL: GET. The reply's object, or NULL with the error set. */
+json_t *call_json(struct lode_agent *a, const char *path, const json_t *body, struct lode_err *err);
+/* Into a file that may hold the beginning. *patch: it is one. */
+int fetch_file(struct lode_agent *a, const struct running *want, const char *part, bool *patch,
+	struct lode_err *err);
+
+/* files.c: every path below model_dir/ota */
+void path_of(const struct lode_agent *a, const char *folder, const char *name, const char *suffix,
+	char path[PATH_MAX]);
+int make_folders(struct lode_agent *a, struct lode_err *err);
+int file_sha256(const char *path, char hex[SHA_HEX], struct lode_err *err);
+int sync_path(const char *path, struct lode_err *err);
+/* Puts `staged` in place of the active file, the old one kept as backup. */
+int activate(struct lode_agent *a, const char *model, const char *staged, struct lode_err *err);
+int bring_back(struct lode_agent *a, const char *model, struct lode_err *err);
+/* 0 when healthy. */
+int check_health(const struct lode_agent *a, const char *path, struct lode_err *err);
+
+/* update.c */
+enum lode_agent_outcome update(
+	struct lode_agent *a, const struct running *want, struct lode_err *err);
+/* After a start: decides about a model that was in place but not yet found healthy. */
+int finish_interrupted(struct lode_agent *a, struct lode_err *err);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* delivery/agent: the appliance's side of model delivery. It asks its manager what to run, fetches the file or a
+ * patch, goes on where a cut left it, verifies, puts the file in place, checks the model's health, and
+ * keeps it or goes back. What it knows is in a journal: a power cut at any write leaves the old model
+ * or the new one. One thread; libcurl fetches. Actions return 0 or -errno. */
+#pragma once
+
+#include "lode_base.h"
+
+#define LODE_AGENT_NAME_MAX   129 /* bytes with the NUL: devices, models, versions */
+#define LODE_AGENT_POISON_MAX 32
+#define LODE_AGENT_POISON_AT  3 /* failures of any class until a version is left alone */
+
+struct lode_agent_options {
+	const char *control_plane; /* http://... or https://... */
+	const char *device_id;
+	const char *model_dir; /* holds ota/ and the journal; made when it is not there */
+	const char *
+		health_check; /* shell command, LODESTONE_MODEL_PATH set; NULL: the file is not empty */
+	const char *token;	     /* bearer token; NULL */
+	const char *ca, *cert, *key; /* PEM files for https; NULL */
+	unsigned poll_interval_s;
+	uint64_t seed; /* of the jitter */
+	unsigned health_timeout_s;
+	uint64_t max_bytes_per_s; /* 0: no cap */
+	unsigned stall_s;	  /* a transfer without a byte for so long is given up */
+	/* Called at each write that matters; a test cuts the power there by returning not 0. NULL: none. */
+	int (*on_write)(void *ctx, const char *what);
+	/* What is going on, a line for people; NULL: nobody wants to know. */
+	void (*log)(void *ctx, const char *line);
+	/* Bytes of a transfer so far; total 0: unknown. Not 0 ends it: the process is to stop. */
+	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+	void *ctx;
+};
+
+enum lode_agent_outcome {
+	LODE_AGENT_IDLE,	/* nothing to do */
+	LODE_AGENT_UPDATED,	/* a model was put in place and kept */
+	LODE_AGENT_ROLLED_BACK, /* it was not healthy: the one before is back */
+	LODE_AGENT_FAILED,	/* the reason is in err and is told to the manager */
+	LODE_AGENT_UNREACHABLE, /* the manager did not answer */
+};
+
+struct lode_agent;
+
+/* Reads the journal and finishes what a power cut interrupted. */
+int lode_agent_new(
+	const struct lode_agent_options *options, struct lode_agent **out, struct lode_err *err);
+void lode_agent_free(struct lode_agent *a);
+
+/* One round: a heartbeat, and the update it asks for. */
+enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *err);
+/* Seconds until the next round: the interval with up to a tenth of jitter, doubled up to 300 s while the
+ * manager does not answer. */
+unsigned lode_agent_wait_s(struct lode_agent *a);
+
+/* What runs now, "" when nothing does. */
+const char *lode_agent_model(const struct lode_agent *a);
+const char *lode_agent_version(const struct lode_agent *a);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fetch -> reconstruct -> verify -> stage -> apply -> health check -> keep or go back. The journal says what is
+ * being tried before the file is in place, and what runs after it was found healthy. */
+#include "agent.h"
+#include "lode_delta.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void set_state(struct lode_agent *a, const char *state)
+{
+	snprintf(a->state, sizeof(a->state), "%s", state);
+}
+
+/* Makes the file of what came: a patch is applied to what runs now. */
+static int reconstruct(struct lode_agent *a, const struct running *want, const char *part,
+	bool patch, const char *staged, struct lode_err *err)
+{
+	char active[PATH_MAX];
+	if (!patch)
+		return rename(part, staged)
+			       ? lode_err_set(err, -errno, "%s: %s", staged, strerror(errno))
+			       : 0;
+	path_of(a, "models", want->model, ".bin", active);
+	int rc = lode_delta_apply_path(part, active, staged, NULL, NULL, err);
+	unlink(part);
+	return rc;
+}
+
+static int verify(const struct running *want, const char *staged, struct lode_err *err)
+{
+	char hex[SHA_HEX];
+	int rc = file_sha256(staged, hex, err);
+	if (!rc && strcmp(hex, want->sha256) != 0) {
+		unlink(staged);
+		rc = lode_err_set(err, -EBADMSG, "the file has SHA-256 %s, %s was promised", hex,
+			want->sha256);
+	}
+	return rc;
+}
+
+static void forget_part(const char *part)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s.etag", part);
+	unlink(path);
+	unlink(part);
+}
+
+/* The whole file at `staged`, its hash checked. A patch that does not fit is followed by the whole file, once. */
+static int obtain(
+	struct lode_agent *a, const struct running *want, const char *staged, struct lode_err *err)
+{
+	char part[PATH_MAX];
+	bool patch = false;
+	path_of(a, "staging", want->sha256, ".part", part);
+	int rc = fetch_file(a, want, part, &patch, err);
+	if (rc)
+		return rc;
+	set_state(a, "verifying");
+	rc = reconstruct(a, want, part, patch, staged, err);
+	if (!rc)
+		rc = verify(want, staged, err);
+	forget_part(part);
+	if (!rc || !patch)
+		return rc;
+	say(a, "the patch does not fit (%s): fetching the whole file", err->msg);
+	struct running base = a->current;
+	a->current.model[0] = 0; /* no base is named, so no patch comes */
+	rc = fetch_file(a, want, part, &patch, err);
+	a->current = base;
+	if (!rc)
+		rc = reconstruct(a, want, part, false, staged, err);
+	if (!rc)
+		rc = verify(want, staged, err);
+	forget_part(part);
+	return rc;
+}
+
+static const char *class_of(int rc)
+{
+	switch (rc) {
+	case -ENOTCONN:
+	case -EAGAIN:
+	case -EPROTO:
+		return "network";
+	case -ENOSPC:
+		return "space";
+	case -EBADMSG:
+		return "verification";
+	default:
+		return "other";
+	}
+}
+
+static enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
+	const char *error_class, const struct lode_err *err)
+{
+	struct lode_err ignored;
+	snprintf(a->last_error, sizeof(a->last_error), "%.280s", err->msg);
+	snprintf(a->last_class, sizeof(a->last_class), "%s", error_class);
+	a->state[0] = 0;
+	poison_add(a, want);
+	say(a, "%s %s: %s", want->model, want->version, err->msg);
+	journal_save(a, &ignored);
+	return LODE_AGENT_FAILED;
+}
+
+/* The file is in place; is it any good? */
+static enum lode_agent_outcome decide(
+	struct lode_agent *a, const struct running *want, struct lode_err *err)
+{
+	char active[PATH_MAX];
+	struct lode_err trouble;
+	path_of(a, "models", want->model, ".bin", active);
+	if (!check_health(a, active, err)) {
+		a->before = a->current;
+		a->current = *want;
+		a->trying = (struct running){0};
+		a->last_success = true;
+		a->state[0] = 0;
+		poison_clear(a, want);
+		say(a, "%s %s runs", want->model, want->version);
+		return journal_save(a, err) ? LODE_AGENT_FAILED : LODE_AGENT_UPDATED;
+	}
+	if (bring_back(a, want->model, &trouble)) {
+		*err = trouble;
+		return failed(a, want, "other", err);
+	}
+	a->trying = (struct running){0};
+	failed(a, want, "health", err);
+	return LODE_AGENT_ROLLED_BACK;
+}
+
+enum lode_agent_outcome update(
+	struct lode_agent *a, const struct running *want, struct lode_err *err)
+{
+	char staged[PATH_MAX];
+	path_of(a, "staging", want->sha256, "", staged);
+	set_state(a, "downloading");
+	int rc = obtain(a, want, staged, err);
+	if (rc == -ECANCELED)
+		return LODE_AGENT_IDLE; /* the process stops; the part stays */
+	if (rc)
+		return failed(a, want, class_of(rc), err);
+	set_state(a, "applying");
+	a->trying = *want;
+	if (journal_save(a, err) || activate(a, want->model, staged, err))
+		return failed(a, want, "other", err);
+	return decide(a, want, err);
+}
+
+int finish_interrupted(struct lode_agent *a, struct lode_err *err)
+{
+	char active[PATH_MAX], hex[SHA_HEX];
+	struct running want = a->trying;
+	if (!*want.model)
+		return 0;
+	path_of(a, "models", want.model, ".bin", active);
+	if (!file_sha256(active, hex, err) && !strcmp(hex, want.sha256)) {
+		decide(a, &want, err); /* the new file got its place: check it now */
+		return 0;
+	}
+	a->trying = (struct running){0}; /* it did not: the old one runs */
+	return journal_save(a, err);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The agent against the real manager on 127.0.0.1, both in one temporary folder. */
+#include <criterion/criterion.h>
+
+#include "lode_agent.h"
+#include "lode_http.h"
+
+#include <ftw.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MODEL_BYTES (300 * 1024)
+
+static struct {
+	char dir[64], models[80], url[64];
+	uint16_t port;
+	struct lode_api *api;
+	struct lode_http *http;
+	pthread_t thread;
+	atomic_bool stop;
+	int cut_at, n_writes;
+	uint64_t stop_at_bytes;
+} world;
+
+static int64_t fixed_ms(void)
+{
+	return 1700000000000;
+}
+
+static void *serve(void *ctx)
+{
+	(void)ctx;
+	while (!world.stop)
+		lode_http_run(world.http, 10);
+	return NULL;
+}
+
+static const char *none(void *ctx, const char *name)
+{
+	(void)ctx, (void)name;
+	return NULL;
+}
+
+static struct lode_api_request request(const char *method, const char *path)
+{
+	return (struct lode_api_request){.method = method,
+		.path = path,
+		.header = none,
+		.query = none,
+		.now_ms = fixed_ms()};
+}
+
+static void ask(const char *method, const char *path, const char *body)
+{
+	struct lode_api_request req = request(method, path);
+	struct lode_api_reply reply = {0};
+	req.body = body;
+	req.body_len = strlen(body);
+	lode_api_handle(world.api, &req, NULL, &reply);
+	cr_assert_leq(reply.status, 201, "%s %s: %s", method, path, reply.body);
+	lode_api_reply_clear(&reply);
+}
+
+/* Version n differs from the others in some bytes. */
+static uint8_t byte_at(int n, size_t i)
+{
+	return (uint8_t)((i * 2654435761u) >> 13) ^ (i % 4096 == 7 ? (uint8_t)n : 0);
+}
+
+static void upload(int n)
+{
+	char path[64];
+	struct lode_blob_writer *w;
+	struct lode_err err;
+	struct lode_api_reply reply = {0};
+	uint8_t *bytes = malloc(MODEL_BYTES);
+	for (size_t i = 0; i < MODEL_BYTES; i++)
+		bytes[i] = byte_at(n, i);
+	snprintf(path, sizeof(path), "/api/v1/models/m/versions/%d", n);
+	struct lode_api_request req = request("POST", path);
+	cr_assert_eq(lode_api_upload_begin(world.api, &req, &w, &reply), 0);
+	cr_assert_eq(lode_blob_write(w, bytes, MODEL_BYTES, &err), 0);
+	lode_api_handle(world.api, &req, w, &reply);
+	cr_assert_eq(reply.status, 201);
+	lode_api_reply_clear(&reply);
+	free(bytes);
+	while (lode_api_make_delta(world.api, fixed_ms()))
+		;
+}
+
+static void roll_out(int n)
+{
+	char body[128];
+	snprintf(body, sizeof(body),
+		"{\"model_id\":\"m\",\"model_version\":\"%d\",\"fleet_id\":\"f\",\"retry_s\":0,"
+		"\"error_percent\":0}",
+		n);
+	ask("POST", "/api/v1/campaigns", body);
+	lode_api_tick(world.api, fixed_ms());
+}
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	close(fd);
+	return ntohs(addr.sin_port);
+}
+
+static void start_server(void)
+{
+	struct lode_http_options options = {
+		.port = world.port, .proxy_uid = (uid_t)-1, .now_ms = fixed_ms};
+	struct lode_err err = {0};
+	cr_assert_eq(lode_http_new(&options, world.api, &world.http, &err), 0, "%s", err.msg);
+	world.stop = false;
+	pthread_create(&world.thread, NULL, serve, NULL);
+}
+
+/* The API object belongs to one thread: the test's calls happen while the server rests. */
+static void stop_server(void)
+{
+	if (!world.http)
+		return;
+	world.stop = true;
+	pthread_join(world.thread, NULL);
+	lode_http_free(world.http);
+	world.http = NULL;
+}
+
+static void up(void)
+{
+	char db[80], blobs[80];
+	struct lode_api_options options = {.anybody = true, .offline_s = 300};
+	struct lode_err err = {0};
+	snprintf(world.dir, sizeof(world.dir), "/tmp/lodestone-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(world.dir));
+	snprintf(db, sizeof(db), "%s/db", world.dir);
+	snprintf(blobs, sizeof(blobs), "%s/blobs", world.dir);
+	snprintf(world.models, sizeof(world.models), "%s/models", world.dir);
+	cr_assert_eq(lode_api_new(&options, db, blobs, &world.api, &err), 0, "%s", err.msg);
+	world.port = free_port();
+	snprintf(world.url, sizeof(world.url), "http://127.0.0.1:%u", world.port);
+	ask("POST", "/api/v1/devices", "{\"id\":\"d\"}");
+	ask("POST", "/api/v1/fleets", "{\"id\":\"f\"}");
+	ask("POST", "/api/v1/fleets/f/devices/d", "");
+	upload(1);
+	roll_out(1);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static void down(void)
+{
+	stop_server();
+	lode_api_free(world.api);
+	nftw(world.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+TestSuite(agent, .init = up, .fini = down, .timeout = 60);
+
+static int cut_power(void *ctx, const char *what)
+{
+	(void)ctx, (void)what;
+	if (++world.n_writes == world.cut_at)
+		_exit(42);
+	return 0;
+}
+
+static int stop_transfer(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+	(void)ctx, (void)total_bytes;
+	return world.stop_at_bytes && done_bytes >= world.stop_at_bytes;
+}
+
+static struct lode_agent_options agent_options(const char *health_check)
+{
+	return (struct lode_agent_options){.control_plane = world.url,
+		.device_id = "d",
+		.model_dir = world.models,
+		.health_check = health_check,
+		.poll_interval_s = 1,
+		.health_timeout_s = 5,
+		.stall_s = 5,
+		.progress = stop_transfer};
+}
+
+static enum lode_agent_outcome round_of(const char *health_check, char version[16])
+{
+	struct lode_agent_options o = agent_options(health_check);
+	struct lode_agent *a;
+	struct lode_err err = {0};
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0, "%s", err.msg);
+	enum lode_agent_outcome outcome = lode_agent_round(a, &err);
+	snprintf(version, 16, "%s", lode_agent_version(a));
+	lode_agent_free(a);
+	return outcome;
+}
+
+/* The version whose bytes the active file has; 0: none, -1: torn. */
+static int active_version(void)
+{
+	char path[200];
+	struct stat st;
+	snprintf(path, sizeof(path), "%s/ota/models/m.bin", world.models);
+	FILE *f = fopen(path, "rb");
+	if (!f)
+		return 0;
+	uint8_t *bytes = malloc(MODEL_BYTES);
+	bool whole = !fstat(fileno(f), &st) && st.st_size == MODEL_BYTES &&
+		     fread(bytes, 1, MODEL_BYTES, f) == MODEL_BYTES;
+	fclose(f);
+	int found = -1;
+	for (int n = 1; whole && n <= 3 && found < 0; n++) {
+		size_t i = 0;
+		while (i < MODEL_BYTES && bytes[i] == byte_at(n, i))
+			i++;
+		found = i == MODEL_BYTES ? n : -1;
+	}
+	free(bytes);
+	return found;
+}
+
+static void install_first(void)
+{
+	char version[16];
+	start_server();
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+	stop_server();
+}
+
+static void offer(int n)
+{
+	upload(n);
+	roll_out(n);
+	start_server();
+}
+
+Test(agent, installs_updates_by_patch_and_then_rests)
+{
+	char version[16], path[200];
+	install_first();
+	offer(2);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_str_eq(version, "2");
+	cr_assert_eq(active_version(), 2);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_IDLE);
+	snprintf(path, sizeof(path), "%s/ota/backup/m_PREV.bin", world.models);
+	cr_assert_eq(access(path, R_OK), 0, "the version before is kept");
+}
+
+Test(agent, an_unhealthy_model_goes_and_is_left_alone_after_three_times)
+{
+	char version[16];
+	install_first();
+	offer(2);
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(
+			round_of("exit 3", version), i ? LODE_AGENT_IDLE : LODE_AGENT_ROLLED_BACK);
+		cr_assert_eq(active_version(), 1);
+		cr_assert_str_eq(version, "1");
+		/* The manager does not offer it again after a health failure: only a new campaign does. */
+	}
+}
+
+Test(agent, a_failing_first_install_leaves_nothing)
+{
+	char version[16];
+	start_server();
+	cr_assert_eq(round_of("exit 1", version), LODE_AGENT_ROLLED_BACK);
+	cr_assert_eq(active_version(), 0);
+	cr_assert_str_eq(version, "");
+}
+
+Test(agent, a_health_check_that_hangs_is_ended)
+{
+	struct lode_agent_options o = agent_options("sleep 100");
+	struct lode_agent *a;
+	struct lode_err err;
+	start_server();
+	o.health_timeout_s = 1;
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0);
+	cr_assert_eq(lode_agent_round(a, &err), LODE_AGENT_ROLLED_BACK);
+	lode_agent_free(a);
+}
+
+Test(agent, a_stopped_transfer_goes_on_where_it_was)
+{
+	char version[16], part[300];
+	start_server();
+	world.stop_at_bytes = 1;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_IDLE);
+	snprintf(part, sizeof(part), "ls %s/ota/staging/*.part >/dev/null", world.models);
+	cr_assert_eq(system(part), 0, "the beginning is kept");
+	world.stop_at_bytes = 0;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+}
+
+Test(agent, without_its_manager_it_backs_off)
+{
+	struct lode_agent_options o = agent_options(NULL);
+	struct lode_agent *a;
+	struct lode_err err;
+	o.poll_interval_s = 10;
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0);
+	cr_assert_leq(lode_agent_wait_s(a), 11);
+	for (int i = 0; i < 8; i++)
+		cr_assert_eq(lode_agent_round(a, &err), LODE_AGENT_UNREACHABLE);
+	cr_assert_geq(lode_agent_wait_s(a), 300);
+	cr_assert_leq(lode_agent_wait_s(a), 330);
+	lode_agent_free(a);
+}
+
+Test(agent, a_power_cut_at_any_write_leaves_old_or_new)
+{
+	char version[16];
+	int n_cuts = 0;
+	install_first();
+	offer(2);
+	for (world.cut_at = 1;; world.cut_at++) {
+		pid_t pid = fork();
+		if (!pid) {
+			struct lode_agent_options o = agent_options(NULL);
+			struct lode_agent *a;
+			struct lode_err err;
+			o.on_write = cut_power;
+			if (lode_agent_new(&o, &a, &err))
+				_exit(1);
+			lode_agent_round(a, &err);
+			_exit(0);
+		}
+		int status;
+		cr_assert_eq(waitpid(pid, &status, 0), pid);
+		cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+		int found = active_version();
+		cr_assert(found == 1 || found == 2, "cut %d: version %d", world.cut_at, found);
+		if (WEXITSTATUS(status) == 0)
+			break;
+		n_cuts++;
+	}
+	cr_assert_geq(n_cuts, 3);
+	cr_assert_neq(round_of(NULL, version), LODE_AGENT_FAILED);
+	cr_assert_str_eq(version, "2");
+	cr_assert_eq(active_version(), 2);
+}
