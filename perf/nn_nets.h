@@ -35,4 +35,5 @@ struct nn_peer {
 	void (*close)(void *session);
 };
 
-extern const struct nn_peer nn_peer_onnxruntime, nn_peer_dnnl, nn_peer_xnnpack;
+extern const struct nn_peer nn_peer_onnxruntime, nn_peer_onnxruntime_int8, nn_peer_dnnl,
+	nn_peer_xnnpack;

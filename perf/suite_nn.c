@@ -196,6 +196,7 @@ struct times {
 
 static const struct nn_peer *const peers[] = {
 	&nn_peer_onnxruntime,
+	&nn_peer_onnxruntime_int8,
 #ifdef LODE_PEER_XNNPACK
 	&nn_peer_xnnpack,
 #endif

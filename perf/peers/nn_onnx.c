@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nn_onnx.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,9 @@ static void put_message(struct onnx_bytes *b, unsigned field, struct onnx_bytes 
 
 enum {
 	TYPE_FLOAT = 1,
+	TYPE_UINT8 = 2,
+	TYPE_INT8 = 3,
+	TYPE_INT32 = 6,
 	TYPE_INT64 = 7,
 	ATTRIBUTE_INT = 2,
 	ATTRIBUTE_STRING = 3,
@@ -73,6 +77,7 @@ enum {
 struct graph {
 	struct onnx_bytes b;
 	unsigned n_names;
+	enum { GEMM_FLOAT, GEMM_FIXED, GEMM_DYNAMIC } gemm;
 };
 
 static void tensor(struct graph *g, const char *name, int type, const int64_t *dims,
@@ -162,6 +167,99 @@ static void node(struct graph *g, const char *op, const char *inputs, const char
 	put_message(&g->b, 1, &n);
 }
 
+/* node(), with % in the names replaced by a number. */
+static void node_n(struct graph *g, const char *op, const char *inputs, const char *outputs)
+{
+	char text[2][256];
+	const char *from[] = {inputs, outputs};
+	for (unsigned i = 0; i < 2; i++) {
+		size_t n = 0;
+		for (const char *c = from[i]; *c && n < sizeof(text[i]) - 16; c++)
+			n += (size_t)snprintf(text[i] + n, sizeof(text[i]) - n,
+				*c == '%' ? "%u" : "%c",
+				*c == '%' ? g->n_names : (unsigned char)*c);
+		text[i][n] = 0;
+	}
+	node(g, op, text[0], text[1]);
+}
+
+static void scalar(struct graph *g, const char *letter, int type, const void *v, size_t bytes)
+{
+	char name[16];
+	snprintf(name, sizeof(name), "%s%u", letter, g->n_names);
+	tensor(g, name, type, NULL, 0, v, bytes);
+}
+
+/* Signed bytes in [columns, rows] and their scale. */
+static float put_int8(
+	struct graph *g, const char *letter, const float *weight, unsigned rows, unsigned columns)
+{
+	const int64_t dims[] = {columns, rows};
+	int8_t *bytes = malloc((size_t)rows * columns);
+	float most = 0;
+	char name[16];
+	if (!bytes) {
+		g->b.failed = true;
+		return 1;
+	}
+	for (size_t i = 0; i < (size_t)rows * columns; i++)
+		most = fmaxf(most, fabsf(weight[i]));
+	for (unsigned r = 0; r < rows; r++)
+		for (unsigned c = 0; c < columns; c++)
+			bytes[c * rows + r] =
+				(int8_t)lrintf(weight[(size_t)r * columns + c] * 127 / most);
+	snprintf(name, sizeof(name), "%s%u", letter, g->n_names);
+	tensor(g, name, TYPE_INT8, dims, 2, bytes, (size_t)rows * columns);
+	free(bytes);
+	return most / 127;
+}
+
+/* The same layer in integers: fixed scales between operators, or scales found at run time. */
+static void gemm_int8(struct graph *g, const float *weight, const float *bias, unsigned rows,
+	unsigned columns, const char *in, const char *out)
+{
+	char names[64], result[64];
+	const int64_t dims[] = {rows};
+	const float in_step = 1 / 64.0f;
+	const int8_t zero8 = 0;
+	const uint8_t zero = 0;
+	float step = put_int8(g, "w", weight, rows, columns), both = step * in_step;
+	snprintf(result, sizeof(result), "%s", out);
+	scalar(g, "ws", TYPE_FLOAT, &step, 4);
+	if (g->gemm == GEMM_DYNAMIC) {
+		snprintf(names, sizeof(names), "b%u", g->n_names);
+		tensor(g, names, TYPE_FLOAT, dims, 1, bias, rows * sizeof(*bias));
+		node_n(g, "DynamicQuantizeLinear", in, "Q% QS% QZ%");
+		node_n(g, "MatMulInteger", "Q% w% QZ%", "I%");
+		snprintf(names, sizeof(names), "I%u", g->n_names);
+		char to[16];
+		snprintf(to, sizeof(to), "F%u", g->n_names);
+		struct onnx_bytes cast = node_begin("Cast", names, to);
+		attribute_int(&cast, "to", TYPE_FLOAT);
+		put_message(&g->b, 1, &cast);
+		node_n(g, "Mul", "QS% ws%", "S%");
+		node_n(g, "Mul", "F% S%", "P%");
+		node_n(g, "Add", "P% b%", result);
+	} else {
+		int32_t b[LODE_NN_MAX_HIDDEN];
+		for (unsigned i = 0; i < rows; i++)
+			b[i] = (int32_t)lrintf(bias[i] / both);
+		snprintf(names, sizeof(names), "bq%u", g->n_names);
+		tensor(g, names, TYPE_INT32, dims, 1, b, rows * sizeof(*b));
+		scalar(g, "wz", TYPE_INT8, &zero8, 1);
+		scalar(g, "as", TYPE_FLOAT, &in_step, 4);
+		scalar(g, "az", TYPE_UINT8, &zero, 1);
+		scalar(g, "bs", TYPE_FLOAT, &both, 4);
+		snprintf(names, sizeof(names), "%s as%u az%u", in, g->n_names, g->n_names);
+		node_n(g, "QuantizeLinear", names, "Q%");
+		node_n(g, "DequantizeLinear", "Q% as% az%", "X%");
+		node_n(g, "DequantizeLinear", "w% ws% wz%", "wf%");
+		node_n(g, "DequantizeLinear", "bq% bs%", "bf%");
+		node_n(g, "Gemm", "X% wf% bf%", result);
+	}
+	g->n_names++;
+}
+
 /* out = in W^T + b, for the rows [first, first + rows) of a layer (rows 0: all), times scale. */
 static void gemm(struct graph *g, const struct perf_net *net, const char *layer, unsigned first,
 	unsigned rows, float scale, const char *in, const char *out)
@@ -183,6 +281,11 @@ static void gemm(struct graph *g, const struct perf_net *net, const char *layer,
 		copy[i] = scale * ((const float *)t->data)[(size_t)first * t->dims[1] + i];
 	for (unsigned i = 0; i < rows; i++)
 		copy[n + i] = scale * bias[first + i];
+	if (g->gemm != GEMM_FLOAT) {
+		gemm_int8(g, copy, copy + n, rows, t->dims[1], in, out);
+		free(copy);
+		return;
+	}
 	snprintf(w, sizeof(w), "w%u", g->n_names);
 	snprintf(b, sizeof(b), "b%u", g->n_names++);
 	tensor(g, w, TYPE_FLOAT, dims, 2, copy, n * sizeof(*copy));
@@ -218,6 +321,34 @@ static void mlp(struct graph *g, const struct perf_net *net)
 	node(g, net->desc.output == LODE_NN_OUT_SIGMOID ? "Sigmoid" : "Identity", "z", "y");
 }
 
+/* Weights of the quantised LSTM: [1, columns, rows] with one scale. */
+static void gates_int8(
+	struct graph *g, const char *name, const float *weight, unsigned rows, unsigned columns)
+{
+	const int64_t dims[] = {1, columns, rows}, one[] = {1};
+	const int8_t zero = 0;
+	int8_t *bytes = malloc((size_t)rows * columns);
+	float most = 0;
+	char part[8];
+	if (!bytes) {
+		g->b.failed = true;
+		return;
+	}
+	for (size_t i = 0; i < (size_t)rows * columns; i++)
+		most = fmaxf(most, fabsf(weight[i]));
+	for (unsigned r = 0; r < rows; r++)
+		for (unsigned c = 0; c < columns; c++)
+			bytes[c * rows + r] =
+				(int8_t)lrintf(weight[(size_t)r * columns + c] * 127 / most);
+	tensor(g, name, TYPE_INT8, dims, 3, bytes, (size_t)rows * columns);
+	free(bytes);
+	most /= 127;
+	snprintf(part, sizeof(part), "%ss", name);
+	tensor(g, part, TYPE_FLOAT, one, 1, &most, 4);
+	snprintf(part, sizeof(part), "%sz", name);
+	tensor(g, part, TYPE_INT8, one, 1, &zero, 1);
+}
+
 /* ONNX has the gates in the order i, o, f, c. */
 static void gates(struct graph *g, const struct perf_net *net, const char *name, const float *from,
 	unsigned n_in)
@@ -230,7 +361,9 @@ static void gates(struct graph *g, const struct perf_net *net, const char *name,
 		memcpy(copy + (size_t)i * n * n_in, from + (size_t)order[i] * n * n_in,
 			(size_t)n * n_in * sizeof(*copy));
 	g->b.failed |= !copy;
-	if (copy)
+	if (copy && g->gemm != GEMM_FLOAT)
+		gates_int8(g, name, copy, 4 * n, n_in);
+	else if (copy)
 		tensor(g, name, TYPE_FLOAT, dims, 3, copy, 4ul * n * n_in * sizeof(*copy));
 	free(copy);
 }
@@ -244,9 +377,14 @@ static const float *fp32(const struct perf_net *net, const char *name)
 static void lstm(struct graph *g, const struct perf_net *net)
 {
 	const int64_t flat[] = {1, net->desc.n_hidden};
+	bool is_int8 = g->gemm != GEMM_FLOAT;
 	gates(g, net, "W", fp32(net, "input_proj.weight"), net->desc.n_in);
 	gates(g, net, "R", fp32(net, "hidden_proj.weight"), net->desc.n_hidden);
-	struct onnx_bytes n = node_begin("LSTM", "x W R", "- h");
+	struct onnx_bytes n =
+		is_int8 ? node_begin("DynamicQuantizeLSTM", "x W R - - - - - Ws Wz Rs Rz", "- h")
+			: node_begin("LSTM", "x W R", "- h");
+	if (is_int8)
+		put_text(&n, 7, "com.microsoft");
 	attribute_int(&n, "hidden_size", net->desc.n_hidden);
 	put_message(&g->b, 1, &n);
 	ints(g, "flat", flat, 2);
@@ -320,13 +458,15 @@ static void input_dims(
 	}
 }
 
-int onnx_write(const struct perf_net *net, enum lode_nn_form form, unsigned batch,
-	struct onnx_bytes *out, int64_t dims[3], unsigned *n_dims)
+int onnx_write(const struct perf_net *net, enum lode_nn_form form, enum onnx_precision precision,
+	unsigned batch, struct onnx_bytes *out, int64_t dims[3], unsigned *n_dims)
 {
 	const struct lode_nn_desc *d = &net->desc;
 	const int64_t out_dims[] = {batch, d->n_out};
-	struct graph g = {0};
-	struct onnx_bytes opset = {0};
+	struct graph g = {.gemm = precision == ONNX_FP32   ? GEMM_FLOAT
+				  : d->kind == LODE_NN_MLP ? GEMM_FIXED
+							   : GEMM_DYNAMIC};
+	struct onnx_bytes opset = {0}, more = {0};
 	if ((d->kind != LODE_NN_MLP && batch != 1) || d->embed != LODE_NN_EMBED_PAD ||
 		d->norm != LODE_NN_NORM_NONE || d->position != LODE_NN_POSITION_NONE)
 		return -ENOTSUP;
@@ -345,5 +485,8 @@ int onnx_write(const struct perf_net *net, enum lode_nn_form form, unsigned batc
 	put_message(out, 7, &g.b);
 	put_int(&opset, 2, 20);
 	put_message(out, 8, &opset);
+	put_text(&more, 1, "com.microsoft");
+	put_int(&more, 2, 1);
+	put_message(out, 8, &more);
 	return out->failed ? -ENOMEM : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ONNX Runtime in FP32, one thread, all graph optimisations, input and output bound once. The library
+/* ONNX Runtime in FP32 and INT8, one thread, all graph optimisations, input and output bound once. The library
  * is loaded at run time: LODE_ORT_LIB names it (npm's onnxruntime-node carries one), else the loader
  * looks for libonnxruntime.so.1. Its C interface is a table of functions that only ever grows, so the
  * few that are needed are named by their places. */
@@ -114,14 +114,14 @@ static void run_session(void *session)
 	run_once(session);
 }
 
-static void *open_session(
-	const struct perf_net *net, enum lode_nn_form form, unsigned batch, char why[128])
+static void *open_session(const struct perf_net *net, enum lode_nn_form form,
+	enum onnx_precision precision, unsigned batch, char why[128])
 {
 	struct onnx_bytes model;
 	int64_t dims[3];
 	unsigned n_dims;
 	struct session *s = calloc(1, sizeof(*s));
-	if (!s || onnx_write(net, form, batch, &model, dims, &n_dims)) {
+	if (!s || onnx_write(net, form, precision, batch, &model, dims, &n_dims)) {
 		free(s);
 		return NULL;
 	}
@@ -136,5 +136,19 @@ static void *open_session(
 	return s;
 }
 
+static void *open_fp32(
+	const struct perf_net *net, enum lode_nn_form form, unsigned batch, char why[128])
+{
+	return open_session(net, form, ONNX_FP32, batch, why);
+}
+
+static void *open_int8(
+	const struct perf_net *net, enum lode_nn_form form, unsigned batch, char why[128])
+{
+	return open_session(net, form, ONNX_INT8, batch, why);
+}
+
 const struct nn_peer nn_peer_onnxruntime = {
-	"ONNX Runtime FP32", open_session, run_session, close_session};
+	"ONNX Runtime FP32", open_fp32, run_session, close_session};
+const struct nn_peer nn_peer_onnxruntime_int8 = {
+	"ONNX Runtime INT8", open_int8, run_session, close_session};
