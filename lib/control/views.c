@@ -18,7 +18,7 @@ static void release_view(struct lode_peer_view *v)
 	free(o);
 }
 
-static_assert(LODE_EPOCHS >= 3, "a slot for each key phase of peer");
+static_assert(LODE_EPOCHS == LODE_WIRE_PHASES, "a slot for each key phase of peer");
 
 static struct lode_epoch_view *view_epoch(struct owned_view *o, struct lode_peer_epoch *e)
 {

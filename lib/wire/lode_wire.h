@@ -11,7 +11,7 @@
 #define LODE_WIRE_VERSION_MIN	1
 #define LODE_WIRE_PATHS		8 /* 3 bits in the header */
 #define LODE_WIRE_LANES		8 /* 3 bits */
-#define LODE_WIRE_PHASES	4 /* 2 bits */
+#define LODE_WIRE_PHASES	3 /* previous, current, next keys; the fourth value is not used */
 #define LODE_WIRE_PARTS_MAX	8 /* segments that one packet may be cut into */
 
 #define LODE_WIRE_CLEAR_BYTES	8  /* clear header, authenticated */
