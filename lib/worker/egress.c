@@ -47,19 +47,23 @@ static void ask(struct lode_worker *w, struct pending *p, uint64_t now_ns)
 	p->ask_ns = now_ns + PENDING_ASK_NS;
 }
 
-/* The entry of a neighbour, a new one if there is room, or NULL. */
+/* The entry of a neighbour, a new one if there is room, or NULL. A port may take as many as are left for the
+ * others: answers to made-up addresses on a WAN must not keep LAN hosts from being found. */
 static struct pending *pending_entry(
 	struct lode_worker *w, unsigned port_idx, const struct lode_ip *ip, uint64_t now_ns)
 {
 	struct pending *free_entry = NULL;
+	unsigned n_of_port = 0;
 	for (unsigned i = 0; i < PENDING_MAX; i++) {
 		struct pending *p = &w->pending[i];
-		if (p->deadline_ns && p->port_idx == port_idx && !memcmp(&p->ip, ip, sizeof(*ip)))
+		bool of_port = p->deadline_ns && p->port_idx == port_idx;
+		if (of_port && !memcmp(&p->ip, ip, sizeof(*ip)))
 			return p;
+		n_of_port += of_port;
 		if (!p->deadline_ns)
 			free_entry = p;
 	}
-	if (!free_entry)
+	if (!free_entry || n_of_port >= PENDING_MAX - w->n_pending)
 		return NULL;
 	*free_entry = (struct pending){
 		.ip = *ip, .deadline_ns = now_ns + PENDING_NS, .port_idx = (uint8_t)port_idx};
