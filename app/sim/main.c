@@ -9,7 +9,7 @@
 
 static const char usage_text[] =
 	"usage: lodestone-sim run [option...]\n"
-	"       lodestone-sim swarm [--seed FIRST] [--seeds N] [--seconds T]\n"
+	"       lodestone-sim swarm [option...]\n"
 	"       lodestone-sim record --out FILE [option...]\n"
 	"run: one scenario\n"
 	"  --seed S         of everything random (1)\n"
@@ -30,9 +30,24 @@ static const char usage_text[] =
 	"  -j, --json       results as JSON\n"
 	"record: samples for the trainer, from sessions over real traces; docs/simulator.md\n"
 	"  --out FILE --data FOLDER [--seed S] [--sessions N (100)] [--seconds T (40)]\n"
-	"swarm: scenarios of N seeds under random faults, each twice; a failing seed prints how "
-	"to\n"
-	"replay it\n";
+	"swarm: a scenario of each seed under random faults; what must hold is in "
+	"docs/simulator.md\n"
+	"  --seed FIRST     (1)\n"
+	"  --seeds N        so many (1)\n"
+	"  --hours H        or as many as make H virtual hours\n"
+	"  --seconds T      of traffic and faults in each (60)\n"
+	"  --jobs J         processes at a time (1)\n"
+	"  --once           do not run each a second time to compare digests\n"
+	"  --faults A,B     these kinds only, or none: loss burst reorder duplicate corrupt link "
+	"flap\n"
+	"                   mtu nat cgnat restart rekey clock stall pool refusal hostile flood "
+	"garbage\n"
+	"                   reconfigure\n"
+	"  --without N,M-K  leave these faults of the scenario out\n"
+	"  --shrink         the fewest faults with which the seed still fails\n"
+	"  --sabotage HOW   break a promise, to see it found: alter twice swap astray lose leak "
+	"delay\n"
+	"  -j, --json       the report as JSON\n";
 
 int main(int argc, char **argv)
 {

@@ -1,220 +1,192 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A seed decides everything: sites, links, traffic, and a fault every so often. What must hold whatever happens:
- * nothing altered, nothing delivered twice or to the wrong host, no packet buffer lost, the same bytes again in a
- * second run. */
 #include "swarm.h"
 
-#include "lode_sim.h"
-
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
-#define S	      LODE_NS_PER_S
-#define MS	      LODE_NS_PER_MS
-#define FAULT_MEAN_NS (1.5 * S)
-#define SETTLE_NS     (2 * S) /* after the last packet: what is still on its way arrives */
+#define PROGRESS_S 10
 
-struct scenario {
-	struct lode_rng rng;
-	struct lode_sim_params params;
-	struct lode_sim *sim;
-	unsigned n_flows;
-	uint64_t until_ns;
+struct options {
+	struct plan plan;
+	double hours;
+	bool shrink, json;
 };
 
-static double unit(struct scenario *c)
-{
-	return lode_rng_unit(&c->rng);
-}
+static const struct option long_options[] = {
+	{"seed", required_argument, NULL, 's'},
+	{"seeds", required_argument, NULL, 'n'},
+	{"seconds", required_argument, NULL, 't'},
+	{"hours", required_argument, NULL, 'h'},
+	{"jobs", required_argument, NULL, 'J'},
+	{"faults", required_argument, NULL, 'f'},
+	{"without", required_argument, NULL, 'w'},
+	{"sabotage", required_argument, NULL, 'b'},
+	{"once", no_argument, NULL, '1'},
+	{"shrink", no_argument, NULL, 'x'},
+	{"json", no_argument, NULL, 'j'},
+	{0},
+};
 
-static unsigned below(struct scenario *c, unsigned n)
-{
-	return (unsigned)lode_rng_below(&c->rng, n);
-}
+/* ---- options ---- */
 
-static struct lode_link_config random_link(struct scenario *c)
+static int read_kinds(uint32_t *kinds, char *text, struct lode_err *err)
 {
-	struct lode_link_config l = {.rate_bps = 2000000 + lode_rng_below(&c->rng, 60000000),
-		.delay_ns = MS + lode_rng_below(&c->rng, 80 * MS),
-		.queue_pkts = 20 + below(c, 500)};
-	if (below(c, 2))
-		l.loss = 0.05 * unit(c);
-	if (below(c, 3) == 0 && l.loss > 0)
-		l.burst_pkts = 1.5 + 6 * unit(c);
-	if (below(c, 3) == 0)
-		l.jitter_ns = lode_rng_below(&c->rng, LODE_MIN(l.delay_ns, 20 * MS));
-	if (below(c, 4) == 0)
-		l.reorder = 0.05 * unit(c);
-	if (below(c, 4) == 0)
-		l.duplicate = 0.05 * unit(c);
-	if (below(c, 4) == 0)
-		l.corrupt = 0.02 * unit(c);
-	if (below(c, 6) == 0)
-		l.mtu_bytes = 1280 + below(c, 221);
-	return l;
-}
-
-static void random_params(struct scenario *c, uint64_t seed)
-{
-	c->params = (struct lode_sim_params){.seed = seed,
-		.topology = below(c, 3),
-		.n_sites = 2 + below(c, 3),
-		.n_wan_ports = 1 + below(c, 4),
-		.n_workers = 1 + below(c, 3),
-		.aead = "null",
-		.n_mbufs = 65536,
-		.n_flow_entries = 1024};
-	for (unsigned k = 0; k < c->params.n_wan_ports; k++) {
-		c->params.uplink[k] = random_link(c);
-		if (below(c, 2))
-			c->params.up_kbps[k] = (uint32_t)(c->params.uplink[k].rate_bps / 1000);
-	}
-}
-
-static int random_flows(struct scenario *c, struct lode_err *err)
-{
-	static const uint8_t dscps[] = {0, 46, 32, 26, 8};
-	for (unsigned i = 0; i < 12; i++) {
-		unsigned src = below(c, c->params.n_sites);
-		struct lode_sim_flow f = {.kind = i < 3 ? LODE_SIM_TCP : LODE_SIM_CBR,
-			.src = src,
-			.dst = (src + 1 + below(c, c->params.n_sites - 1)) % c->params.n_sites,
-			.v6 = below(c, 3) == 0,
-			.dscp = dscps[below(c, LODE_ARRAY_LEN(dscps))],
-			.pkt_bytes = (uint16_t)(i < 3 ? 1500 : 100 + below(c, 1401)),
-			.pps = 20 + below(c, 200),
-			.start_ns = lode_rng_below(&c->rng, 3 * S),
-			.stop_ns = c->until_ns};
-		if (lode_sim_add_flow(c->sim, &f, err) < 0)
-			return err->code;
-		c->n_flows++;
+	char *rest = text, *name;
+	*kinds = 0;
+	while (strcmp(text, "none") && (name = strsep(&rest, ",")) != NULL) {
+		unsigned k = 0;
+		while (k < LODE_SWARM_N_KINDS &&
+			strcmp(name, lode_swarm_kind_name((enum lode_swarm_kind)k)))
+			k++;
+		if (k == LODE_SWARM_N_KINDS)
+			return lode_err_set(err, -EINVAL,
+				"--faults: no such kind: '%s'; lodestone-sim --help lists them",
+				name);
+		*kinds |= 1u << k;
 	}
 	return 0;
 }
 
-static void inject_garbage(struct scenario *c, unsigned site, unsigned port)
+static int read_without(struct lode_swarm_spec *spec, char *text, struct lode_err *err)
 {
-	uint8_t frame[256];
-	for (unsigned i = 0; i < sizeof(frame); i++)
-		frame[i] = (uint8_t)lode_rng_u64(&c->rng);
-	lode_sim_inject(c->sim, site, port, frame, 14 + below(c, sizeof(frame) - 14));
+	char *rest = text, *item;
+	while ((item = strsep(&rest, ",")) != NULL) {
+		unsigned first, last;
+		int n = sscanf(item, "%u-%u", &first, &last);
+		last = n == 1 ? first : last;
+		if (n < 1 || last < first || last >= LODE_SWARM_FAULTS_MAX)
+			return lode_err_set(err, -EINVAL,
+				"--without: numbers or ranges of 0..%u, found '%s'",
+				LODE_SWARM_FAULTS_MAX - 1, item);
+		for (unsigned i = first; i <= last; i++)
+			spec->without[i / 64] |= 1ull << i % 64;
+	}
+	return 0;
 }
 
-static int random_fault(struct scenario *c, struct lode_err *err)
+static int read_sabotage(struct lode_swarm_spec *spec, const char *name, struct lode_err *err)
 {
-	static const char *const yaml[] = {"", "classes: {voip: {copies: 1}, bulk: {copies: 2}}\n",
-		"rules: [{name: a, class: gaming, protocol: udp, dport: 40000}]\n",
-		"classes: {web: {links: [net0]}, bulk: {codel_target_ms: 3}}\n"};
-	unsigned site = below(c, c->params.n_sites), port = below(c, c->params.n_wan_ports);
-	struct lode_link_config link = random_link(c);
-	switch (below(c, 8)) {
-	case 0:
-		lode_sim_cut(c->sim, site, port, true);
+	static const char *const names[LODE_SIM_N_SABOTAGES] = {
+		"none", "alter", "twice", "swap", "astray", "lose", "leak", "delay"};
+	for (unsigned i = 0; i < LODE_SIM_N_SABOTAGES; i++) {
+		if (!strcmp(name, names[i])) {
+			spec->sabotage = (enum lode_sim_sabotage)i;
+			return 0;
+		}
+	}
+	return lode_err_set(err, -EINVAL,
+		"--sabotage: alter, twice, swap, astray, lose, leak or delay, found '%s'", name);
+}
+
+static int read_option(struct options *o, int key, struct lode_err *err)
+{
+	struct plan *p = &o->plan;
+	switch (key) {
+	case 's':
+		p->spec.seed = strtoull(optarg, NULL, 0);
 		return 0;
-	case 1:
-	case 2: /* mended twice as often as cut */
-		lode_sim_cut(c->sim, site, port, false);
+	case 'n':
+		p->n_seeds = strtoull(optarg, NULL, 0);
 		return 0;
-	case 3:
-		lode_sim_set_link(c->sim, site, port, LODE_SIM_UP, &link);
+	case 't':
+		p->spec.seconds = (uint32_t)strtoul(optarg, NULL, 0);
 		return 0;
-	case 4:
-		lode_sim_set_nat(c->sim, site, port, below(c, 4));
+	case 'h':
+		o->hours = strtod(optarg, NULL);
 		return 0;
-	case 5:
-		return lode_sim_reconfigure(
-			c->sim, site, yaml[below(c, LODE_ARRAY_LEN(yaml))], err);
-	case 6:
-		inject_garbage(c, site, port);
+	case 'J':
+		p->n_jobs = (unsigned)strtoul(optarg, NULL, 0);
+		return 0;
+	case 'f':
+		return read_kinds(&p->spec.kinds, optarg, err);
+	case 'w':
+		return read_without(&p->spec, optarg, err);
+	case 'b':
+		return read_sabotage(&p->spec, optarg, err);
+	case '1':
+		p->once = true;
+		return 0;
+	case 'x':
+		o->shrink = true;
+		return 0;
+	case 'j':
+		o->json = true;
 		return 0;
 	default:
-		return below(c, 4) ? 0 : lode_sim_restart(c->sim, site, err);
+		return lode_err_set(
+			err, -EINVAL, "unknown option; lodestone-sim --help lists them");
 	}
 }
 
-static int violation(const struct scenario *c, struct lode_err *err)
+static int read_options(struct options *o, int argc, char **argv, struct lode_err *err)
 {
-	const struct lode_sim_stats *st = lode_sim_stats(c->sim);
-	for (unsigned i = 0; i < c->n_flows; i++) {
-		const struct lode_sim_flow_stats *f = lode_sim_flow_stats(c->sim, i);
-		if (f->altered_pkts)
-			return lode_err_set(err, -EIO, "flow %u: %llu packets altered", i,
-				(unsigned long long)f->altered_pkts);
-		if (f->latency_us.n && f->duplicate_pkts) /* TCP resends by itself */
-			return lode_err_set(err, -EIO, "flow %u: %llu packets delivered twice", i,
-				(unsigned long long)f->duplicate_pkts);
-	}
-	if (st->misdelivered_pkts || st->log_errors)
-		return lode_err_set(err, -EIO, "%llu packets to wrong hosts, %llu errors logged",
-			(unsigned long long)st->misdelivered_pkts,
-			(unsigned long long)st->log_errors);
-	lode_sim_flush(c->sim);
-	if (lode_sim_mbufs_in_use(c->sim))
-		return lode_err_set(err, -EIO, "%u packet buffers did not come back",
-			lode_sim_mbufs_in_use(c->sim));
+	struct plan *p = &o->plan;
+	*o = (struct options){.plan = {.n_seeds = 1, .n_jobs = 1}};
+	p->spec = (struct lode_swarm_spec){.seed = 1, .seconds = 60, .kinds = LODE_SWARM_ALL_KINDS};
+	for (int key; (key = getopt_long(argc, argv, "j", long_options, NULL)) != -1;)
+		if (read_option(o, key, err))
+			return err->code;
+	if (optind < argc)
+		return lode_err_set(err, -EINVAL, "unexpected argument '%s'", argv[optind]);
+	if (p->spec.seconds < 1 || p->n_seeds < 1 || p->n_jobs < 1 || p->n_jobs > JOBS_MAX)
+		return lode_err_set(
+			err, -EINVAL, "--seconds and --seeds: at least 1, --jobs: 1..%d", JOBS_MAX);
+	if (o->hours > 0)
+		p->n_seeds = (uint64_t)(o->hours * 3600 / p->spec.seconds) + 1;
 	return 0;
 }
 
-static int run_scenario(uint64_t seed, uint64_t until_ns, uint64_t *digest, struct lode_err *err)
+/* ---- many seeds ---- */
+
+struct run {
+	struct report report;
+	time_t started, told;
+};
+
+static void on_done(void *ctx, const struct verdict *v)
 {
-	struct scenario c = {.until_ns = until_ns};
-	lode_rng_seed(&c.rng, seed);
-	random_params(&c, seed);
-	c.sim = lode_sim_new(&c.params, err);
-	if (!c.sim)
-		return err->code;
-	int rc = random_flows(&c, err);
-	uint64_t t = 0;
-	while (!rc && t < until_ns) {
-		t += (uint64_t)lode_rng_exponential(&c.rng, (double)FAULT_MEAN_NS);
-		lode_sim_run(c.sim, LODE_MIN(t, until_ns));
-		rc = random_fault(&c, err);
+	struct run *run = ctx;
+	struct report *r = &run->report;
+	report_add(r, v);
+	if (v->violated) {
+		fprintf(stderr, "seed %llu: %s\n", (unsigned long long)v->spec.seed, v->text);
+		return;
 	}
-	if (!rc)
-		lode_sim_run(c.sim, until_ns + SETTLE_NS);
-	*digest = lode_sim_digest(c.sim);
-	rc = rc ? rc : violation(&c, err);
-	lode_sim_free(c.sim);
-	return rc;
+	time_t now = time(NULL);
+	if (now - run->told < PROGRESS_S)
+		return;
+	run->told = now;
+	fprintf(stderr, "%llu of %llu seeds, %.1f virtual hours, %llu violations\n",
+		(unsigned long long)r->n_done, (unsigned long long)r->plan.n_seeds,
+		r->virtual_s / 3600, (unsigned long long)r->n_violations);
 }
 
-static int run_seed(uint64_t seed, uint64_t until_ns, struct lode_err *err)
+static int run_many(const struct options *o, struct lode_err *err)
 {
-	uint64_t first, again;
-	int rc = run_scenario(seed, until_ns, &first, err);
-	rc = rc ? rc : run_scenario(seed, until_ns, &again, err);
-	if (!rc && first != again)
-		rc = lode_err_set(err, -EIO, "digests %016llx and %016llx",
-			(unsigned long long)first, (unsigned long long)again);
-	return rc;
+	struct run run = {.report = {.plan = o->plan}, .started = time(NULL), .told = time(NULL)};
+	run.report.violations = calloc(VIOLATIONS_MAX, sizeof(*run.report.violations));
+	if (!run.report.violations)
+		return lode_err_set(err, -ENOMEM, "no memory");
+	int rc = jobs_run(&o->plan, on_done, &run, err);
+	run.report.wall_s = difftime(time(NULL), run.started);
+	if (!rc && o->json)
+		report_json(&run.report);
+	else if (!rc)
+		report_text(&run.report);
+	free(run.report.violations);
+	return rc ? rc : (int)LODE_MIN(run.report.n_violations, 1u);
 }
 
 int swarm_command(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-		{0}};
-	uint64_t first = 1, n = 1, seconds = 60, n_bad = 0;
-	struct lode_err err;
-	for (int key; (key = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (key == '?')
-			return 1;
-		*(key == 's' ? &first : key == 'n' ? &n : &seconds) = strtoull(optarg, NULL, 0);
-	}
-	if (lode_sim_eal_init(768, &err)) {
+	struct options o;
+	struct lode_err err = {0};
+	int rc = read_options(&o, argc, argv, &err);
+	if (!rc)
+		rc = o.shrink ? shrink(&o.plan, &err) : run_many(&o, &err);
+	if (rc < 0)
 		fprintf(stderr, "lodestone-sim: %s\n", err.msg);
-		return 1;
-	}
-	for (uint64_t seed = first; seed < first + n; seed++) {
-		if (run_seed(seed, seconds * S, &err) == 0)
-			continue;
-		n_bad++;
-		printf("seed %llu: %s\n  lodestone-sim swarm --seed %llu --seconds %llu\n",
-			(unsigned long long)seed, err.msg, (unsigned long long)seed,
-			(unsigned long long)seconds);
-	}
-	printf("%llu seeds of %llu s, each twice: %llu violations\n", (unsigned long long)n,
-		(unsigned long long)seconds, (unsigned long long)n_bad);
-	return n_bad ? 1 : 0;
+	return rc ? 1 : 0;
 }

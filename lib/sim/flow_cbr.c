@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#define UDP_BYTES    8
 #define HEADER_BYTES (UDP_BYTES + 16)
 #define PROTO_UDP    17
 
@@ -28,6 +27,7 @@ static void send_one(struct lode_sim *s, struct flow *f)
 	pattern_fill(f->idx, seq << 16, udp + HEADER_BYTES, l4_bytes - HEADER_BYTES);
 	if (f->stats.sent_pkts++ == 0)
 		f->stats.first_ns = s->now_ns;
+	f->stats.lost_pkts += seq >= f->params.pps; /* until it comes */
 	lan_send(s, f, true, m);
 }
 
@@ -71,8 +71,11 @@ void cbr_receive(struct lode_sim *s, struct flow *f, const uint8_t *udp, size_t 
 	}
 	if (mark_seen(f, seq)) {
 		st->duplicate_pkts++;
+		st->doubled_pkts++;
 		return;
 	}
+	st->lost_pkts -= seq >= f->params.pps;
+	watch_arrival(s, f, seq, lode_load_be64(udp + UDP_BYTES + 8));
 	if (st->received_pkts++) {
 		st->reordered_pkts += seq < f->cbr.highest;
 		st->longest_gap_ns = LODE_MAX(st->longest_gap_ns, s->now_ns - f->cbr.last_ns);

@@ -35,6 +35,8 @@ void tcp_set_timer(struct lode_sim *s, const struct flow *f)
 {
 	const struct tcp_state *t = f->tcp;
 	uint64_t due_ns = LODE_MIN(LODE_MIN(t->rto_at_ns, t->rack_at_ns), t->delack_at_ns);
+	if (f->hushed)
+		due_ns = LODE_NEVER_NS;
 	timeline_set(&s->timeline, due_flow(f->idx),
 		due_ns == LODE_NEVER_NS ? due_ns : LODE_MAX(due_ns, s->now_ns + 1));
 }
@@ -77,6 +79,7 @@ static void send_data(struct lode_sim *s, struct flow *f, uint64_t i)
 		t->rto_at_ns = s->now_ns + t->rto_ns;
 	if (!m)
 		return; /* as if lost */
+	seg(t, i)->n_sent++;
 	tcp_put_header(tcp, wire_seq(f, i), 1, FLAG_ACK, TCP_BYTES);
 	pattern_fill(f->idx, i * f->stats.mss_bytes, tcp + TCP_BYTES, f->stats.mss_bytes);
 	if (f->stats.sent_pkts++ == 0)

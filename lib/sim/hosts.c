@@ -5,15 +5,21 @@
 
 #include "lode_wire.h"
 
-#define ETHER_BYTES 14
-#define IPV4_BYTES  20
-#define IPV6_BYTES  40
-#define PROTO_UDP   17
-#define PROTO_TCP   6
+#define PROTO_ICMP   1
+#define PROTO_TCP    6
+#define PROTO_UDP    17
+#define PROTO_ICMPV6 58
 
 static unsigned host_of(const struct flow *f)
 {
 	return 16 + f->idx;
+}
+
+/* Of the flow's end at that site. */
+static struct lode_ip flow_address(const struct flow *f, unsigned site)
+{
+	return f->params.host ? appliance_address(site)
+			      : lan_address(site, host_of(f), f->params.v6);
 }
 
 static uint16_t ip_bytes(const struct flow *f)
@@ -61,8 +67,7 @@ static void put_ip(
 {
 	unsigned from = forward ? f->params.src : f->params.dst;
 	unsigned to = forward ? f->params.dst : f->params.src;
-	struct lode_ip src = lan_address(from, host_of(f), f->params.v6);
-	struct lode_ip dst = lan_address(to, host_of(f), f->params.v6);
+	struct lode_ip src = flow_address(f, from), dst = flow_address(f, to);
 	if (f->params.v6) {
 		lode_store_be32(ip, 6u << 28 | (uint32_t)f->params.dscp << 22);
 		lode_store_be16(ip + 4, (uint16_t)l4_bytes);
@@ -112,6 +117,10 @@ struct rte_mbuf *packet_new(struct flow *f, struct lode_sim *s, bool forward, ui
 
 void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte_mbuf *m)
 {
+	if (f->hushed) {
+		rte_pktmbuf_free(m);
+		return;
+	}
 	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *) + ETHER_BYTES;
 	uint8_t *l4 = ip + ip_bytes(f);
 	size_t l4_bytes = rte_pktmbuf_data_len(m) - ETHER_BYTES - ip_bytes(f);
@@ -122,7 +131,9 @@ void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte
 	memcpy(field, &checksum_be, 2);
 	s->stats.lan_pkts++;
 	struct site *site = &s->sites[forward ? f->params.src : f->params.dst];
-	site_receive(site, LAN_PORT, f->idx % s->params.n_workers, m);
+	if (f->params.host)
+		rte_pktmbuf_adj(m, ETHER_BYTES);
+	site_receive(site, f->params.host ? LODE_HOST_PORT : LAN_PORT, f->idx % site->n_workers, m);
 }
 
 /* ---- in ---- */
@@ -132,7 +143,7 @@ struct arrival {
 	struct flow *flow;
 	bool forward;
 	uint8_t protocol;
-	const uint8_t *l4;
+	const uint8_t *ip, *l4;
 	size_t l4_bytes;
 };
 
@@ -148,38 +159,45 @@ static bool flow_of(struct lode_sim *s, const uint8_t *l4, struct arrival *a)
 	return true;
 }
 
-/* False: not a whole packet of a flow (errors from gateways end here too). */
-static bool read_arrival(struct lode_sim *s, const uint8_t *frame, size_t len, struct arrival *a)
+enum finding { OF_A_FLOW, AN_ERROR, BROKEN };
+
+/* What arrived: a whole packet of a flow, an ICMP error from a gateway, or what nobody sent like that. */
+static enum finding read_arrival(
+	struct lode_sim *s, const uint8_t *ip, size_t len, struct arrival *a)
 {
-	if (len < ETHER_BYTES + IPV4_BYTES)
-		return false;
-	const uint8_t *ip = frame + ETHER_BYTES;
-	bool v6 = ip[0] >> 4 == 6;
+	bool v6 = len && ip[0] >> 4 == 6;
 	size_t header = v6 ? IPV6_BYTES : IPV4_BYTES;
-	if (len < ETHER_BYTES + header + 8)
-		return false;
+	if (len < header + UDP_BYTES)
+		return BROKEN;
 	size_t total = v6 ? header + lode_load_be16(ip + 4) : lode_load_be16(ip + 2);
+	uint16_t checksum_be = v6 ? 0 : lode_wire_ipv4_checksum(ip, IPV4_BYTES);
+	if (total != len || (!v6 && memcmp(ip + 10, &checksum_be, 2)))
+		return BROKEN;
 	a->protocol = v6 ? ip[6] : ip[9];
-	if (ETHER_BYTES + total != len || (a->protocol != PROTO_UDP && a->protocol != PROTO_TCP))
-		return false;
+	if (a->protocol == (v6 ? PROTO_ICMPV6 : PROTO_ICMP))
+		return AN_ERROR;
+	if (a->protocol != PROTO_UDP && a->protocol != PROTO_TCP)
+		return BROKEN;
+	a->ip = ip;
 	a->l4 = ip + header;
 	a->l4_bytes = total - header;
-	return flow_of(s, a->l4, a) &&
-	       lode_wire_l4_checksum(ip, a->protocol, a->l4, a->l4_bytes) == 0;
+	if (!flow_of(s, a->l4, a) || lode_wire_l4_checksum(ip, a->protocol, a->l4, a->l4_bytes))
+		return BROKEN;
+	return OF_A_FLOW;
 }
 
-/* Frame and packet were for this host of this site. */
+/* Frame (no MAC addresses on lode0) and packet were for this host of this site. */
 static bool is_for(const struct site *site, const struct arrival *a, const uint8_t *frame)
 {
 	const struct flow *f = a->flow;
 	unsigned to = a->forward ? f->params.dst : f->params.src;
-	struct lode_ip want = lan_address(to, host_of(f), f->params.v6);
+	struct lode_ip want = flow_address(f, to);
 	uint8_t mac[6];
 	host_mac(site->idx, host_of(f), mac);
-	const uint8_t *ip = frame + ETHER_BYTES;
-	bool same_ip =
-		f->params.v6 ? !memcmp(ip + 24, want.b, 16) : !memcmp(ip + 16, want.b + 12, 4);
-	return to == site->idx && same_ip && !memcmp(frame, mac, 6);
+	bool same_ip = f->params.v6 ? !memcmp(a->ip + 24, want.b, 16)
+				    : !memcmp(a->ip + 16, want.b + 12, 4);
+	bool same_port = f->params.host ? frame == a->ip : !memcmp(frame, mac, 6);
+	return to == site->idx && same_ip && same_port;
 }
 
 static void take(struct site *site, const struct arrival *a, const uint8_t *frame)
@@ -195,15 +213,19 @@ static void take(struct site *site, const struct arrival *a, const uint8_t *fram
 		cbr_receive(s, a->flow, a->l4, a->l4_bytes);
 }
 
-void lan_deliver(struct site *site, struct rte_mbuf *m)
+void lan_deliver(struct site *site, unsigned port_idx, struct rte_mbuf *m)
 {
 	struct lode_sim *s = site->sim;
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	size_t len = rte_pktmbuf_data_len(m);
+	size_t l2_bytes = port_idx == LODE_HOST_PORT ? 0 : ETHER_BYTES;
 	struct arrival a = {0};
 	s->stats.lan_pkts++;
 	digest_add(s, site->idx * 8 + 7, frame, len);
-	if (read_arrival(s, frame, len, &a))
+	enum finding what =
+		len < l2_bytes ? BROKEN : read_arrival(s, frame + l2_bytes, len - l2_bytes, &a);
+	if (what == OF_A_FLOW)
 		take(site, &a, frame);
+	s->stats.broken_pkts += what == BROKEN;
 	rte_pktmbuf_free(m);
 }

@@ -32,10 +32,13 @@ struct lode_sim_params {
 	uint64_t seed;
 	enum lode_sim_topology topology;
 	unsigned n_sites, n_wan_ports;
-	unsigned n_workers;	 /* per site */
+	unsigned n_workers; /* per site */
+	/* Of single sites, in place of n_workers; 0: that. */
+	uint8_t site_workers[LODE_SIM_SITES_MAX];
 	const char *aead;	 /* as lode_aead_new: "null" is fast, others prove more */
 	uint32_t n_mbufs;	 /* one pool for all sites */
 	uint32_t n_flow_entries; /* of each worker's table */
+	uint64_t rekey_ns;	 /* age at which keys are renewed; 0: as the product does */
 	/* More YAML for every site's configuration (classes, rules); "" for none. */
 	const char *yaml;
 	/* Link of each WAN port, towards the network; the same at all sites at the start. The other direction
@@ -67,6 +70,10 @@ void lode_sim_cut(struct lode_sim *s, unsigned site, unsigned wan_port, bool cut
 /* Puts a NAT in front of a WAN port, or changes its binding: other peers see another address and other ports
  * from now on, and what is sent to the earlier ones is lost. 0: none. */
 void lode_sim_set_nat(struct lode_sim *s, unsigned site, unsigned wan_port, unsigned binding);
+/* Puts the port behind a NAT that it shares with the other sites of its network: one address outside and a
+ * small pool of ports, one port for each pair of inside and outside endpoint (RFC 4787: address- and
+ * port-dependent), forgotten when idle for so long; nothing comes in that was not asked for. 0: no such NAT. */
+void lode_sim_set_cgnat(struct lode_sim *s, unsigned site, unsigned wan_port, uint64_t expire_ns);
 /* The gateway loses its memory and starts again (a new process); its saved counters survive. */
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err);
 /* Applies the site's configuration with other additional YAML while it runs. */
@@ -74,6 +81,41 @@ int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, st
 /* Puts a frame in front of a site's WAN port as if it came from the network. */
 void lode_sim_inject(
 	struct lode_sim *s, unsigned site, unsigned wan_port, const void *frame, size_t len);
+/* The site's clock is so much later all at once: the machine was suspended. */
+void lode_sim_jump_clock(struct lode_sim *s, unsigned site, uint64_t ns);
+/* The site's lcores do not run until then. */
+void lode_sim_stall(struct lode_sim *s, unsigned site, uint64_t until_ns);
+/* A port takes at most so many frames per loop; UINT32_MAX: all. port_idx as in the configuration. */
+void lode_sim_limit_tx(struct lode_sim *s, unsigned site, unsigned port_idx, uint32_t n_frames);
+/* Takes packet buffers away until no more than `left` are free; UINT32_MAX: gives all back. */
+void lode_sim_take_buffers(struct lode_sim *s, uint32_t left);
+
+/* What somebody who sees the wires can send: made from a datagram seen on them. */
+enum lode_sim_attack {
+	LODE_SIM_REPLAY,    /* again, to the same port */
+	LODE_SIM_TRUNCATED, /* cut short, with and without the lengths of the headers */
+	LODE_SIM_FLIPPED,   /* some bits changed */
+	LODE_SIM_FORGED,    /* another type, path, lane, session or number; another sender */
+	LODE_SIM_MISROUTED, /* to another site */
+	LODE_SIM_FLOOD,	    /* a handshake message, from an address of its own each time */
+	LODE_SIM_N_ATTACKS,
+};
+/* Sends one. False: nothing to make it from was seen yet. */
+bool lode_sim_attack(struct lode_sim *s, enum lode_sim_attack kind, struct lode_rng *rng);
+
+/* What a broken gateway would do to one of the next packets it gives to its LAN: shows that checks find it. */
+enum lode_sim_sabotage {
+	LODE_SIM_SOUND,
+	LODE_SIM_ALTER,
+	LODE_SIM_TWICE,
+	LODE_SIM_SWAP,	 /* with the next of its flow */
+	LODE_SIM_ASTRAY, /* to another host */
+	LODE_SIM_LOSE,	 /* without counting it */
+	LODE_SIM_LEAK,	 /* a buffer */
+	LODE_SIM_DELAY,	 /* beyond any deadline */
+	LODE_SIM_N_SABOTAGES,
+};
+void lode_sim_sabotage(struct lode_sim *s, enum lode_sim_sabotage how);
 
 /* ---- traffic ---- */
 
@@ -86,7 +128,10 @@ struct lode_sim_flow {
 	enum lode_sim_kind kind;
 	unsigned src, dst; /* sites */
 	bool v6;
+	bool host; /* CBR, IPv4: between the appliances themselves, over lode0 */
 	uint8_t dscp;
+	/* 1 + the class its packets are sure to get: they are held to its promises. 0: any, to none. */
+	uint8_t sure_class;
 	uint16_t dport;		    /* 0: one that says nothing */
 	uint16_t pkt_bytes;	    /* CBR: IP length, >= 64. TCP: MTU of the hosts */
 	uint32_t pps;		    /* CBR */
@@ -96,7 +141,11 @@ struct lode_sim_flow {
 
 struct lode_sim_flow_stats {
 	uint64_t sent_pkts, received_pkts, duplicate_pkts, reordered_pkts, altered_pkts;
+	/* Delivered more often than sent; behind a later one that had no leave to go before; later than
+	 * deadlines allow. Always 0, the last two only for flows of a sure class. */
+	uint64_t doubled_pkts, disordered_pkts, overdue_pkts;
 	uint64_t longest_gap_ns;  /* CBR: between two arrivals */
+	uint64_t lost_pkts;	  /* CBR: of those sent a second after the first, or later */
 	uint64_t delivered_bytes; /* TCP: in order at the receiver */
 	uint64_t retransmitted_pkts, n_timeouts;
 	uint64_t first_ns, done_ns; /* first sent; TCP: last byte acknowledged, 0: not yet */
@@ -106,6 +155,8 @@ struct lode_sim_flow_stats {
 
 /* Index of the flow, or -errno. */
 int lode_sim_add_flow(struct lode_sim *s, const struct lode_sim_flow *flow, struct lode_err *err);
+/* The hosts of the flows so far fall silent: nothing is sent any more, not even again. */
+void lode_sim_hush(struct lode_sim *s);
 const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, unsigned flow);
 
 /* ---- looking inside ---- */
@@ -113,6 +164,7 @@ const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, 
 struct lode_sim_stats {
 	uint64_t n_events, lan_pkts, wan_pkts;
 	uint64_t misdelivered_pkts; /* frames that reached a LAN or host they were not for */
+	uint64_t broken_pkts;	    /* frames on a LAN that nobody could have sent */
 	uint64_t rx_full_pkts;	    /* lost because a gateway did not come to take them */
 	uint64_t log_errors;	    /* error lines of control */
 };
@@ -125,5 +177,17 @@ struct lode_shared *lode_sim_shared(struct lode_sim *s, unsigned site);
 int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other);
 /* Packet buffers in use; 0 after lode_sim_flush. */
 uint32_t lode_sim_mbufs_in_use(const struct lode_sim *s);
+/* Every packet is accounted for, now: what each site took in, it gave out, holds or dropped for a counted
+ * reason; and each buffer in use is held by somebody. -EBADMSG: the sentence says which sum is wrong. */
+int lode_sim_audit(const struct lode_sim *s, struct lode_err *err);
+/* Packets that gateways hold: 0 some seconds after the last one was sent. */
+uint64_t lode_sim_held_pkts(const struct lode_sim *s);
+/* Sums of the drop counters of lanes and workers over all sites and lives: index as lode_lane_counter_descs
+ * and lode_worker_counter_descs; others stay 0. */
+struct lode_sim_drops {
+	uint64_t lane[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];
+	uint64_t worker[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
+};
+void lode_sim_drops(const struct lode_sim *s, struct lode_sim_drops *out);
 /* Empties links, hosts and gateways (which are of no use afterwards): all buffers must come back. */
 void lode_sim_flush(struct lode_sim *s);

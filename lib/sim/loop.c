@@ -27,7 +27,9 @@ static void flush_rx(struct site *site, unsigned worker_idx, unsigned port_idx)
 void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m)
 {
 	struct rx_queue *q = &site->rx[worker_idx][port_idx];
+	site->tally.in[port_idx]++;
 	if (q->n == RX_SLOTS) {
+		site->tally.lost[port_idx]++;
 		site->sim->stats.rx_full_pkts++;
 		rte_pktmbuf_free(m);
 		return;
@@ -35,6 +37,28 @@ void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, str
 	q->pkts[q->n++] = m;
 	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
 		LODE_MAX(site->next_loop_ns, site->sim->now_ns));
+}
+
+/* Frames that the port takes now, from the front of the queue into `frames`. */
+static unsigned take_frames(
+	struct site *site, unsigned port_idx, struct lode_txq *q, struct rte_mbuf **frames)
+{
+	unsigned n = LODE_MIN(q->n, site->tx_left[port_idx]);
+	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
+	q->n -= n;
+	memmove(q->mbufs, q->mbufs + n, q->n * sizeof(q->mbufs[0]));
+	if (site->tx_limit[port_idx] != UINT32_MAX)
+		site->tx_left[port_idx] -= n;
+	site->tally.out[port_idx] += n;
+	return n;
+}
+
+static void give_to_lan(struct site *site, unsigned port_idx, struct rte_mbuf *m)
+{
+	if (port_idx == LAN_PORT)
+		m = sabotage_frame(site, m);
+	if (m)
+		lan_deliver(site, port_idx, m);
 }
 
 /* The queue is emptied first: what its frames cause may add to it. */
@@ -45,19 +69,31 @@ static void drain_port(struct site *site, unsigned worker_idx, unsigned port_idx
 	if (q->n + mirror->n == 0)
 		return;
 	struct rte_mbuf *frames[LODE_TXQ_MAX];
-	unsigned n = q->n;
-	memcpy(frames, q->mbufs, n * sizeof(frames[0]));
-	q->n = 0;
+	watch_leaves(site);
+	unsigned n = take_frames(site, port_idx, q, frames);
 	for (unsigned i = 0; i < n; i++) {
-		if (port_idx == LAN_PORT)
-			lan_deliver(site, frames[i]);
-		else if (port_idx == LODE_HOST_PORT)
-			rte_pktmbuf_free(frames[i]);
+		if (port_idx == LAN_PORT || port_idx == LODE_HOST_PORT)
+			give_to_lan(site, port_idx, frames[i]);
 		else
 			wan_send(site, port_idx - 1, frames[i]);
 	}
+	site->tally.mirrored += mirror->n;
 	rte_pktmbuf_free_bulk(mirror->mbufs, mirror->n);
 	mirror->n = 0;
+}
+
+/* What a port refused is offered again in the next loop. */
+static void wake_for_refused(struct site *site, unsigned worker_idx)
+{
+	for (unsigned p = 0; p < LODE_ALL_PORTS; p++) {
+		if (site->tx_limit[p] == UINT32_MAX)
+			continue;
+		watch_slow(
+			site->sim, site->sim->now_ns, site->sim->now_ns - site->tx_limited_ns[p]);
+		if (lode_worker_tx(site->workers[worker_idx], p)->n)
+			timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
+				site->next_loop_ns);
+	}
 }
 
 void site_flush_tx(void *ctx, unsigned port_idx)
@@ -70,9 +106,10 @@ static void poll_worker(struct site *site, unsigned worker_idx)
 {
 	struct lode_worker *w = site->workers[worker_idx];
 	struct lode_resolve want;
-	unsigned n_ports = 1 + site->sim->params.n_wan_ports; /* nothing comes from lode0 here */
+	unsigned n_ports = 1 + site->sim->params.n_wan_ports;
 	for (unsigned p = 0; p < n_ports; p++)
 		flush_rx(site, worker_idx, p);
+	flush_rx(site, worker_idx, LODE_HOST_PORT);
 	uint64_t due_ns = lode_worker_poll(w, site_now(site));
 	timeline_set(
 		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
@@ -86,7 +123,7 @@ static void poll_worker(struct site *site, unsigned worker_idx)
 /* What a worker got from another after its own turn must not wait for its next deadline. */
 static void wake_for_handoffs(struct site *site)
 {
-	unsigned n = site->sim->params.n_workers;
+	unsigned n = site->n_workers;
 	for (unsigned from = 0; from < n; from++)
 		for (unsigned to = 0; to < n; to++)
 			if (from != to && !rte_ring_empty(site->handoff[from][to]))
@@ -97,10 +134,13 @@ static void wake_for_handoffs(struct site *site)
 void site_step(struct site *site)
 {
 	site->next_loop_ns = site->sim->now_ns + LOOP_NS;
-	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+	memcpy(site->tx_left, site->tx_limit, sizeof(site->tx_left));
+	for (unsigned w = 0; w < site->n_workers; w++)
 		poll_worker(site, w);
-	if (site->sim->params.n_workers > 1)
+	if (site->n_workers > 1)
 		wake_for_handoffs(site);
+	for (unsigned w = 0; w < site->n_workers && site->n_limited; w++)
+		wake_for_refused(site, w);
 }
 
 void site_poll_control(struct site *site)
@@ -109,7 +149,7 @@ void site_poll_control(struct site *site)
 	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
 	site_step(site);
 	uint64_t serial = UINT64_MAX;
-	for (unsigned w = 0; w < site->sim->params.n_workers; w++)
+	for (unsigned w = 0; w < site->n_workers; w++)
 		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));
 	lode_control_reclaim(site->control, serial, site_now(site));
 }

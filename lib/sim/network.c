@@ -2,9 +2,6 @@
 /* Addresses of everything, and the cables between WAN ports and their networks. */
 #include "sim.h"
 
-#define ETHER_BYTES 14
-#define IPV4_BYTES  20
-
 /* ---- addresses ---- */
 
 static struct lode_ip v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
@@ -27,6 +24,11 @@ struct lode_ip lan_address(unsigned site, unsigned host, bool v6)
 	struct lode_ip ip = {.b = {0x20, 0x01, 0x0d, 0xb8, 0, (uint8_t)(site + 1)}};
 	lode_store_be16(ip.b + 14, (uint16_t)host);
 	return ip;
+}
+
+struct lode_ip appliance_address(unsigned site)
+{
+	return v4(10, 255, 0, (uint8_t)(site + 1));
 }
 
 void port_mac(unsigned site, unsigned port_idx, uint8_t mac[6])
@@ -104,6 +106,7 @@ void cables_free(struct site *site)
 			if (l)
 				lode_link_free(l);
 			site->cables[k].link[d] = NULL;
+			site->cables[k].n_inside = 0;
 		}
 	}
 }
@@ -119,14 +122,22 @@ static void push(
 		rte_pktmbuf_free(m);
 		return;
 	}
+	cable->n_inside++;
+	lode_pkt(m)->enqueued_ns = s->now_ns;
 	timeline_set(
 		&s->timeline, due_link(site->idx, wan_port, direction), lode_link_next_due_ns(l));
 }
 
 void wan_send(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
+	struct cable *cable = &site->cables[wan_port];
 	site->sim->stats.wan_pkts++;
-	nat_out(&site->cables[wan_port], m);
+	if (cable->cgnat_expire_ns == 0) {
+		nat_out(cable, m);
+	} else if (!cgnat_out(site, wan_port, m)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
 	digest_add(site->sim, site->idx * 8 + wan_port, rte_pktmbuf_mtod(m, void *),
 		rte_pktmbuf_data_len(m));
 	push(site, wan_port, LODE_SIM_UP, m);
@@ -140,17 +151,18 @@ static unsigned steer(const struct site *site, const struct rte_mbuf *m)
 	if (rte_pktmbuf_data_len(m) < ETHER_BYTES + IPV4_BYTES + 4)
 		return 0;
 	unsigned worker = lode_load_be16(frame + ETHER_BYTES + IPV4_BYTES + 2) - udp_port;
-	return worker < site->sim->params.n_workers ? worker : 0;
+	return worker < site->n_workers ? worker : 0;
 }
 
 static void arrive(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
 	const struct cable *cable = &site->cables[wan_port];
 	unsigned udp_port = lode_control_config(site->control)->udp_port;
-	if (cable->cut || !nat_in(cable, udp_port, site->sim->params.n_workers, m)) {
+	if (cable->cut || !nat_in(cable, udp_port, site->n_workers, m)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
+	capture_frame(site, wan_port, m);
 	site_receive(site, WAN_PORT(wan_port), steer(site, m), m);
 }
 
@@ -158,10 +170,13 @@ static void arrive(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 static void cross_network(struct lode_sim *s, unsigned wan_port, struct rte_mbuf *m)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	int site = rte_pktmbuf_data_len(m) < ETHER_BYTES + IPV4_BYTES
-			   ? -1
-			   : site_of_wan(s, wan_port, frame + ETHER_BYTES + 16);
-	if (site < 0) {
+	bool whole = rte_pktmbuf_data_len(m) >= ETHER_BYTES + IPV4_BYTES + UDP_BYTES;
+	bool shared = whole && frame[ETHER_BYTES + 19] == CGNAT_HOST;
+	int site = !whole   ? -1
+		   : shared ? cgnat_in(s, wan_port, m)
+			    : site_of_wan(s, wan_port, frame + ETHER_BYTES + 16);
+	/* Nothing comes to an inside address from the outside. */
+	if (site < 0 || (!shared && s->sites[site].cables[wan_port].cgnat_expire_ns)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -172,9 +187,12 @@ static void cross_network(struct lode_sim *s, unsigned wan_port, struct rte_mbuf
 }
 
 /* What came out of a link; NULL: it was lost. */
-static struct rte_mbuf *take_out(struct lode_sim *s, const struct lode_link_out *out)
+static struct rte_mbuf *take_out(
+	struct lode_sim *s, struct cable *cable, const struct lode_link_out *out)
 {
 	struct rte_mbuf *m = (struct rte_mbuf *)(uintptr_t)out->handle;
+	cable->n_inside -= !out->copy;
+	watch_slow(s, s->now_ns, s->now_ns - lode_pkt(m)->enqueued_ns);
 	if (out->fate != LODE_LINK_OK) {
 		rte_pktmbuf_free(m);
 		return NULL;
@@ -195,7 +213,7 @@ void link_due(
 	struct lode_link *l = site->cables[wan_port].link[direction];
 	struct lode_link_out out;
 	while (lode_link_pop(l, s->now_ns, &out)) {
-		struct rte_mbuf *m = take_out(s, &out);
+		struct rte_mbuf *m = take_out(s, &site->cables[wan_port], &out);
 		if (m && direction == LODE_SIM_UP)
 			cross_network(s, wan_port, m);
 		else if (m)

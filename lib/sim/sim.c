@@ -43,6 +43,10 @@ static int check_params(const struct lode_sim_params *p, struct lode_err *err)
 	if (p->n_workers < 1 || p->n_workers > LODE_WORKERS_MAX)
 		return lode_err_set(err, -EINVAL, "sim: workers: 1..%u, found %u", LODE_WORKERS_MAX,
 			p->n_workers);
+	for (unsigned i = 0; i < p->n_sites; i++)
+		if (p->site_workers[i] > LODE_WORKERS_MAX)
+			return lode_err_set(err, -EINVAL, "sim: site %u: workers: 0..%u, found %u",
+				i, LODE_WORKERS_MAX, p->site_workers[i]);
 	return 0;
 }
 
@@ -63,6 +67,9 @@ static void init_site(struct lode_sim *s, unsigned idx)
 	struct site *site = &s->sites[idx];
 	site->sim = s;
 	site->idx = idx;
+	site->n_workers =
+		s->params.site_workers[idx] ? s->params.site_workers[idx] : s->params.n_workers;
+	memset(site->tx_limit, 0xff, sizeof(site->tx_limit));
 	snprintf(site->name, sizeof(site->name), "site%u", idx);
 	lode_rng_seed(&site->rng, lode_mix64(s->params.seed + 1) + idx);
 	site->clock_ns = LODE_NS_PER_S + lode_rng_below(&site->rng, CLOCK_SPREAD_NS);
@@ -83,11 +90,15 @@ struct lode_sim *lode_sim_new(const struct lode_sim_params *params, struct lode_
 	s->params = *params;
 	s->digest = params->seed;
 	int rc = timeline_init(&s->timeline, N_DUE);
-	s->aead = rc ? NULL : lode_aead_new(params->aead, err);
+	s->captures = calloc(1, sizeof(*s->captures));
+	s->taken = calloc(params->n_mbufs, sizeof(*s->taken));
+	s->aead = rc || !s->captures || !s->taken ? NULL : lode_aead_new(params->aead, err);
 	if (!s->aead || make_pool(s, err)) {
 		lode_sim_free(s);
 		return NULL;
 	}
+	for (unsigned k = 0; k < LODE_WAN_PORTS_MAX; k++)
+		lode_rng_seed(&s->cgnats[k].rng, lode_mix64(params->seed + 2) + k);
 	for (unsigned i = 0; i < params->n_sites; i++)
 		init_site(s, i);
 	for (unsigned i = 0; i < params->n_sites && !rc; i++) {
@@ -108,13 +119,16 @@ void lode_sim_flush(struct lode_sim *s)
 			site_stop(&s->sites[i]);
 		cables_free(&s->sites[i]);
 	}
+	lode_sim_take_buffers(s, UINT32_MAX);
+	sabotage_flush(s);
 }
 
 void lode_sim_free(struct lode_sim *s)
 {
 	if (!s)
 		return;
-	lode_sim_flush(s);
+	if (s->taken)
+		lode_sim_flush(s);
 	for (unsigned i = 0; i < s->n_flows; i++) {
 		tcp_free(s->flows[i]);
 		free(s->flows[i]->cbr.seen);
@@ -124,21 +138,36 @@ void lode_sim_free(struct lode_sim *s)
 	if (s->aead)
 		lode_aead_free(s->aead);
 	timeline_fini(&s->timeline);
+	free(s->captures);
+	free(s->taken);
 	free(s);
 }
 
 /* ---- the loop ---- */
 
+/* Its turn comes when the stall is over. */
+static bool is_stalled(struct lode_sim *s, const struct site *site, uint32_t thing)
+{
+	if (lode_likely(site->stalled_until_ns <= s->now_ns))
+		return false;
+	timeline_set(&s->timeline, thing, site->stalled_until_ns);
+	return true;
+}
+
 /* One thing is due; what it did to gateways is worked off at the same time. */
 static void handle(struct lode_sim *s, uint32_t thing)
 {
 	if (thing < LODE_SIM_SITES_MAX) {
-		site_poll_control(&s->sites[thing]);
+		if (!is_stalled(s, &s->sites[thing], thing))
+			site_poll_control(&s->sites[thing]);
 		return;
 	}
+	uint32_t due = thing;
 	thing -= LODE_SIM_SITES_MAX;
 	if (thing < LODE_SIM_SITES_MAX * LODE_WORKERS_MAX) {
-		site_step(&s->sites[thing / LODE_WORKERS_MAX]);
+		struct site *site = &s->sites[thing / LODE_WORKERS_MAX];
+		if (!is_stalled(s, site, due))
+			site_step(site);
 		return;
 	}
 	thing -= LODE_SIM_SITES_MAX * LODE_WORKERS_MAX;
@@ -183,6 +212,9 @@ static int check_flow(const struct lode_sim *s, const struct lode_sim_flow *f, s
 	if (f->src >= s->params.n_sites || f->dst >= s->params.n_sites || f->src == f->dst)
 		return lode_err_set(err, -EINVAL, "sim: flow from site %u to site %u of %u", f->src,
 			f->dst, s->params.n_sites);
+	if (f->host && (f->kind != LODE_SIM_CBR || f->v6))
+		return lode_err_set(
+			err, -EINVAL, "sim: flows over lode0 are IPv4 at a constant rate");
 	if (f->pkt_bytes < 64 || f->pkt_bytes > 1500 || (f->kind == LODE_SIM_CBR && f->pps == 0))
 		return lode_err_set(err, -EINVAL,
 			"sim: flow of %u packets/s of %u bytes; allowed are 64..1500 bytes, and at "
@@ -208,6 +240,14 @@ int lode_sim_add_flow(struct lode_sim *s, const struct lode_sim_flow *flow, stru
 		cbr_start(s, f);
 	s->flows[s->n_flows++] = f;
 	return (int)f->idx;
+}
+
+void lode_sim_hush(struct lode_sim *s)
+{
+	for (unsigned i = 0; i < s->n_flows; i++) {
+		s->flows[i]->hushed = true;
+		timeline_set(&s->timeline, due_flow(i), LODE_NEVER_NS);
+	}
 }
 
 const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, unsigned flow)

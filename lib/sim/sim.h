@@ -18,6 +18,10 @@
 #define RX_BURST    32
 #define LAN_MTU	    1500
 #define LOOP_NS	    (10 * LODE_NS_PER_US) /* of a worker */
+#define ETHER_BYTES 14
+#define IPV4_BYTES  20
+#define IPV6_BYTES  40
+#define UDP_BYTES   8
 
 /* ---- one access link ---- */
 
@@ -25,7 +29,9 @@ struct cable {
 	struct lode_link *link[2]; /* by enum lode_sim_direction */
 	bool cut;
 	unsigned nat_binding;		   /* 0: no NAT */
+	uint64_t cgnat_expire_ns;	   /* 0: not behind the network's shared NAT */
 	bool shaped_down;		   /* the downlink was set to something: no mere wire */
+	uint32_t n_inside;		   /* frames on both links */
 	struct lode_link_config config[2]; /* as asked for, without the cut */
 };
 
@@ -40,10 +46,26 @@ struct worker_place {
 	unsigned worker_idx;
 };
 
+/* Frames in and out of the running gateway. */
+struct tally {
+	uint64_t in[LODE_ALL_PORTS],
+		lost[LODE_ALL_PORTS]; /* lost: of `in`, before it came to take them */
+	uint64_t out[LODE_ALL_PORTS], mirrored;
+};
+
 struct site {
 	struct lode_sim *sim;
 	unsigned idx;
-	uint64_t clock_ns; /* its clock minus the simulation's */
+	unsigned n_workers;
+	struct tally tally;
+	struct lode_sim_drops drops; /* of earlier lives */
+	uint64_t upset_ns;	     /* last event that may cost packets their order */
+	uint64_t stalled_until_ns;
+	uint32_t tx_limit[LODE_ALL_PORTS],
+		tx_left[LODE_ALL_PORTS];	/* frames per loop, in this one */
+	uint64_t tx_limited_ns[LODE_ALL_PORTS]; /* since when */
+	unsigned n_limited;			/* ports with a limit */
+	uint64_t clock_ns;			/* its clock minus the simulation's */
 	uint8_t private_key[32], public_key[32];
 	struct lode_rng rng;
 	uint64_t saved_counter;
@@ -68,18 +90,77 @@ struct cbr_state {
 	uint64_t n_seen_words;
 };
 
+/* Which packets were overtaken, and whether those that overtook them had leave to. */
+#define WATCH_GAPS 64
+struct watch {
+	bool started;
+	uint64_t highest;
+	unsigned n_gaps;
+	struct {
+		uint64_t first, last,
+			leave_ns; /* leave_ns: when somebody on the way last gave up waiting */
+	} gaps[WATCH_GAPS];
+};
+
 struct tcp_state; /* flow_tcp.c */
 
 struct flow {
 	struct lode_sim_flow params;
 	struct lode_sim_flow_stats stats;
 	unsigned idx;
+	bool hushed;
+	struct watch watch;
 	struct cbr_state cbr;
 	struct tcp_state *tcp;
 };
 
+/* ---- the outside ---- */
+
+#define CGNAT_PORTS 48
+struct cgnat {
+	struct lode_rng rng;
+	struct {
+		uint64_t until_ns; /* 0: free */
+		uint8_t site;
+		uint16_t inside_port, remote_port;
+		uint32_t remote;
+	} ports[CGNAT_PORTS];
+};
+
+/* Frames seen on the wires, for attackers. */
+#define CAPTURES      64
+#define CAPTURE_BYTES 1600
+struct capture {
+	uint8_t site, wan_port;
+	uint16_t len;
+	uint8_t frame[CAPTURE_BYTES];
+};
+struct captures {
+	uint64_t n_seen, n_data, n_handshakes;
+	struct capture data[CAPTURES], handshakes[CAPTURES / 4];
+};
+
+#define SLOW_SECONDS 64
 struct lode_sim {
 	struct lode_sim_params params;
+	struct cgnat cgnats[LODE_WAN_PORTS_MAX];
+	struct captures *captures;
+	struct rte_mbuf **taken; /* buffers kept from everybody */
+	uint32_t n_taken;
+	struct {
+		enum lode_sim_sabotage how;
+		unsigned site;
+		struct rte_mbuf *kept;
+		uint64_t until_ns;
+		unsigned flow;
+	} sabotage;
+	/* Longest time that a frame spent outside of gateways, by the second in which that ended. */
+	struct {
+		uint64_t second, longest_ns;
+	} slow[SLOW_SECONDS];
+	/* When a lane of that site last let a packet of that peer out before its predecessor. */
+	uint64_t leave_ns[LODE_SIM_SITES_MAX][LODE_PEERS_MAX];
+	uint64_t n_leaves[LODE_SIM_SITES_MAX][LODE_PEERS_MAX];
 	uint64_t now_ns, digest;
 	struct lode_aead *aead;
 	struct rte_mempool *pool;
@@ -139,6 +220,7 @@ void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, str
 
 struct lode_ip wan_address(unsigned site, unsigned wan_port);
 struct lode_ip lan_address(unsigned site, unsigned host, bool v6);
+struct lode_ip appliance_address(unsigned site); /* of lode0 */
 void port_mac(unsigned site, unsigned port_idx, uint8_t mac[6]);
 void host_mac(unsigned site, unsigned host, uint8_t mac[6]);
 int cables_make(struct site *site, struct lode_err *err);
@@ -150,7 +232,15 @@ void link_due(
 /* MAC address for a resolve request; false: nobody has that address. */
 bool resolve_mac(const struct lode_sim *s, const struct lode_resolve *want, uint8_t mac[6]);
 
-/* ---- nat.c ---- */
+/* ---- nat.c, cgnat.c ---- */
+
+#define CGNAT_HOST 127 /* last byte of the shared address */
+/* False: no port is free. */
+bool cgnat_out(struct site *site, unsigned wan_port, struct rte_mbuf *m);
+/* The site inside, or -1: nobody asked for it. */
+int cgnat_in(struct lode_sim *s, unsigned wan_port, struct rte_mbuf *m);
+/* Rewrites source or destination of an IPv4 UDP frame and mends the checksums. */
+void nat_rewrite(struct rte_mbuf *m, bool source, uint8_t last_byte, uint16_t port);
 
 #define NAT_OFFSET 128 /* a site's address behind its NAT is this much higher outside */
 void nat_out(const struct cable *cable, struct rte_mbuf *m);
@@ -159,8 +249,8 @@ bool nat_in(const struct cable *cable, unsigned udp_port, unsigned n_workers, st
 
 /* ---- hosts.c ---- */
 
-/* A frame from the gateway arrives on the LAN of a site; takes it. */
-void lan_deliver(struct site *site, struct rte_mbuf *m);
+/* A frame from the gateway arrives on the LAN of a site, or a packet on its lode0; takes it. */
+void lan_deliver(struct site *site, unsigned port_idx, struct rte_mbuf *m);
 /* Room for an IP packet of l4 header and payload from one end of a flow; NULL: no buffer. `l4` points at the
  * L4 header. lan_send finishes lengths and checksums and sends it. */
 struct rte_mbuf *packet_new(struct flow *f, struct lode_sim *s, bool forward, uint8_t protocol,
@@ -178,6 +268,28 @@ void tcp_due(struct lode_sim *s, struct flow *f);
 /* forward: a segment of data, else one of acknowledgement. */
 void tcp_receive(struct lode_sim *s, struct flow *f, bool forward, const uint8_t *tcp, size_t len);
 void tcp_free(struct flow *f);
+
+/* ---- watch.c: promises about order and time ---- */
+
+/* A frame was outside for `ns`, until then. */
+void watch_slow(struct lode_sim *s, uint64_t until_ns, uint64_t ns);
+/* Reads how often lanes of the site let packets out of order. */
+void watch_leaves(struct site *site);
+/* A packet of the flow came, sent then. */
+void watch_arrival(struct lode_sim *s, struct flow *f, uint64_t seq, uint64_t sent_ns);
+
+/* ---- attack.c, sabotage.c ---- */
+
+/* A frame reaches a port: attackers may keep a copy. */
+void capture_frame(struct site *site, unsigned wan_port, const struct rte_mbuf *m);
+/* On its way to the LAN; NULL: gone. */
+struct rte_mbuf *sabotage_frame(struct site *site, struct rte_mbuf *m);
+void sabotage_flush(struct lode_sim *s);
+
+/* ---- ledger.c ---- */
+
+/* Adds the counters of the running gateway to those of its earlier lives. */
+void ledger_close(struct site *site);
 
 /* ---- sim.c ---- */
 

@@ -92,7 +92,7 @@ static struct lode_config *make_config(
 		return NULL;
 	}
 	add(&t, "version: 1\nname: %s\ncpu: {control: 0, workers: [", site->name);
-	for (unsigned w = 0; w < s->params.n_workers; w++)
+	for (unsigned w = 0; w < site->n_workers; w++)
 		add(&t, "%s%u", w ? ", " : "", w + 1);
 	add(&t, "]}\nmemory: {flows: %u}\nhost: {addresses: [10.255.0.%u/24]}\n",
 		s->params.n_flow_entries, site->idx + 1);
@@ -144,7 +144,7 @@ static void on_log(void *ctx, enum lode_log_level level, const char *text)
 
 static int make_handoff(struct site *site, struct lode_err *err)
 {
-	unsigned n = site->sim->params.n_workers;
+	unsigned n = site->n_workers;
 	for (unsigned from = 0; from < n; from++) {
 		for (unsigned to = 0; to < n; to++) {
 			char name[RTE_RING_NAMESIZE];
@@ -171,7 +171,7 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 	site->places[idx] = (struct worker_place){site, idx};
 	struct lode_worker_params params = {.name = name,
 		.worker_idx = idx,
-		.n_workers = p->n_workers,
+		.n_workers = site->n_workers,
 		.socket_id = SOCKET_ID_ANY,
 		.pool = site->sim->pool,
 		.shared = site->shared,
@@ -179,7 +179,7 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 		.flush = site_flush_tx,
 		.ctx = &site->places[idx],
 		.seed = lode_rng_u64(&site->rng)};
-	for (unsigned i = 0; i < p->n_workers; i++) {
+	for (unsigned i = 0; i < site->n_workers; i++) {
 		params.handoff_to[i] = site->handoff[idx][i];
 		params.handoff_from[i] = site->handoff[i][idx];
 	}
@@ -196,7 +196,8 @@ static int make_control(struct site *site, struct lode_err *err)
 	struct lode_control_params params = {.shared = site->shared,
 		.aead = site->sim->aead,
 		.seed = lode_rng_u64(&site->rng),
-		.n_workers = site->sim->params.n_workers,
+		.n_workers = site->n_workers,
+		.rekey_ns = site->sim->params.rekey_ns,
 		.ctx = site,
 		.random = on_random,
 		.save_counter = on_save_counter,
@@ -226,7 +227,8 @@ int site_start(struct site *site, struct lode_err *err)
 	atomic_store(&site->shared->wall_offset_ns, -(int64_t)site->clock_ns);
 	site->generation++;
 	int rc = make_handoff(site, err);
-	for (unsigned w = 0; w < s->params.n_workers && !rc; w++)
+	memset(&site->tally, 0, sizeof(site->tally));
+	for (unsigned w = 0; w < site->n_workers && !rc; w++)
 		rc = make_worker(site, w, err);
 	rc = rc ? rc : make_control(site, err);
 	if (rc)
@@ -248,6 +250,8 @@ void site_flush(struct site *site)
 void site_stop(struct site *site)
 {
 	struct lode_sim *s = site->sim;
+	if (site->control)
+		ledger_close(site);
 	site_flush(site);
 	timeline_set(&s->timeline, due_control(site->idx), LODE_NEVER_NS);
 	for (unsigned w = 0; w < LODE_WORKERS_MAX; w++) {
@@ -268,6 +272,7 @@ void site_stop(struct site *site)
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err)
 {
 	site_stop(&s->sites[site]);
+	s->sites[site].upset_ns = s->now_ns;
 	return site_start(&s->sites[site], err);
 }
 
@@ -277,6 +282,7 @@ int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, st
 	struct lode_config *config = make_config(&s->sites[site], yaml, err);
 	if (!config)
 		return -EINVAL;
+	s->sites[site].upset_ns = s->now_ns;
 	int rc = lode_control_prepare(config, &prepared, err);
 	return rc ? rc
 		  : lode_control_apply(

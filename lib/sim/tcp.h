@@ -15,6 +15,7 @@
 struct segment {
 	uint64_t sent_ns;
 	bool sacked, lost, resent;
+	uint16_t n_sent, n_came;
 };
 
 struct tcp_state {

@@ -56,6 +56,18 @@ void tcp_send_ack(struct lode_sim *s, struct flow *f)
 	lan_send(s, f, false, m);
 }
 
+/* The sender's books know what was sent, and how often, unless the segment is long past. */
+static void note_arrival(struct lode_sim *s, struct flow *f, uint64_t i)
+{
+	struct tcp_state *t = f->tcp;
+	struct segment *g = seg(t, i);
+	if (i >= t->nxt || i + WINDOW <= t->nxt)
+		return;
+	f->stats.doubled_pkts += ++g->n_came > g->n_sent;
+	if (g->n_sent == 1 && g->n_came == 1)
+		watch_arrival(s, f, i, g->sent_ns);
+}
+
 void tcp_receive_data(
 	struct lode_sim *s, struct flow *f, const uint8_t *tcp, size_t header_bytes, size_t len)
 {
@@ -69,6 +81,7 @@ void tcp_receive_data(
 		return;
 	}
 	f->stats.received_pkts++;
+	note_arrival(s, f, i);
 	if (i < t->rcv_nxt || i >= t->rcv_nxt + WINDOW || t->have[i % WINDOW]) {
 		f->stats.duplicate_pkts++;
 		tcp_send_ack(s, f);

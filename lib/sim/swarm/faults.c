@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every fault draws from a generator of its own, so that leaving one out changes no other. */
+#include "swarm.h"
+
+#include <math.h>
+
+static const char *const kind_names[] = {
+	[LODE_SWARM_LOSS] = "loss",
+	[LODE_SWARM_BURST] = "burst",
+	[LODE_SWARM_REORDER] = "reorder",
+	[LODE_SWARM_DUPLICATE] = "duplicate",
+	[LODE_SWARM_CORRUPT] = "corrupt",
+	[LODE_SWARM_LINK] = "link",
+	[LODE_SWARM_FLAP] = "flap",
+	[LODE_SWARM_MTU] = "mtu",
+	[LODE_SWARM_NAT] = "nat",
+	[LODE_SWARM_CGNAT] = "cgnat",
+	[LODE_SWARM_RESTART] = "restart",
+	[LODE_SWARM_REKEY] = "rekey",
+	[LODE_SWARM_CLOCK] = "clock",
+	[LODE_SWARM_STALL] = "stall",
+	[LODE_SWARM_POOL] = "pool",
+	[LODE_SWARM_REFUSAL] = "refusal",
+	[LODE_SWARM_HOSTILE] = "hostile",
+	[LODE_SWARM_FLOOD] = "flood",
+	[LODE_SWARM_GARBAGE] = "garbage",
+	[LODE_SWARM_RECONFIGURE] = "reconfigure",
+};
+static_assert(LODE_ARRAY_LEN(kind_names) == LODE_SWARM_N_KINDS, "every kind has a name");
+
+const char *lode_swarm_kind_name(enum lode_swarm_kind kind)
+{
+	return kind_names[kind];
+}
+
+/* ---- what is drawn ---- */
+
+/* How often each kind comes up; those that stop all traffic come seldom. Rekeying is not an event. */
+static const uint8_t weights[LODE_SWARM_N_KINDS] = {
+	[LODE_SWARM_LOSS] = 6,
+	[LODE_SWARM_BURST] = 6,
+	[LODE_SWARM_REORDER] = 6,
+	[LODE_SWARM_DUPLICATE] = 5,
+	[LODE_SWARM_CORRUPT] = 5,
+	[LODE_SWARM_LINK] = 6,
+	[LODE_SWARM_FLAP] = 8,
+	[LODE_SWARM_MTU] = 4,
+	[LODE_SWARM_NAT] = 4,
+	[LODE_SWARM_CGNAT] = 3,
+	[LODE_SWARM_RESTART] = 1,
+	[LODE_SWARM_CLOCK] = 3,
+	[LODE_SWARM_STALL] = 4,
+	[LODE_SWARM_POOL] = 3,
+	[LODE_SWARM_REFUSAL] = 4,
+	[LODE_SWARM_HOSTILE] = 6,
+	[LODE_SWARM_FLOOD] = 2,
+	[LODE_SWARM_GARBAGE] = 3,
+	[LODE_SWARM_RECONFIGURE] = 4,
+};
+
+static enum lode_swarm_kind draw_kind(struct lode_rng *rng)
+{
+	unsigned sum = 0;
+	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
+		sum += weights[k];
+	unsigned at = below(rng, sum), k = 0;
+	while (at >= weights[k])
+		at -= weights[k++];
+	return (enum lode_swarm_kind)k;
+}
+
+/* What befalls gateways, not links: nobody is sheltered from it. */
+static bool is_of_gateway(enum lode_swarm_kind kind)
+{
+	return kind == LODE_SWARM_RESTART || kind == LODE_SWARM_CLOCK || kind == LODE_SWARM_STALL ||
+	       kind == LODE_SWARM_POOL || kind == LODE_SWARM_REFUSAL ||
+	       kind == LODE_SWARM_RECONFIGURE;
+}
+
+/* Between least and most, every order of magnitude as likely. */
+static uint64_t draw_time(struct lode_rng *rng, uint64_t least_ns, uint64_t most_ns)
+{
+	double span = log((double)most_ns / (double)least_ns);
+	return (uint64_t)((double)least_ns * exp(span * lode_rng_unit(rng)));
+}
+
+/* ---- links ---- */
+
+/* What a passing fault changes. */
+static void worsen(struct lode_link_config *l, enum lode_swarm_kind kind, struct lode_rng *rng)
+{
+	double share = 0.002 + 0.2 * lode_rng_unit(rng) * lode_rng_unit(rng);
+	if (kind == LODE_SWARM_LOSS || kind == LODE_SWARM_BURST)
+		l->loss = share;
+	if (kind == LODE_SWARM_BURST)
+		l->burst_pkts = 1.5 + 10 * lode_rng_unit(rng);
+	if (kind == LODE_SWARM_REORDER) {
+		l->reorder = share;
+		l->reorder_ns = draw_time(rng, MS, 100 * MS);
+	}
+	if (kind == LODE_SWARM_DUPLICATE)
+		l->duplicate = share;
+	if (kind == LODE_SWARM_CORRUPT)
+		l->corrupt = share;
+}
+
+/* What stays. */
+static void change(struct scenario *c, struct lode_link_config *l, enum lode_swarm_kind kind,
+	struct lode_rng *rng)
+{
+	if (kind == LODE_SWARM_MTU) {
+		l->mtu_bytes = below(rng, 3) ? 1280 + below(rng, 221) : 0;
+	} else {
+		struct lode_link_config other = scenario_link(c, rng);
+		other.mtu_bytes = l->mtu_bytes;
+		*l = other;
+	}
+}
+
+static void set_link(const struct scenario *c, const struct going_on *g)
+{
+	lode_sim_set_link(
+		c->sim, g->site, g->port, g->direction, &c->links[g->site][g->port][g->direction]);
+}
+
+static void put_nat(struct scenario *c, const struct going_on *g, struct lode_rng *rng)
+{
+	if (g->kind == LODE_SWARM_NAT)
+		lode_sim_set_nat(c->sim, g->site, g->port, below(rng, 4));
+	else
+		lode_sim_set_cgnat(c->sim, g->site, g->port,
+			below(rng, 4) ? draw_time(rng, 100 * MS, 60 * S) : 0);
+}
+
+/* ---- gateways ---- */
+
+static int reconfigure(
+	struct scenario *c, unsigned site, struct lode_rng *rng, struct lode_err *err)
+{
+	static const char *const yaml[] = {"", "classes: {web: {links: [net0]}}\n",
+		"rules: [{name: a, class: gaming, protocol: udp, dport: 40001}]\n",
+		"rules: [{name: a, class: bulk, protocol: udp, dport: 40001}]\n",
+		"classes: {voip: {links: [net0]}, bulk: {codel_target_ms: 3, copies: 2}}\n",
+		"classes: {streaming: {copies: 3, reorder_limit_ms: 20}}\n",
+		"classes: {web: {repair: fixed}, bulk: {repair: off}}\n",
+		"classes: {streaming: {repair: nack}, bulk: {repair: fixed, fec_sources: 20}}\n",
+		"classes: {gaming: {copies: 1, repair: fixed}, voip: {copies: 1, repair: auto}}\n",
+		"classes: {gaming: {copies: 1}, voip: {copies: 1, queue_limit_ms: 40}}\n"};
+	return lode_sim_reconfigure(c->sim, site, yaml[below(rng, LODE_ARRAY_LEN(yaml))], err);
+}
+
+static void refuse(struct scenario *c, struct going_on *g, struct lode_rng *rng)
+{
+	unsigned which = below(rng, c->params.n_wan_ports + 2);
+	g->port = which <= c->params.n_wan_ports ? which
+						 : LODE_HOST_PORT; /* as in the configuration */
+	lode_sim_limit_tx(c->sim, g->site, g->port, below(rng, 4));
+}
+
+/* ---- strangers ---- */
+
+static void inject_garbage(struct scenario *c, const struct going_on *g, struct lode_rng *rng)
+{
+	uint8_t frame[256];
+	for (unsigned i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)lode_rng_u64(rng);
+	lode_sim_inject(c->sim, g->site, g->port, frame, 14 + below(rng, sizeof(frame) - 14));
+}
+
+static void attack(struct scenario *c, struct going_on *g)
+{
+	for (unsigned i = 0; i < g->strength; i++) {
+		unsigned kind = g->kind == LODE_SWARM_FLOOD ? LODE_SIM_FLOOD
+							    : below(&g->rng, LODE_SIM_N_ATTACKS);
+		lode_sim_attack(c->sim, (enum lode_sim_attack)kind, &g->rng);
+	}
+}
+
+/* ---- what goes on ---- */
+
+static void go_on(struct scenario *c, const struct going_on *g)
+{
+	if (c->n_going_on == ENDS_MAX)
+		return;
+	c->going_on[c->n_going_on++] = *g;
+}
+
+/* The next step of a fault. False: that was the last one. */
+static bool step(struct scenario *c, struct going_on *g)
+{
+	switch (g->kind) {
+	case LODE_SWARM_FLAP:
+		lode_sim_cut(c->sim, g->site, g->port, --g->steps % 2);
+		return g->steps > 0;
+	case LODE_SWARM_HOSTILE:
+	case LODE_SWARM_FLOOD:
+		attack(c, g);
+		return --g->steps > 0;
+	case LODE_SWARM_POOL:
+		lode_sim_take_buffers(c->sim, UINT32_MAX);
+		return false;
+	case LODE_SWARM_REFUSAL:
+		lode_sim_limit_tx(c->sim, g->site, g->port, UINT32_MAX);
+		return false;
+	default:
+		set_link(c, g);
+		return false;
+	}
+}
+
+uint64_t faults_due_ns(const struct scenario *c)
+{
+	uint64_t due_ns = LODE_NEVER_NS;
+	for (unsigned i = 0; i < c->n_going_on; i++)
+		due_ns = LODE_MIN(due_ns, c->going_on[i].at_ns);
+	return due_ns;
+}
+
+void faults_step(struct scenario *c)
+{
+	uint64_t now_ns = lode_sim_now(c->sim);
+	for (unsigned i = 0; i < c->n_going_on;) {
+		struct going_on *g = &c->going_on[i];
+		if (g->at_ns > now_ns)
+			i++;
+		else if (step(c, g))
+			g->at_ns = now_ns + g->step_ns;
+		else
+			*g = c->going_on[--c->n_going_on];
+	}
+}
+
+void faults_end(struct scenario *c)
+{
+	c->n_going_on = 0;
+	lode_sim_take_buffers(c->sim, UINT32_MAX);
+	for (unsigned i = 0; i < c->params.n_sites; i++) {
+		struct going_on g = {.site = i};
+		for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
+			lode_sim_limit_tx(c->sim, i, p, UINT32_MAX);
+		for (g.port = 0; g.port < c->params.n_wan_ports; g.port++) {
+			lode_sim_cut(c->sim, i, g.port, false);
+			lode_sim_set_nat(c->sim, i, g.port, 0);
+			for (unsigned d = 0; d < 2; d++) {
+				g.direction = (enum lode_sim_direction)d;
+				set_link(c, &g);
+			}
+		}
+	}
+}
+
+/* ---- how each begins ---- */
+
+static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, struct lode_err *err)
+{
+	struct lode_link_config *link = &c->links[g->site][g->port][g->direction], worse = *link;
+	g->steps = 1;
+	g->step_ns = draw_time(rng, 30 * MS, 4 * S);
+	g->rng = *rng;
+	switch (g->kind) {
+	case LODE_SWARM_LINK:
+	case LODE_SWARM_MTU:
+		change(c, link, g->kind, rng);
+		set_link(c, g);
+		return 0;
+	case LODE_SWARM_NAT:
+	case LODE_SWARM_CGNAT:
+		put_nat(c, g, rng);
+		return 0;
+	case LODE_SWARM_RESTART:
+		return lode_sim_restart(c->sim, g->site, err);
+	case LODE_SWARM_CLOCK:
+		lode_sim_jump_clock(c->sim, g->site, draw_time(rng, MS, 200 * S));
+		return 0;
+	case LODE_SWARM_STALL:
+		lode_sim_stall(
+			c->sim, g->site, lode_sim_now(c->sim) + draw_time(rng, MS, 500 * MS));
+		return 0;
+	case LODE_SWARM_GARBAGE:
+		inject_garbage(c, g, rng);
+		return 0;
+	case LODE_SWARM_RECONFIGURE:
+		return reconfigure(c, g->site, rng, err);
+	case LODE_SWARM_FLAP:
+		g->steps = 1 + 2 * below(rng, 4);
+		g->step_ns /= g->steps;
+		lode_sim_cut(c->sim, g->site, g->port, true);
+		break;
+	case LODE_SWARM_POOL:
+		g->step_ns = draw_time(rng, 10 * MS, S);
+		lode_sim_take_buffers(c->sim, below(rng, 300));
+		break;
+	case LODE_SWARM_REFUSAL:
+		g->step_ns = draw_time(rng, MS, 500 * MS);
+		refuse(c, g, rng);
+		break;
+	case LODE_SWARM_HOSTILE:
+	case LODE_SWARM_FLOOD:
+		g->steps = 20 + below(rng, 60);
+		g->step_ns = 10 * MS;
+		g->strength = 1 + below(rng, 10);
+		break;
+	default:
+		worsen(&worse, g->kind, rng);
+		lode_sim_set_link(c->sim, g->site, g->port, g->direction, &worse);
+	}
+	g->at_ns = lode_sim_now(c->sim) + g->step_ns;
+	go_on(c, g);
+	return 0;
+}
+
+int fault_start(struct scenario *c, unsigned idx, struct lode_err *err)
+{
+	struct lode_rng rng;
+	lode_rng_seed(&rng, lode_mix64(c->spec->seed) + idx);
+	struct going_on g = {.kind = draw_kind(&rng),
+		.site = below(&rng, c->params.n_sites),
+		.port = below(&rng, c->params.n_wan_ports),
+		.direction = below(&rng, 3) ? LODE_SIM_UP : LODE_SIM_DOWN};
+	if (c->sheltered && (g.port == 0 || is_of_gateway(g.kind)))
+		return 0;
+	bool left_out = c->spec->without[idx / 64] >> idx % 64 & 1;
+	if (left_out || !(c->spec->kinds & 1u << g.kind))
+		return 0;
+	c->result->kind_faults[g.kind]++;
+	return start(c, &g, &rng, err);
+}
