@@ -89,18 +89,23 @@ static void fold_source(
 	struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes, uint16_t len)
 {
 	uint8_t coefficient[LODE_FEC_OPEN_MAX], *to[LODE_FEC_OPEN_MAX];
+	unsigned n = 0;
 	for (unsigned i = 0; i < e->n_open; i++) {
 		struct accumulator *a = open_at(e, i);
+		if (a->n_sources == LODE_FEC_SPAN_MAX)
+			continue; /* full, as others that began with it: they leave one by one */
 		if (len > a->len) {
 			memset(a->bytes + a->len, 0, len - a->len);
 			a->len = len;
 		}
-		coefficient[i] = lode_fec_coefficient(e->tables, a->id, seq);
-		to[i] = a->bytes;
-		a->coded_length ^= gf_product16(e->tables, coefficient[i], len);
+		coefficient[n] = lode_fec_coefficient(e->tables, a->id, seq);
+		to[n] = a->bytes;
+		a->coded_length ^= gf_product16(e->tables, coefficient[n], len);
 		a->n_sources++;
+		n++;
 	}
-	fold(e->tables, e->n_open, coefficient, to, bytes, len);
+	if (n > 0)
+		fold(e->tables, n, coefficient, to, bytes, len);
 }
 
 bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *out)

@@ -119,6 +119,25 @@ Test(fec, rate_and_span_are_kept)
 	free(e);
 }
 
+/* Many repairs are open when the rate falls: they fill up together, but only one leaves at a time. */
+Test(fec, no_repair_covers_too_many_when_the_rate_falls)
+{
+	struct lode_fec_encoder *e = new_encoder();
+	struct lode_fec_repair r;
+	unsigned n = 0;
+	lode_fec_encoder_set(e, 128, 60);
+	for (unsigned i = 0; i < 1000; i++) {
+		if (i == 5)
+			lode_fec_encoder_set(e, 1, 20);
+		if (!lode_fec_encoder_add(e, 77 + i, bytes[0], 100, &r))
+			continue;
+		cr_assert_leq(r.span, LODE_FEC_SPAN_MAX, "repair %u", n);
+		n++;
+	}
+	cr_assert_geq(n, 28);
+	free(e);
+}
+
 /* Random losses of sources and repairs: what the decoder computes is what was sent, and whenever the
  * reference can solve everything the decoder has done so. */
 Test(fec, recovers_exactly_and_no_less_than_the_reference)
