@@ -39,7 +39,7 @@ struct repair_tx {
 
 /* A source that came: its symbol. */
 struct kept_source {
-	uint64_t rx_ns;
+	uint64_t rx_ns; /* 0: it was computed */
 	uint32_t seq;
 	uint16_t len; /* 0: none */
 };

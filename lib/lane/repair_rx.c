@@ -147,14 +147,13 @@ static const uint8_t *find_kept(void *ctx, uint32_t seq, uint16_t *len)
 
 /* A segment out of a symbol, ready for the stages behind this one. */
 static void take_symbol(struct lode_lane *l, const struct lode_fec_recovered *s,
-	const struct rte_mbuf *repair, unsigned cls, uint64_t now_ns)
+	const struct rte_mbuf *repair, unsigned cls)
 {
 	struct lode_burst *out = &l->env.pools->repair.recovered;
 	struct repair_rx *rx = l->repair->classes[cls].rx;
 	unsigned slot = s->seq % KEPT_SLOTS;
 	memcpy(rx->symbols + (size_t)slot * SYMBOL_BYTES, s->bytes, s->len);
-	rx->kept[slot] = (struct kept_source){
-		.rx_ns = now_ns, .seq = s->seq & LODE_WIRE_SEQ_MASK, .len = s->len};
+	rx->kept[slot] = (struct kept_source){.seq = s->seq & LODE_WIRE_SEQ_MASK, .len = s->len};
 	uint16_t len = (uint16_t)(s->len - LODE_WIRE_SYMBOL_HEADER_BYTES);
 	struct rte_mbuf *m = out->n < LODE_BURST_MAX ? rte_pktmbuf_alloc(l->env.mbufs) : NULL;
 	char *to = m ? rte_pktmbuf_append(m, len) : NULL;
@@ -191,7 +190,7 @@ static void note_span(struct repair_rx *rx, uint32_t first_seq, unsigned span, u
 {
 	for (unsigned i = 0; i < span; i++) {
 		const struct kept_source *k = &rx->kept[(first_seq + i) % KEPT_SLOTS];
-		if (k->len == 0 || k->seq != ((first_seq + i) & LODE_WIRE_SEQ_MASK))
+		if (k->rx_ns == 0 || k->seq != ((first_seq + i) & LODE_WIRE_SEQ_MASK))
 			continue;
 		uint32_t us = (uint32_t)LODE_MIN((now_ns - k->rx_ns) / LODE_NS_PER_US, 1000000u);
 		rx->span_us =
@@ -200,7 +199,7 @@ static void note_span(struct repair_rx *rx, uint32_t first_seq, unsigned span, u
 	}
 }
 
-static void solve(struct lode_lane *l, const struct rte_mbuf *repair, unsigned cls, uint64_t now_ns)
+static void solve(struct lode_lane *l, const struct rte_mbuf *repair, unsigned cls)
 {
 	struct class_repair *c = &l->repair->classes[cls];
 	struct lode_fec_recovered out[LODE_FEC_LOST_MAX];
@@ -209,7 +208,7 @@ static void solve(struct lode_lane *l, const struct rte_mbuf *repair, unsigned c
 	unsigned n = lode_fec_decoder_solve(c->rx->decoder, newest - LOOK_BACK, &sources, out);
 	for (unsigned i = 0; i < n; i++) {
 		if (is_segment(&out[i]))
-			take_symbol(l, &out[i], repair, cls, now_ns);
+			take_symbol(l, &out[i], repair, cls);
 		else
 			lode_counter_add(&l->counters.rx_repairs_bad, 1);
 	}
@@ -238,7 +237,7 @@ static void take_repair(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns
 	note_span(c->rx, header.first_seq, header.span, now_ns);
 	lode_pkt(m)->tx_us = header.tx_us;
 	if (lode_fec_decoder_repair(c->rx->decoder, &repair) == 0)
-		solve(l, m, header.cls, now_ns);
+		solve(l, m, header.cls);
 	else
 		lode_counter_add(&l->counters.rx_repairs_bad, 1);
 }
@@ -252,15 +251,29 @@ void repair_keep(struct lode_lane *l, struct lode_burst *b)
 	}
 }
 
-/* The next source that came after a lost one: when the loss could be seen. */
+/* The nearest source that came, before (step -1) or after (1) a lost one; NULL: forgotten. */
+static const struct kept_source *neighbour(const struct class_repair *c, uint32_t seq, int step)
+{
+	for (int i = 1; c->rx != NULL && i < KEPT_SLOTS / 2; i++) {
+		uint32_t other = (seq + (uint32_t)(i * step)) & LODE_WIRE_SEQ_MASK;
+		const struct kept_source *k = &c->rx->kept[other % KEPT_SLOTS];
+		if (k->rx_ns != 0 && k->seq == other)
+			return k;
+	}
+	return NULL;
+}
+
+/* When the lost one would have come, between its neighbours, is longer ago than the deadline. */
 static bool is_late(const struct class_repair *c, uint32_t seq, uint64_t now_ns)
 {
-	for (uint32_t i = 1; c->rx != NULL && i < KEPT_SLOTS / 2; i++) {
-		const struct kept_source *k = &c->rx->kept[(seq + i) % KEPT_SLOTS];
-		if (k->len != 0 && k->seq == ((seq + i) & LODE_WIRE_SEQ_MASK))
-			return now_ns - k->rx_ns > c->deadline_ns;
-	}
-	return false;
+	const struct kept_source *before = neighbour(c, seq, -1), *after = neighbour(c, seq, 1);
+	uint64_t until_ns = after ? after->rx_ns : now_ns;
+	if (before == NULL || before->rx_ns >= until_ns)
+		return now_ns - until_ns > c->deadline_ns;
+	uint32_t at = (uint32_t)lode_wire_seq_diff(seq, before->seq);
+	uint32_t of = after ? (uint32_t)lode_wire_seq_diff(after->seq, before->seq) : at + 1;
+	uint64_t come_ns = before->rx_ns + (until_ns - before->rx_ns) / of * at;
+	return now_ns - come_ns > c->deadline_ns;
 }
 
 void repair_solve(struct lode_lane *l, struct lode_burst *b)
@@ -277,12 +290,14 @@ void repair_solve(struct lode_lane *l, struct lode_burst *b)
 		struct rte_mbuf *m = recovered->pkts[i];
 		struct lode_pkt *pkt = lode_pkt(m);
 		struct class_repair *c = &l->repair->classes[pkt->cls];
-		if (order_note(&l->window[pkt->cls], pkt->segment.seq) != ARRIVAL_NEW) {
+		bool late = is_late(c, pkt->segment.seq, b->now_ns);
+		c->stats.rx_late += late;
+		/* Late ones would only stir the order: nobody waits for them any more. */
+		if (late || order_note(&l->window[pkt->cls], pkt->segment.seq) != ARRIVAL_NEW) {
 			rte_pktmbuf_free(m);
 			continue;
 		}
 		c->stats.rx_recovered++;
-		c->stats.rx_late += is_late(c, pkt->segment.seq, b->now_ns);
 		l->n_parts += (pkt->segment.flags & (LODE_WIRE_MORE | LODE_WIRE_CONT)) != 0;
 		lode_counter_add(&l->counters.rx_recovered, 1);
 		b->pkts[b->n++] = m;

@@ -265,7 +265,7 @@ struct lode_repair_summary {
 	uint64_t tx_copies;
 	uint64_t tx_resent;	     /* asked for and sent again */
 	uint64_t tx_unknown;	     /* asked for and not remembered */
-	uint64_t rx_repairs, rx_recovered, rx_late; /* late: after the deadline of its class */
+	uint64_t rx_repairs, rx_recovered, rx_late; /* late: dropped, as the deadline of its class had passed */
 	uint64_t rx_missing, rx_asked;		    /* sequences that did not come; asked for */
 	uint64_t decisions, expired;
 };
