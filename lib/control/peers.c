@@ -254,6 +254,16 @@ static void watch_session(struct lode_control *c, unsigned i)
 		info.established ? "established" : "lost");
 }
 
+/* A lane stops asking about paths that it cannot send on; what it said of them last is not true any more. */
+static void mark_dead_ports(const struct lode_control *c, struct peer_slot *slot)
+{
+	for (unsigned p = 0; slot->view && p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_view *v = &slot->view->paths[p];
+		if (v->valid && !c->ports[v->port_idx].up)
+			slot->summary.paths[p].state = LODE_PATH_DOWN;
+	}
+}
+
 void read_summaries(struct lode_control *c, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
@@ -266,6 +276,7 @@ void read_summaries(struct lode_control *c, uint64_t now_ns)
 			continue; /* no lane yet, or it writes just now: next time */
 		slot->summary = s;
 		slot->have_summary = true;
+		mark_dead_ports(c, slot);
 		report(slot, now_ns);
 		follow_roaming(c, slot);
 	}

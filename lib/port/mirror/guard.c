@@ -144,7 +144,7 @@ int lode_guard_release(const char *state_dir, const char *ifname, struct lode_er
 	int rc = save_read(state_dir, ifname, &s, err);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
-	/* An interface that is gone took its settings with it. */
+	/* An interface that is gone took its settings with it, but the rule would meet its successor. */
 	if (if_nametoindex(ifname)) {
 		if (s.disable_ipv6 >= 0)
 			sysctl_write("ipv6", ifname, "disable_ipv6", s.disable_ipv6);
@@ -153,8 +153,8 @@ int lode_guard_release(const char *state_dir, const char *ifname, struct lode_er
 			set_gro(ifname, s.gro);
 		if (s.up == 0)
 			interface_set_up(ifname, false);
-		undrop_ingress(ifname);
 	}
+	undrop_ingress(ifname);
 	save_free(&s);
 	if (rc)
 		return lode_err_set(err, rc, "interface %s: restoring its addresses: %s", ifname,

@@ -194,6 +194,25 @@ static void report_states(const enum lode_path_state *states, uint64_t now_ns)
 	lode_control_poll(c, now_ns);
 }
 
+Test(control, paths_over_a_port_without_link_are_down)
+{
+	static const enum lode_path_state up[2] = {LODE_PATH_UP, LODE_PATH_UP};
+	struct lode_peer_status st;
+	lode_control_poll(c, S);
+	c->peers[0].view->paths[0].valid = c->peers[0].view->paths[1].valid = true;
+	c->peers[0].view->paths[1].port_idx = 1;
+	report_states(up, 2 * S);
+	cr_assert_eq(c->peers[0].health[1].state, LODE_PATH_UP);
+	struct lode_peer_view *view = c->peers[0].view;
+	c->ports[1].up = false; /* what the lane says is from before */
+	report_states(up, 3 * S);
+	cr_assert_eq(view, c->peers[0].view);
+	cr_assert_eq(lode_control_peer_status(c, 0, 3 * S, &st), 0);
+	cr_assert_eq(st.paths[0].state, LODE_PATH_UP);
+	cr_assert_eq(st.paths[1].state, LODE_PATH_DOWN);
+	cr_assert_eq(c->peers[0].health[1].state, LODE_PATH_DOWN, "the policy knows too");
+}
+
 /* Path ids belong to peer; the policy only needs a view with names. */
 Test(control, class_moves_at_once_and_returns_after_ten_seconds)
 {

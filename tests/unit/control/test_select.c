@@ -34,6 +34,7 @@ static void name_paths(void)
 	path[0].valid = path[1].valid = true;
 	path[0].port_idx = 1;
 	path[1].port_idx = 2;
+	c->ports[2].up = true;
 }
 
 static void begin(void)
