@@ -2,6 +2,8 @@
 /* Path selection: regret against a clairvoyant in nine scenarios, how soon a brown-out is left, how often the
  * choice changes in calm, and what it costs. All selectors live through the same worlds. */
 #include "lode_perf.h"
+#include "path_life.h"
+#include "path_tick.h"
 #include "path_world.h"
 
 #include <math.h>
@@ -294,5 +296,7 @@ int suite_path(struct lode_perf *p)
 			scenario_rows(p, (enum scenario)i, PER_SECOND);
 	if (lode_perf_wanted(p, "cost"))
 		cost_rows(p);
+	path_tick_rows(p);
+	path_life_rows(p);
 	return 0;
 }

@@ -95,6 +95,8 @@ struct lode_path_status {
 	uint8_t state; /* enum lode_path_state */
 	struct lode_endpoint local, remote;
 	uint32_t rtt_us, rtt_min_us, jitter_us, owd_us, loss_ppm;
+	uint32_t probe_loss_ppm; /* of probes alone; outages left out */
+	uint32_t n_suspects, n_downs;
 	uint32_t tx_kbps, rx_kbps, pacing_kbps,
 		share_kbps; /* sent, received, allowed by controller, by port */
 	uint32_t mtu_bytes;

@@ -62,6 +62,9 @@ static void put_path(const struct gateway *g, const struct lode_peer_status *pee
 	lode_json_u64(j, "jitter_us", p->jitter_us);
 	lode_json_u64(j, "owd_us", p->owd_us);
 	lode_json_u64(j, "loss_ppm", p->loss_ppm);
+	lode_json_u64(j, "probe_loss_ppm", p->probe_loss_ppm);
+	lode_json_u64(j, "suspects", p->n_suspects);
+	lode_json_u64(j, "downs", p->n_downs);
 	lode_json_u64(j, "tx_kbps", p->tx_kbps);
 	lode_json_u64(j, "rx_kbps", p->rx_kbps);
 	lode_json_u64(j, "pacing_kbps", p->pacing_kbps);

@@ -76,6 +76,8 @@ static void summarise_path(
 	out->jitter_us = (uint32_t)(s.jitter_ns / LODE_NS_PER_US);
 	out->owd_us = (uint32_t)(s.tx.owd_queue_ns / LODE_NS_PER_US);
 	out->loss_ppm = (uint32_t)(s.tx.loss * 1e6);
+	out->n_suspects = s.n_suspects;
+	out->n_downs = s.n_downs;
 	out->probe_loss_ppm = (uint32_t)(s.probe_loss * 1e6);
 	out->loss_burst_centi = (uint32_t)(s.tx.burst * 100);
 	out->delivery_kbps = (uint32_t)(s.tx.bps / 1000);

@@ -9,6 +9,8 @@
 #define IDLE_AFTER_NS	    (300 * LODE_NS_PER_S)
 #define SUSPECT_INTERVALS   3
 #define DOWN_INTERVALS	    5
+#define FAR_DOWN_INTERVALS  6 /* where no answer to a probe of the suspicion can be back in time */
+#define SUSPECT_PROBES	    4 /* per interval: whether it lives must be known soon, and surely */
 #define GOOD_WITHIN_NS	    LODE_NS_PER_S
 #define FLAP_NS		    (30 * LODE_NS_PER_S) /* up for less: the next time up must wait longer */
 #define BACKOFF_MIN_NS	    LODE_NS_PER_S
@@ -95,6 +97,12 @@ static uint64_t silence_ns(const struct lode_path *p, unsigned intervals)
 	return since + intervals * l->interval_ns;
 }
 
+static uint64_t down_ns(const struct lode_path *p)
+{
+	bool far = p->tx.srtt_ns > (DOWN_INTERVALS - SUSPECT_INTERVALS) * p->life.interval_ns;
+	return silence_ns(p, far ? FAR_DOWN_INTERVALS : DOWN_INTERVALS);
+}
+
 static void go_up(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
@@ -119,8 +127,11 @@ static void go_down(struct lode_path *p, uint64_t now_ns)
 void life_proof(struct lode_path *p, uint64_t now_ns)
 {
 	p->life.last_proof_ns = now_ns;
-	if (p->life.state == LODE_PATH_SUSPECT)
-		p->life.state = LODE_PATH_UP;
+	struct life *l = &p->life;
+	if (l->state != LODE_PATH_SUSPECT)
+		return;
+	l->state = LODE_PATH_UP;
+	l->judge_ns = now_ns + JUDGE_INTERVALS * l->interval_ns + p->tx.srtt_ns;
 }
 
 /* A probe was answered: five within a second bring the path up. */
@@ -145,9 +156,12 @@ void life_poll(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
 	set_interval(p, now_ns);
-	if (l->state == LODE_PATH_UP && now_ns >= silence_ns(p, SUSPECT_INTERVALS))
+	if (l->state == LODE_PATH_UP && now_ns >= silence_ns(p, SUSPECT_INTERVALS)) {
 		l->state = LODE_PATH_SUSPECT;
-	if (l->state == LODE_PATH_SUSPECT && now_ns >= silence_ns(p, DOWN_INTERVALS))
+		l->n_suspects++;
+		l->next_probe_ns = now_ns;
+	}
+	if (l->state == LODE_PATH_SUSPECT && now_ns >= down_ns(p))
 		go_down(p, now_ns);
 	if (l->state == LODE_PATH_PROBING && now_ns >= silence_ns(p, DOWN_INTERVALS)) {
 		l->state = LODE_PATH_DOWN;
@@ -160,7 +174,9 @@ uint64_t life_next_due_ns(const struct lode_path *p)
 	const struct life *l = &p->life;
 	if (l->state == LODE_PATH_UP)
 		return silence_ns(p, SUSPECT_INTERVALS);
-	if (l->state == LODE_PATH_SUSPECT || l->state == LODE_PATH_PROBING)
+	if (l->state == LODE_PATH_SUSPECT)
+		return down_ns(p);
+	if (l->state == LODE_PATH_PROBING)
 		return silence_ns(p, DOWN_INTERVALS);
 	return FAR_FUTURE;
 }
@@ -173,11 +189,14 @@ uint64_t life_control_due_ns(const struct lode_path *p)
 	return LODE_MIN(l->next_probe_ns, l->challenge_due_ns);
 }
 
-/* A probe leaves: those before that must have come back by now are judged. */
-static void count_probe(struct lode_path *p)
+/* A probe leaves: those before that must have come back by now are judged. The quick ones of a suspicion have
+ * to wait until it is over. */
+static void count_probe(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
 	uint64_t wait = JUDGE_INTERVALS + p->tx.srtt_ns / l->interval_ns;
+	if (l->state == LODE_PATH_SUSPECT || now_ns < l->judge_ns)
+		wait = JUDGE_MAX;
 	for (wait = LODE_MIN(wait, JUDGE_MAX); l->probe_id - l->judged_id >= wait;) {
 		l->judged_id++;
 		lode_selector_loss_add(
@@ -213,10 +232,12 @@ void life_write(struct lode_path *p, uint64_t now_ns, struct lode_wire_writer *w
 	}
 	write_replies(l, now_ns, w);
 	if (now_ns >= l->next_probe_ns) {
-		count_probe(p);
+		count_probe(p, now_ns);
 		lode_wire_put_probe(w, &(struct lode_wire_probe){.id = l->probe_id});
-		l->next_probe_ns =
-			LODE_MAX(l->next_probe_ns + l->interval_ns, now_ns + l->interval_ns / 2);
+		uint64_t every_ns = l->interval_ns;
+		if (l->state == LODE_PATH_SUSPECT)
+			every_ns /= SUSPECT_PROBES;
+		l->next_probe_ns = LODE_MAX(l->next_probe_ns + every_ns, now_ns + every_ns / 2);
 	}
 }
 

@@ -20,7 +20,7 @@ enum lode_path_state {
 	LODE_PATH_PROBING, /* replies come, not yet enough or too early after flapping: last resort */
 	LODE_PATH_UP,
 	LODE_PATH_SUSPECT, /* 3 probe intervals (150 ms) of silence: no new flows, copy what matters */
-	LODE_PATH_DOWN,	   /* 5 probe intervals (250 ms) of silence */
+	LODE_PATH_DOWN,	   /* 5 probe intervals (250 ms) of silence, 6 at more than 100 ms RTT */
 };
 const char *lode_path_state_name(enum lode_path_state state);
 
@@ -163,7 +163,7 @@ struct lode_path_stats {
 	uint64_t last_proof_ns; /* newest word that the peer hears us */
 	uint16_t mtu_bytes;
 	double probe_loss; /* share of probes lost on the way to the peer; outages left out */
-	uint32_t n_probes, n_replies, n_timeouts, n_downs;
+	uint32_t n_probes, n_replies, n_timeouts, n_suspects, n_downs;
 	uint32_t backoff_ms; /* before it may come up again, after the last time down */
 };
 void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out);

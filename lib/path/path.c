@@ -118,6 +118,7 @@ void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 		.n_probes = p->life.n_probes,
 		.n_replies = p->life.n_replies,
 		.n_timeouts = t->n_timeouts,
+		.n_suspects = p->life.n_suspects,
 		.n_downs = p->life.n_downs,
 		.backoff_ms = (uint32_t)(p->life.backoff_ns / LODE_NS_PER_MS)};
 	tx_dir_stats(p, &out->tx);

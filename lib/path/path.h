@@ -130,9 +130,10 @@ struct life {
 	uint64_t good_ns[GOOD_PROBES]; /* times of the newest replies */
 	uint32_t n_good;
 	uint64_t up_since_ns, hold_until_ns, backoff_ns;
-	uint32_t probe_id, n_probes, n_replies, n_downs;
+	uint32_t probe_id, n_probes, n_replies, n_suspects, n_downs;
 	/* What became of the newest 64 probes, and of those before. */
 	uint64_t answered;  /* bit id % 64 */
+	uint64_t judge_ns;  /* not before */
 	uint32_t judged_id; /* older ones are in probe_loss */
 	struct lode_selector_loss probe_loss;
 	struct {

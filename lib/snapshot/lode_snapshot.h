@@ -241,6 +241,7 @@ struct lode_path_summary {
 	uint32_t srtt_us, min_rtt_us, jitter_us, owd_us;
 	uint32_t loss_ppm, loss_burst_centi; /* mean burst length x 100 */
 	uint32_t probe_loss_ppm;	     /* of probes alone, towards the peer */
+	uint32_t n_suspects, n_downs;
 	uint32_t delivery_kbps, pacing_kbps, rx_kbps;
 	uint32_t cwnd_bytes, inflight_bytes;
 	uint16_t mtu_bytes;    /* discovered path MTU, L3 */
