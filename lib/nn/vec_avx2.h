@@ -44,6 +44,13 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 	return (v16f){_mm256_maskload_ps(p, lane_mask((int)n)),
 		_mm256_maskload_ps(p + 8, lane_mask((int)n - 8))};
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	float all[16] = {0};
+	for (unsigned l = 0; l < n; l++)
+		all[l] = p[l * stride];
+	return vf_load(all);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	_mm256_storeu_ps(p, v.lo);

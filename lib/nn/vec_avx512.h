@@ -22,6 +22,14 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 {
 	return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	const __m512i lane =
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	__m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)stride));
+	return _mm512_mask_i32gather_ps(
+		_mm512_setzero_ps(), (__mmask16)((1u << n) - 1), index, p, 4);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	_mm512_storeu_ps(p, v);

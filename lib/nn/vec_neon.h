@@ -41,6 +41,13 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 	__builtin_memcpy(all, p, n * sizeof(*p));
 	return vf_load(all);
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	float all[16] = {0};
+	for (unsigned l = 0; l < n; l++)
+		all[l] = p[l * stride];
+	return vf_load(all);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	EACH vst1q_f32(p + 4 * r, v.val[r]);
