@@ -253,6 +253,15 @@ INLINE void mix_values(const float *z, unsigned n, const float *matrix, unsigned
 	}
 }
 
+INLINE v16f mixed(const v16f *weights, const float *column, const unsigned n_vecs)
+{
+	v16f sum = vf_mul(weights[0], vf_load(column));
+	UNROLL
+	for (unsigned v = 1; v < n_vecs; v++)
+		sum = vf_fma(weights[v], vf_load(column + 16 * v), sum);
+	return sum;
+}
+
 /* One head. u: n_in weights of the features, then (with positions) n_vecs vectors of scores. columns:
  * features by slots. z: n_in mixed features, then (with positions) n_steps weights. */
 INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const float *columns,
@@ -287,13 +296,16 @@ INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const 
 	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		score[v] = vf_mul(score[v], scale);
-	for (unsigned i = 0; i < n_in; i++) {
-		v16f mixed = vf_mul(score[0], vf_load(columns + i * slots));
+	unsigned i = 0;
+	for (; i + 8 <= n_in; i += 8) {
+		v16f eight[8];
 		UNROLL
-		for (unsigned v = 1; v < n_vecs; v++)
-			mixed = vf_fma(score[v], vf_load(columns + i * slots + 16 * v), mixed);
-		z[i] = vf_sum(mixed);
+		for (unsigned k = 0; k < 8; k++)
+			eight[k] = mixed(score, columns + (i + k) * slots, n_vecs);
+		vf_sums8(eight, z + i);
 	}
+	for (; i < n_in; i++)
+		z[i] = vf_sum(mixed(score, columns + i * slots, n_vecs));
 	for (unsigned v = 0; m->tf.position && v < n_vecs; v++)
 		vf_store_part(
 			z + n_in + 16 * v, n_steps - 16 * v < 16 ? n_steps - 16 * v : 16, score[v]);

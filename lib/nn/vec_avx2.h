@@ -159,6 +159,11 @@ INLINE float vf_sum(v16f x)
 	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
 	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
+}
 INLINE float vf_highest(v16f x)
 {
 	__m256 a = _mm256_max_ps(x.lo, x.hi);

@@ -151,6 +151,11 @@ INLINE float vf_sum(v16f x)
 	float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
 	return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
 }
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
+}
 INLINE float vf_highest(v16f x)
 {
 	float32x4_t a =

@@ -169,6 +169,12 @@ INLINE float vf_sum(v16f x)
 			x.lane[l] += x.lane[l + n];
 	return x.lane[0];
 }
+/* vf_sum of each of eight. */
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
+}
 INLINE float vf_highest(v16f x)
 {
 	for (unsigned n = 8; n; n /= 2)
