@@ -91,7 +91,7 @@ static bool make_view(struct bench *b, struct site *s, unsigned idx)
 	struct lode_epoch_view *e = &s->view.epochs[0];
 	s->view.refs = 1;
 	s->view.association = 1;
-	s->view.n_rx_lanes = s->view.n_tx_lanes = 1;
+	s->view.n_lanes = 1;
 	*e = (struct lode_epoch_view){.rx_valid = true,
 		.tx_valid = true,
 		.version = LODE_WIRE_VERSION,

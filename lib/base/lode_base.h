@@ -234,6 +234,12 @@ static inline void lode_ewma_add(struct lode_ewma *e, double sample, double weig
 	e->valid = true;
 }
 
+/* ---- max-min fair division ---- */
+
+/* Each gets what it demands as far as that takes nothing from who has less (Bertsekas and Gallager, Data
+ * Networks, 6.5.2); what nobody demands is divided evenly. Nobody gets 0. */
+void lode_share_max_min(uint32_t total, const uint32_t *demand, unsigned n, uint32_t *share);
+
 /* ---- CoDel (RFC 8289), the decision only; the queue belongs to the caller ---- */
 
 struct lode_codel {

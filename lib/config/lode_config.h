@@ -129,6 +129,8 @@ struct lode_config {
 	uint8_t n_ports;
 	char key_file[LODE_PATH_MAX];
 	uint16_t udp_port; /* worker i listens on udp_port + i */
+	uint8_t lanes;	   /* per peer, at most; never more than workers */
+	uint16_t lanes_open_permille; /* load of a peer's home worker from which new flows leave it */
 	struct lode_config_peer peers[LODE_PEERS_MAX];
 	uint8_t n_peers;
 	int8_t default_peer; /* for prefixes no peer owns; -1: ICMP unreachable */

@@ -210,6 +210,13 @@ static const struct field tunnel_fields[] = {
 		RESTART, .help = "This appliance's private key, from 'lodectl key generate'"},
 	{"udp_port", F_UINT, SIZED(lode_config, udp_port), .def = "51900", .min = 1, .max = 65500,
 		RESTART, .help = "Worker i listens on udp_port + i"},
+	{"lanes", F_UINT, SIZED(lode_config, lanes), .def = "8", .min = 1, .max = 8, RESTART,
+		.help = "Workers that share one peer's traffic, at most; the fewer of both ends "
+			"count"},
+	{"lanes_open_load", F_UINT, SIZED(lode_config, lanes_open_permille), .def = "50",
+		.unit = "percent", .max = 100, .scale = 10, LIVE,
+		.help = "New Bulk and Streaming flows leave a peer's home worker from this load "
+			"of it"},
 	{"aead", F_ENUM, SIZED(lode_config, aead), .words = aead_words, .def = "auto", RESTART,
 		.help = "Library that seals packets"},
 	FIELD_END};

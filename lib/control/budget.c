@@ -9,39 +9,6 @@
 #define DEMAND_FLOOR_KBPS 64
 #define DEMAND_ALL	  UINT32_MAX /* has a backlog: wants whatever there is */
 
-void divide_rate(uint32_t rate_kbps, const uint32_t *demand_kbps, unsigned n, uint32_t *share_kbps)
-{
-	uint64_t left = rate_kbps;
-	unsigned open = n;
-	memset(share_kbps, 0, n * sizeof(*share_kbps));
-	/* Who asks for less than an even part gets all of it; the others share the rest. */
-	for (bool again = true; again && open;) {
-		uint64_t even = left / open;
-		again = false;
-		for (unsigned i = 0; i < n; i++) {
-			if (share_kbps[i] || demand_kbps[i] > even)
-				continue;
-			share_kbps[i] = LODE_MAX(demand_kbps[i], 1);
-			left -= LODE_MIN(left, share_kbps[i]);
-			open--;
-			again = true;
-		}
-	}
-	for (unsigned i = 0; i < n && open; i++)
-		if (!share_kbps[i])
-			share_kbps[i] = (uint32_t)LODE_MAX(left / open, 1);
-	for (unsigned i = 0; i < n && !open; i++)
-		share_kbps[i] += (uint32_t)(left / n);
-}
-
-static bool has_backlog(const struct lode_lane_summary *s)
-{
-	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-		if (s->classes[cls].queue_pkts)
-			return true;
-	return false;
-}
-
 static uint32_t demand_kbps(struct peer_slot *slot, unsigned path)
 {
 	struct path_health *h = &slot->health[path];
@@ -50,7 +17,7 @@ static uint32_t demand_kbps(struct peer_slot *slot, unsigned path)
 	double kbps = (double)sent * 8 * LODE_NS_PER_S / 1000 / TICK_NS;
 	h->tx_bytes = tx_bytes;
 	h->tx_kbps = (uint32_t)(h->tx_kbps + DEMAND_WEIGHT * (kbps - h->tx_kbps));
-	if (has_backlog(&slot->summary) && lode_path_usable(h->state))
+	if (slot->backlog && lode_path_usable(h->state))
 		return DEMAND_ALL;
 	return DEMAND_FLOOR_KBPS + h->tx_kbps + h->tx_kbps / 2;
 }
@@ -70,7 +37,7 @@ static void divide_port(struct lode_control *c, unsigned port_idx, uint32_t rate
 			word[n++] = &c->params.shared->rate_share_kbps[i][p];
 		}
 	}
-	divide_rate(rate_kbps, demand, n, share);
+	lode_share_max_min(rate_kbps, demand, n, share);
 	for (unsigned i = 0; i < n; i++)
 		atomic_store_explicit(word[i], rate_kbps ? share[i] : 0, memory_order_relaxed);
 }

@@ -9,6 +9,8 @@
 #include "lode_selector.h"
 #include "lode_wire.h"
 
+#include <stdalign.h>
+
 #define TICK_NS	       (10 * LODE_NS_PER_MS)
 #define RESOLVE_GAP_NS (250 * LODE_NS_PER_MS) /* between two requests for one next hop */
 
@@ -79,6 +81,12 @@ struct remembered {
 #define REMEMBERED_MAX (LODE_PEERS_MAX * LODE_LINKS_MAX)
 #define DECISIONS      256
 
+/* Where a lane publishes. */
+struct lane_slot {
+	alignas(LODE_CACHE_LINE) struct lode_lane_summary summary;
+	alignas(LODE_CACHE_LINE) struct lode_lane_report report; /* further lanes */
+};
+
 struct peer_slot {
 	struct lode_peer *peer; /* NULL: no such peer */
 	struct lode_peer_view *view;
@@ -88,9 +96,9 @@ struct peer_slot {
 	bool established; /* when last looked at, for the log */
 	uint64_t resolve_ns[LODE_LINKS_MAX];
 	uint8_t next_hop_mac[LODE_LINKS_MAX][6]; /* the last good one */
-	bool have_summary;
-	struct lode_lane_summary summary; /* of the home lane */
-	struct lode_lane_summary *slot;	  /* what the lane publishes; lives as long as control */
+	bool have_summary, backlog;		 /* of any lane */
+	struct lode_lane_summary summary;	 /* of the home lane */
+	struct lane_slot *lanes[LODE_LANES_MAX]; /* what lanes publish; live as long as control */
 	struct path_health health[LODE_LINKS_MAX];
 	struct class_policy policy[LODE_N_CLASSES];
 	char name[LODE_NAME_MAX]; /* of the peer */
@@ -123,6 +131,12 @@ struct lode_control {
 	uint64_t serial, tick_ns, now_ns;
 	unsigned first_ring; /* where taking from the workers' rings begins */
 };
+
+/* Worker of a lane: the home lanes of the peers are dealt out, their further lanes follow. */
+static inline unsigned lane_owner(const struct lode_control *c, unsigned peer_idx, unsigned lane)
+{
+	return (peer_idx + lane) % c->params.n_workers;
+}
 
 /* ---- peers.c ---- */
 
@@ -194,8 +208,6 @@ const struct lode_config_link *config_link(
 
 void update_policies(struct lode_control *c, uint64_t now_ns);
 void update_budgets(struct lode_control *c);
-/* Max-min fair division: share[i] <= demand[i] first, then what is left evenly to all. */
-void divide_rate(uint32_t rate_kbps, const uint32_t *demand_kbps, unsigned n, uint32_t *share_kbps);
 
 void control_log(struct lode_control *c, enum lode_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

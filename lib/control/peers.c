@@ -67,27 +67,49 @@ static unsigned fill_links(const struct lode_config_peer *from, struct lode_peer
 	return from->n_links;
 }
 
-/* One lane so far: the home lane, on its worker's port. */
+/* Each on its worker's port; no worker has two lanes of a peer. */
 static struct lode_wire_lanes announced_lanes(const struct lode_control *c, unsigned peer_idx)
 {
-	return (struct lode_wire_lanes){.n_lanes = 1,
-		.udp_port = {(
-			uint16_t)(c->prepared->config->udp_port + peer_idx % c->params.n_workers)}};
+	const struct lode_config *config = c->prepared->config;
+	struct lode_wire_lanes lanes = {
+		.n_lanes = (uint8_t)LODE_MIN((unsigned)config->lanes, c->params.n_workers)};
+	for (unsigned l = 0; l < lanes.n_lanes; l++)
+		lanes.udp_port[l] = (uint16_t)(config->udp_port + lane_owner(c, peer_idx, l));
+	return lanes;
+}
+
+static int make_lane_slots(struct lode_control *c, unsigned i, unsigned n)
+{
+	struct peer_slot *slot = &c->peers[i];
+	for (unsigned l = 0; l < n; l++) {
+		if (!slot->lanes[l])
+			slot->lanes[l] = aligned_alloc(LODE_CACHE_LINE, sizeof(*slot->lanes[l]));
+		if (!slot->lanes[l])
+			return -ENOMEM;
+		memset(slot->lanes[l], 0, sizeof(*slot->lanes[l]));
+	}
+	return 0;
+}
+
+static void show_lane_slots(struct lode_control *c, unsigned i, bool show)
+{
+	struct lode_shared *shared = c->params.shared;
+	for (unsigned l = 0; l < LODE_LANES_MAX; l++) {
+		struct lane_slot *s = show ? c->peers[i].lanes[l] : NULL;
+		atomic_store_explicit(
+			&shared->summary[i][l], s ? &s->summary : NULL, memory_order_release);
+		atomic_store_explicit(
+			&shared->report[i][l], s ? &s->report : NULL, memory_order_release);
+	}
 }
 
 static int add_peer(struct lode_control *c, unsigned i, uint64_t now_ns, struct lode_err *err)
 {
 	const struct lode_config_peer *from = &c->prepared->config->peers[i];
 	struct peer_slot *slot = &c->peers[i];
-	if (!slot->slot) {
-		slot->slot =
-			aligned_alloc(LODE_CACHE_LINE, (sizeof(*slot->slot) + LODE_CACHE_LINE - 1) /
-							       LODE_CACHE_LINE * LODE_CACHE_LINE);
-		if (!slot->slot)
-			return lode_err_set(err, -ENOMEM, "peer %s: no memory", from->name);
-	}
-	memset(slot->slot, 0, sizeof(*slot->slot));
 	struct lode_peer_params params = {.has_psk = from->has_psk, .lanes = announced_lanes(c, i)};
+	if (make_lane_slots(c, i, params.lanes.n_lanes))
+		return lode_err_set(err, -ENOMEM, "peer %s: no memory", from->name);
 	memcpy(params.public_key, from->public_key, sizeof(params.public_key));
 	memcpy(params.psk, from->psk, sizeof(params.psk));
 	params.n_links = (uint8_t)fill_links(from, params.links);
@@ -95,11 +117,11 @@ static int add_peer(struct lode_control *c, unsigned i, uint64_t now_ns, struct 
 	explicit_bzero(&params, sizeof(params));
 	if (!slot->peer)
 		return lode_err_prefix(err, "peer %s", from->name);
-	atomic_store_explicit(&c->params.shared->summary[i][0], slot->slot, memory_order_release);
+	show_lane_slots(c, i, true);
 	return 0;
 }
 
-/* The summary slot stays: a lane may still write to it. */
+/* The lanes' slots stay: one may still be written to. */
 static void remove_peer(struct lode_control *c, unsigned i)
 {
 	struct peer_slot *slot = &c->peers[i];
@@ -107,7 +129,10 @@ static void remove_peer(struct lode_control *c, unsigned i)
 		lode_peer_free(slot->peer);
 	lode_peer_view_unref(slot->view);
 	selector_free(c, i);
-	*slot = (struct peer_slot){.slot = slot->slot};
+	struct lane_slot *lanes[LODE_LANES_MAX];
+	memcpy(lanes, slot->lanes, sizeof(lanes));
+	memset(slot, 0, sizeof(*slot));
+	memcpy(slot->lanes, lanes, sizeof(lanes));
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		atomic_store_explicit(&c->params.shared->choice[i][cls], 0, memory_order_relaxed);
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
@@ -170,8 +195,9 @@ void free_peers(struct lode_control *c)
 {
 	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
 		remove_peer(c, i);
-		atomic_store_explicit(&c->params.shared->summary[i][0], NULL, memory_order_release);
-		free(c->peers[i].slot);
+		show_lane_slots(c, i, false);
+		for (unsigned l = 0; l < LODE_LANES_MAX; l++)
+			free(c->peers[i].lanes[l]);
 	}
 	if (c->host)
 		lode_peer_host_free(c->host);
@@ -208,35 +234,40 @@ void take_rings(struct lode_control *c, uint64_t now_ns)
 	}
 }
 
-/* The peer's packets come from another address than we send to. */
-static void follow_roaming(struct lode_control *c, struct peer_slot *slot)
+/* The peer's packets on that lane come from another address than we send to. A NAT maps each lane's port by
+ * itself, but all of a path to one address (RFC 4787, REQ-2): further lanes follow the home lane's. */
+static void follow_roaming(struct lode_control *c, struct peer_slot *slot, unsigned lane,
+	const struct lode_lane_summary *summary)
 {
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
-		const struct lode_path_summary *s = &slot->summary.paths[p];
+		const struct lode_path_summary *s = &summary->paths[p];
 		const struct lode_path_view *v = slot->view ? &slot->view->paths[p] : NULL;
 		if (!v || !v->valid || !s->remote_port)
 			continue;
-		if (!memcmp(&s->remote, &v->remote, sizeof(s->remote)) &&
-			s->remote_port == v->remote_port[0])
+		bool same_ip = !memcmp(&s->remote, &v->remote, sizeof(s->remote));
+		if ((same_ip && s->remote_port == v->remote_port[lane]) || (!same_ip && lane))
 			continue;
 		const struct lode_endpoint remote = {.ip = s->remote, .port = s->remote_port};
 		/* A path that we cannot send on yet has no estimator, so no time of its newest packet. */
 		uint64_t heard_ns = LODE_MAX(s->last_rx_ns, s->remote_ns);
-		if (lode_peer_roam(slot->peer, p, 0, v->port_idx, &remote, heard_ns) == 0)
+		if (lode_peer_roam(slot->peer, p, lane, v->port_idx, &remote, heard_ns) == 0)
 			lode_counter_add(&c->counters.roams, 1);
 	}
 }
 
-static void report(struct peer_slot *slot, uint64_t now_ns)
+static bool has_backlog(const struct lode_lane_summary *s)
 {
-	const struct lode_lane_summary *s = &slot->summary;
-	struct lode_peer_report r = {.rx_epoch = s->rx_generation,
-		.last_rx_ns = s->last_rx_ns,
-		.tx_packets = s->tx_packets};
-	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
-		if (lode_path_usable(s->paths[p].state))
-			r.rtt_us = LODE_MAX(r.rtt_us, s->paths[p].srtt_us);
-	lode_peer_report(slot->peer, &r, now_ns);
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		if (s->classes[cls].queue_pkts)
+			return true;
+	return false;
+}
+
+static void add_to_report(struct lode_peer_report *r, const struct lode_lane_summary *s)
+{
+	r->rx_epoch = LODE_MAX(r->rx_epoch, s->rx_generation);
+	r->last_rx_ns = LODE_MAX(r->last_rx_ns, s->last_rx_ns);
+	r->tx_packets = LODE_MAX(r->tx_packets, s->tx_packets);
 }
 
 /* For the log and the counters: sessions that began or ended. */
@@ -264,6 +295,33 @@ static void mark_dead_ports(const struct lode_control *c, struct peer_slot *slot
 	}
 }
 
+/* A lane that writes just now, or has not begun, is read next time. */
+static void read_peer(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+{
+	unsigned n = slot->view ? slot->view->n_lanes : 1;
+	struct lode_peer_report r = {0};
+	slot->backlog = false;
+	for (unsigned l = 0; l < n && slot->lanes[l]; l++) {
+		struct lode_lane_summary s;
+		if (!lode_lane_summary_read(&slot->lanes[l]->summary, &s) || s.now_ns == 0)
+			continue;
+		if (l == 0) {
+			slot->summary = s;
+			slot->have_summary = true;
+		}
+		slot->backlog |= has_backlog(&s);
+		add_to_report(&r, &s);
+		follow_roaming(c, slot, l, &s);
+	}
+	mark_dead_ports(c, slot);
+	add_to_report(&r, &slot->summary);
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		if (lode_path_usable(slot->summary.paths[p].state))
+			r.rtt_us = LODE_MAX(r.rtt_us, slot->summary.paths[p].srtt_us);
+	if (slot->have_summary)
+		lode_peer_report(slot->peer, &r, now_ns);
+}
+
 void read_summaries(struct lode_control *c, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
@@ -271,13 +329,6 @@ void read_summaries(struct lode_control *c, uint64_t now_ns)
 		if (!slot->peer)
 			continue;
 		watch_session(c, i);
-		struct lode_lane_summary s;
-		if (!lode_lane_summary_read(slot->slot, &s) || s.now_ns == 0)
-			continue; /* no lane yet, or it writes just now: next time */
-		slot->summary = s;
-		slot->have_summary = true;
-		mark_dead_ports(c, slot);
-		report(slot, now_ns);
-		follow_roaming(c, slot);
+		read_peer(c, slot, now_ns);
 	}
 }

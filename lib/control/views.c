@@ -57,11 +57,9 @@ static void fill_lanes(const struct lode_control *c, unsigned peer_idx,
 	const struct lode_peer_epoch *e = s->tx;
 	for (unsigned i = 0; i < LODE_WIRE_PHASES && !e; i++)
 		e = s->rx[i];
-	v->n_rx_lanes = e ? e->n_rx_lanes : 1;
-	v->n_tx_lanes = e ? e->n_tx_lanes : 1;
+	v->n_lanes = e ? LODE_MIN(e->n_rx_lanes, e->n_tx_lanes) : 1;
 	for (unsigned l = 0; l < LODE_LANES_MAX; l++)
-		v->rx_lane_owner[l] = v->tx_lane_owner[l] =
-			(uint8_t)((peer_idx + l) % c->params.n_workers);
+		v->lane_owner[l] = (uint8_t)lane_owner(c, peer_idx, l);
 }
 
 /* Asks for the MAC address of a path's next hop, not too often. */

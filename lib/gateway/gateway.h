@@ -87,6 +87,8 @@ struct worker_run {
 		uint64_t n_preempted;
 	} turn;
 	unsigned idle_turns;
+	uint64_t load_ns, load_busy_ns; /* when its load was told last */
+	uint64_t moved;			/* packets that went through, as last seen */
 	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
 	unsigned n_wake;
 	uint64_t busy_ns;    /* last turn with packets */

@@ -156,13 +156,17 @@ static int view_ports(
 
 static void put_worker(struct gateway *g, unsigned i, struct lode_json *j)
 {
+	static const char *const levels[] = {"normal", "high", "severe"};
 	const struct worker_run *r = &g->workers[i];
+	struct lode_load load = lode_worker_load(r->worker);
 	char key[12];
 	snprintf(key, sizeof(key), "%u", i);
 	lode_json_object(j, key);
 	lode_json_u64(j, "cpu", (uint64_t)r->cpu);
 	lode_json_u64(j, "snapshot", lode_worker_serial(r->worker));
 	lode_json_u64(j, "flows", lode_worker_n_flows(r->worker));
+	lode_json_u64(j, "load_permille", load.permille);
+	lode_json_string(j, "overload", levels[load.level]);
 	put_counters(j, worker_run_counter_descs, n_worker_run_counters, &r->counters);
 	put_counters(j, lode_worker_counter_descs, lode_worker_n_counters,
 		lode_worker_counters(r->worker));

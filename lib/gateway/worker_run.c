@@ -20,6 +20,7 @@
 #define MIRROR_BURST_NS (256 * MIRROR_COST_NS)
 #define TX_STUCK_NS	(100 * LODE_NS_PER_MS)
 #define LONG_SLOTS	32
+#define LOAD_NS		(50 * LODE_NS_PER_MS) /* the worker's load is taken over so long */
 
 const struct lode_counter_desc worker_run_counter_descs[] = {WORKER_COUNTERS(LODE_COUNTER_DESC_)};
 const unsigned n_worker_run_counters = LODE_ARRAY_LEN(worker_run_counter_descs);
@@ -258,6 +259,26 @@ static unsigned receive(struct worker_run *r, uint64_t now)
 	return n;
 }
 
+static void tell_load(struct worker_run *r, uint64_t now)
+{
+	uint64_t elapsed = now - r->load_ns, busy = r->counters.busy_ns - r->load_busy_ns;
+	if (elapsed < LOAD_NS)
+		return;
+	lode_worker_set_load(r->worker, (uint32_t)(busy * 1000 / elapsed));
+	r->load_ns = now;
+	r->load_busy_ns = r->counters.busy_ns;
+}
+
+/* Packets that came from other workers or left a queue are work as those from ports are. */
+static bool did_work(struct worker_run *r)
+{
+	const struct lode_worker_counters *c = lode_worker_counters(r->worker);
+	uint64_t moved = c->to_lane + c->from_lane + c->delivered;
+	bool did = moved != r->moved;
+	r->moved = moved;
+	return did;
+}
+
 static int worker_main(void *arg)
 {
 	struct worker_run *r = arg;
@@ -272,9 +293,11 @@ static int worker_main(void *arg)
 		drain(r, now);
 		end_step(r, LOOP_TX, 0);
 		atomic_store_explicit(&r->heartbeat_ns, now, memory_order_relaxed);
+		n += did_work(r) && !n;
 		bool slept = idle_rest(r, n > 0, now, due);
 		uint64_t next = now_ns();
 		account(r, next - now, n, slept);
+		tell_load(r, next);
 		now = next;
 	}
 	return 0;

@@ -190,6 +190,8 @@ static void pull_class(
 			l, path, metered, repair_cost(l, cls, m->data_len + LODE_WIRE_OVERHEAD));
 		l->n_pulled++;
 		c->n_sent[path]++;
+		*(is_sticky(cls) ? &l->path[path].urgent_bytes : &l->path[path].other_bytes) +=
+			m->data_len;
 		if (cls == LODE_MANAGEMENT)
 			l->management.bytes -= m->data_len;
 		*n_segments += lode_pkt(m)->segment.n_parts * times;

@@ -9,9 +9,6 @@
 #define SUMMARY_NS	(10 * LODE_NS_PER_MS)
 #define SUMMARY_IDLE_NS (100 * LODE_NS_PER_MS)
 #define STALL_NS	(5 * LODE_NS_PER_MS) /* called so late, packets waited for us */
-#define METER_SHARE	2 /* real-time classes may take 1/2 of a path's rate without credit */
-#define METER_DEPTH_NS	(20 * LODE_NS_PER_MS)
-#define METER_MIN_BPS	(1000 * 1000ull)
 
 /* ---- memory ---- */
 
@@ -45,6 +42,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 	l->buffer_bytes = (uint16_t)LODE_MIN(room_bytes - LODE_WIRE_TAG_BYTES, UINT16_MAX);
 	lode_rng_seed(&l->rng, env->seed ^ (uint64_t)peer_idx << 8 ^ lane_id ^ now_ns << 16);
 	l->tag = (uint32_t)lode_rng_u64(&l->rng) | 1;
+	lanes_init(l);
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		l->queue[cls].next_seq = (uint32_t)lode_rng_u64(&l->rng) & LODE_WIRE_SEQ_MASK;
 	return l;
@@ -55,6 +53,8 @@ void lode_lane_flush(struct lode_lane *l)
 	fq_flush(l);
 	order_flush(l);
 	repair_flush(l);
+	l->view = NULL;
+	lanes_set_view(l);
 }
 
 /* ---- snapshots ---- */
@@ -128,10 +128,12 @@ static void start_path(
 		.link_mtu_bytes = v->link_mtu_bytes,
 		.configured_kbps = v->up_kbps,
 		.remote_known = is_configured(l, v),
+		.follower = l->lane_id != 0,
 		.seed = lode_rng_u64(&l->rng),
 	};
 	uint8_t *memory = (uint8_t *)l + lane_bytes() + p * path_bytes();
 	l->path[p].est = lode_path_init(memory, &params, now_ns);
+	lanes_path_started(l, p);
 	l->path[p].to = v->remote;
 	l->path[p].to_port = v->remote_port[l->lane_id];
 	l->path[p].link_mtu_bytes = v->link_mtu_bytes;
@@ -168,7 +170,7 @@ static void set_path(struct lode_lane *l, unsigned p, uint64_t now_ns)
 	if (!v->valid ||
 		(addressed && path->est != NULL && path->outer_v6 != !lode_ip_is_v4(&v->remote)))
 		path->est = NULL;
-	if (!addressed || l->lane_id != 0)
+	if (!addressed)
 		return;
 	path->outer_v6 = !lode_ip_is_v4(&v->remote);
 	if (path->est == NULL)
@@ -195,6 +197,7 @@ void lode_lane_set_snapshot(
 		l->sendable = 0;
 		l->up = l->suspect = 0;
 		l->segment_bytes = 0;
+		lanes_set_view(l);
 		return;
 	}
 	if (l->view->association != l->association)
@@ -203,6 +206,7 @@ void lode_lane_set_snapshot(
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
 		set_path(l, p, now_ns);
 	set_epochs(l);
+	lanes_set_view(l);
 }
 
 /* ---- packets ---- */
@@ -307,7 +311,7 @@ static void send_bursts(struct lode_lane *l, uint64_t now_ns)
 		l->unfinished = b.n > 0 && lode_lane_backlog_pkts(l) > 0;
 	}
 	unsigned p;
-	if (lode_lane_backlog_pkts(l) == 0) {
+	if (lode_lane_backlog_pkts(l) == 0 && !l->others_wait) {
 		LODE_FOREACH_BIT (p, l->sendable)
 			lode_path_app_limited(l->path[p].est, now_ns);
 	}
@@ -319,14 +323,13 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 	LODE_FOREACH_BIT (p, l->sendable) {
 		struct lane_path *path = &l->path[p];
 		struct lode_path_stats stats;
+		if (l->lane_id != 0)
+			break; /* by its grants */
 		lode_path_set_share(path->est,
 			atomic_load_explicit(&l->env.shared->rate_share_kbps[l->peer_idx][p],
 				memory_order_relaxed));
 		lode_path_get_stats(path->est, &stats);
-		path->pacing_bps = stats.pacing_bps;
-		path->meter.bps = LODE_MAX(stats.pacing_bps / METER_SHARE, METER_MIN_BPS);
-		path->meter.depth_bytes =
-			(int64_t)(path->meter.bps / 8 * METER_DEPTH_NS / LODE_NS_PER_S);
+		lane_path_set_rate(path, stats.pacing_bps);
 	}
 	repair_renew(l, now_ns);
 	struct lode_lane_summary *slot = atomic_load_explicit(
@@ -350,9 +353,10 @@ uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
 		renew_paths(l, now_ns);
 	if (now_ns >= l->loss_due_ns)
 		loss_poll(l, now_ns);
+	uint64_t due_ns = LODE_MIN(l->expire_due_ns, l->summary_due_ns);
+	due_ns = LODE_MIN(due_ns, lanes_poll(l, now_ns));
 	if (can_send(l))
 		send_bursts(l, now_ns);
-	uint64_t due_ns = LODE_MIN(l->expire_due_ns, l->summary_due_ns);
 	due_ns = LODE_MIN(due_ns, l->loss_due_ns);
 	if (lode_lane_backlog_pkts(l) > 0) {
 		if (now_ns >= l->sweep_due_ns) {

@@ -113,12 +113,15 @@ static inline void bucket_fill(struct bucket *b, uint64_t now_ns)
 }
 
 struct lane_path {
-	struct lode_path *est;	/* home lane only */
-	struct lode_loss *loss; /* as est */
+	struct lode_path *est;	/* a further lane's is a follower of the home lane's */
+	struct lode_loss *loss; /* home lane only */
 	struct lode_txq *txq;
 	uint64_t next_number;
 	uint64_t rx_generation; /* newest epoch received under on this path */
 	uint64_t pacing_bps;
+	/* Home lane with further ones: what it takes itself, Gaming, VoIP and Web apart. */
+	uint32_t urgent_bytes, other_bytes; /* since the last division */
+	uint32_t urgent_kbps, other_kbps;
 	uint64_t delay_ns;   /* expected, as of the last view */
 	struct bucket meter; /* real-time packets may leave without credit while it has tokens */
 	/* One-way delay by the sender's clock (its offset is the same on all paths): RFC 6298 averages. */
@@ -132,6 +135,27 @@ struct lane_path {
 	uint16_t remote_port;
 	uint64_t remote_pn, remote_ns, remote_generation;
 	struct outer outer;
+};
+
+#define METER_SHARE    2 /* real-time classes may take 1/2 of a path's rate without credit */
+#define METER_DEPTH_NS (20 * LODE_NS_PER_MS)
+#define METER_MIN_BPS  (1000 * 1000ull)
+
+static inline void lane_path_set_rate(struct lane_path *path, uint64_t pacing_bps)
+{
+	path->pacing_bps = pacing_bps;
+	path->meter.bps = LODE_MAX(pacing_bps / METER_SHARE, METER_MIN_BPS);
+	path->meter.depth_bytes = (int64_t)(path->meter.bps / 8 * METER_DEPTH_NS / LODE_NS_PER_S);
+}
+
+/* What the home lane knows of a further one. */
+struct further_lane {
+	struct lode_path_seen seen[LODE_LINKS_MAX];
+	uint32_t sent_bytes[LODE_LINKS_MAX]; /* since the last division */
+	uint32_t kbps[LODE_LINKS_MAX];	     /* moving average */
+	uint64_t heard_ns;		     /* time of its newest report */
+	uint8_t usable;			     /* mask of paths */
+	bool waiting;			     /* packets in its queues */
 };
 
 #define STAGES_MAX 16
@@ -183,6 +207,14 @@ struct lode_lane {
 	struct bucket management; /* cap of the class */
 	struct class_queue queue[LODE_N_CLASSES];
 	struct lane_path path[LODE_LINKS_MAX];
+
+	/* Several lanes of this peer (lanes.c). */
+	uint8_t n_lanes;
+	bool others_wait;      /* home lane: a further one has packets */
+	uint64_t others_sent;  /* home lane: bytes, all of them */
+	uint64_t lanes_due_ns; /* next report, or division of the rates */
+	uint64_t report_ns, report_moved, linger_ns;
+	struct further_lane *further; /* home lane: [LODE_LANES_MAX - 1] */
 
 	/* From the WAN. */
 	uint32_t n_waiting; /* packets and parts held for order */
@@ -353,6 +385,20 @@ struct rte_mbuf *paths_begin_control(struct lode_lane *l, unsigned p, uint16_t r
 	struct lode_wire_writer *w, uint64_t now_ns);
 void paths_end_control(struct lode_lane *l, struct lode_burst *b, struct rte_mbuf *m,
 	const struct lode_wire_writer *w);
+/* ---- lanes.c: home lane and further lanes ---- */
+
+void lanes_init(struct lode_lane *l);
+/* After the view changed. */
+void lanes_set_view(struct lode_lane *l);
+/* The home lane made a new estimator for p. */
+void lanes_path_started(struct lode_lane *l, unsigned p);
+/* Home lane: adds what the others sent and received since the last time. */
+void lanes_collect(struct lode_lane *l, uint64_t now_ns);
+/* Further lane: what the home lane allows now. */
+void lanes_take_grants(struct lode_lane *l);
+/* Reports or divides when that is due; returns when it is due next. */
+uint64_t lanes_poll(struct lode_lane *l, uint64_t now_ns);
+
 
 /* ---- steer.c: which path the next packet takes ---- */
 

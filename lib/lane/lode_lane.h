@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lane: the data path of one peer on one worker. Towards the WAN it owns the class queues, the segment
  * sequences and the packet numbers; from the WAN the replay windows, duplicates, order per flow and parts.
- * The home lane (0) also owns one struct lode_path per path: probes, feedback, pacing. Only the worker's
- * thread calls it; the summary is published for others. Every call consumes its mbufs, reads no clock and
- * allocates nothing. Read lan_to_wan.c and wan_to_lan.c first. Times are ns of the worker's clock. */
+ * Each lane has one struct lode_path per path; those of the home lane (0) probe, measure and drive the
+ * controllers for all lanes of the peer, the others follow them (lanes.c). Only the worker's thread calls
+ * it; the summary is published for others. Every call consumes its mbufs, reads no clock and allocates
+ * nothing. Read lan_to_wan.c and wan_to_lan.c first. Times are ns of the worker's clock. */
 #pragma once
 
 #include "lode_base.h"
@@ -145,6 +146,17 @@ void lode_lane_pools_free(struct lode_lane_pools *pools);
 /* Packets held now: 0 after flushing all lanes. */
 uint32_t lode_lane_pools_held(const struct lode_lane_pools *pools);
 
+/* How busy a worker is, and what it therefore leaves out (docs/operations.md). */
+enum lode_overload {
+	LODE_LOAD_NORMAL,
+	LODE_LOAD_HIGH,	  /* no shadow decisions, no compression */
+	LODE_LOAD_SEVERE, /* nor FEC for Bulk, nor packet traces */
+};
+struct lode_load {
+	uint32_t permille;
+	enum lode_overload level;
+};
+
 /* Services of the worker. Outlives its lanes. */
 struct lode_lane_env {
 	struct rte_mempool *mbufs; /* copies, parts, bundles, control datagrams */
@@ -153,6 +165,7 @@ struct lode_lane_env {
 	struct lode_txq *txqs; /* [LODE_ALL_PORTS] */
 	unsigned worker_idx;
 	uint64_t seed; /* sequence starts, probe phases, challenges */
+	const struct lode_load *load; /* the worker's, as of now; NULL: not known, so normal */
 	void *ctx;
 	/* Inner packets released by a lane, data at the IP header, owned by the callee; n <= 64. */
 	void (*deliver)(
@@ -172,6 +185,8 @@ struct lode_lane_env {
 	void (*dropped)(void *ctx, struct rte_mbuf *m, unsigned row);
 	/* Cycle counter for sampled stages; NULL: not measured (simulation). */
 	uint64_t (*cycles)(void);
+	/* lode_lane_further_bytes() for each peer: what home lanes know of further ones. NULL: there are none. */
+	uint8_t *further_memory;
 	/* The loss predictor: lode_loss_bytes() for each path of each peer (NULL: none runs), what nn needs,
 	 * and what is counted over all lanes. */
 	uint8_t *loss_memory;
@@ -188,6 +203,7 @@ struct lode_lane_env {
 /* Bytes of memory of a lane, <= 64 KiB. */
 #define LODE_LANE_BYTES_MAX (64 * 1024)
 size_t lode_lane_bytes(void);
+size_t lode_lane_further_bytes(void);
 /* memory: lode_lane_bytes(), cache-line aligned. lane_id: its number in both directions, 0 is the home lane.
  * It sends nothing before it has a view. */
 struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, unsigned peer_idx,

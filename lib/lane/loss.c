@@ -12,7 +12,7 @@ void loss_start(struct lode_lane *l, unsigned p, uint64_t now_ns)
 	size_t slot = (size_t)l->peer_idx * LODE_LINKS_MAX + p;
 	double phase = (double)slot * GOLDEN;
 	l->path[p].loss = NULL;
-	if (l->env.loss_memory == NULL)
+	if (l->env.loss_memory == NULL || l->lane_id != 0)
 		return;
 	l->path[p].loss = lode_loss_init(l->env.loss_memory + slot * lode_loss_bytes(),
 		phase - (double)(uint64_t)phase, now_ns);
@@ -21,9 +21,10 @@ void loss_start(struct lode_lane *l, unsigned p, uint64_t now_ns)
 
 void loss_wake(struct lode_lane *l, uint64_t now_ns)
 {
-	if (l->counters.tx_segments == l->loss_segments)
+	uint64_t sent = l->counters.tx_segments + l->others_sent;
+	if (sent == l->loss_segments)
 		return;
-	l->loss_segments = l->counters.tx_segments;
+	l->loss_segments = sent;
 	l->loss_moved_ns = now_ns;
 	if (l->loss_due_ns == LODE_NEVER_NS)
 		l->loss_due_ns = now_ns;

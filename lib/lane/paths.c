@@ -96,6 +96,8 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 		return;
 	l->view_due_ns = now_ns + VIEW_NS;
 	uint8_t was_up = l->up, was_suspect = l->suspect;
+	if (l->lane_id != 0)
+		lanes_take_grants(l);
 	l->up = l->suspect = 0;
 	l->n_by_delay = 0;
 	uint8_t probing = 0;
@@ -278,6 +280,8 @@ void paths_read_control(
 	struct lode_wire_tlv tlv;
 	size_t pos = 0;
 	int ret;
+	if (l->n_lanes > 1)
+		lanes_collect(l, now_ns); /* feedback is about their packets too */
 	lode_wire_get_control(text, &header);
 	text += LODE_WIRE_CONTROL_BYTES;
 	len -= LODE_WIRE_CONTROL_BYTES;

@@ -5,7 +5,7 @@
 bool lode_path_control_due(const struct lode_path *p, uint64_t now_ns)
 {
 	return p->pmtu_ack.pending || life_control_due_ns(p) <= now_ns ||
-	       rx_feedback_due_ns(p) <= now_ns;
+	       (!p->params.follower && rx_feedback_due_ns(p) <= now_ns);
 }
 
 void lode_path_write_control(struct lode_path *p, uint64_t now_ns, struct lode_wire_writer *w)
@@ -18,7 +18,7 @@ void lode_path_write_control(struct lode_path *p, uint64_t now_ns, struct lode_w
 		p->pmtu_ack.pending = false;
 	}
 	life_write(p, now_ns, w);
-	if (rx_feedback_due_ns(p) <= now_ns) {
+	if (!p->params.follower && rx_feedback_due_ns(p) <= now_ns) {
 		struct lode_wire_feedback m;
 		rx_make_feedback(p, now_ns, &m);
 		lode_wire_put_feedback(w, &m);
@@ -30,7 +30,8 @@ static int read_feedback(struct lode_path *p, uint64_t now_ns, const struct lode
 	struct lode_wire_feedback m;
 	if (lode_wire_get_feedback(tlv, &m) || m.path != p->params.path_id)
 		return -EBADMSG;
-	tx_feedback(p, now_ns, &m);
+	if (!p->params.follower)
+		tx_feedback(p, now_ns, &m);
 	return 1;
 }
 

@@ -6,6 +6,8 @@
 
 #define PROBE_NS	    (50 * LODE_NS_PER_MS)
 #define PROBE_IDLE_NS	    (500 * LODE_NS_PER_MS)
+#define FOLLOW_NS	    LODE_NS_PER_S /* followers: to keep a NAT's mapping, not to measure */
+#define FOLLOW_IDLE_NS	    (15 * LODE_NS_PER_S)
 #define IDLE_AFTER_NS	    (300 * LODE_NS_PER_S)
 #define SUSPECT_INTERVALS   3
 #define DOWN_INTERVALS	    5
@@ -42,7 +44,7 @@ static void new_challenge(struct lode_path *p, uint64_t now_ns)
 void life_init(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
-	l->interval_ns = PROBE_NS;
+	l->interval_ns = p->params.follower ? FOLLOW_NS : PROBE_NS;
 	l->interval_since_ns = l->last_data_ns = now_ns;
 	/* The paths of many peers must not probe in step. */
 	l->next_probe_ns = now_ns + lode_rng_below(&p->rng, PROBE_NS);
@@ -70,7 +72,10 @@ uint64_t life_allowance(const struct lode_path *p)
 static void set_interval(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
-	uint64_t want = now_ns - l->last_data_ns >= IDLE_AFTER_NS ? PROBE_IDLE_NS : PROBE_NS;
+	bool idle = now_ns - l->last_data_ns >= IDLE_AFTER_NS;
+	uint64_t want = idle ? PROBE_IDLE_NS : PROBE_NS;
+	if (p->params.follower)
+		want = idle && l->state == LODE_PATH_UP ? FOLLOW_IDLE_NS : FOLLOW_NS;
 	if (want == l->interval_ns)
 		return;
 	l->interval_ns = want;
@@ -84,7 +89,7 @@ void life_received(struct lode_path *p, uint64_t now_ns, bool data)
 	if (!data)
 		return;
 	p->life.last_data_ns = now_ns;
-	if (p->life.interval_ns != PROBE_NS)
+	if (p->life.interval_ns >= PROBE_IDLE_NS)
 		set_interval(p, now_ns);
 }
 
@@ -148,7 +153,7 @@ static void good_probe(struct lode_path *p, uint64_t now_ns)
 	if (lode_path_usable(l->state) || now_ns < l->hold_until_ns)
 		return;
 	oldest_ns = l->good_ns[l->n_good % GOOD_PROBES];
-	if (l->n_good >= GOOD_PROBES && now_ns - oldest_ns <= GOOD_WITHIN_NS)
+	if (p->params.follower || (l->n_good >= GOOD_PROBES && now_ns - oldest_ns <= GOOD_WITHIN_NS))
 		go_up(p, now_ns);
 }
 

@@ -30,6 +30,7 @@ struct lode_path_params {
 	uint16_t link_mtu_bytes;  /* L3 MTU of the local port: upper end of the MTU search */
 	uint32_t configured_kbps; /* link rate towards the peer; 0: learned */
 	bool remote_known;	  /* the remote address is configured: no challenge before data */
+	bool follower;		  /* of a further lane: "one path in several lanes" below */
 	const struct lode_cc_ops *cc; /* NULL: lode_cc_classic */
 	uint64_t seed;		      /* probe phase, challenges */
 };
@@ -117,6 +118,49 @@ int lode_path_read_control(
  * mtu, PADDING up to the size), call lode_path_pmtu_sent. */
 uint16_t lode_path_pmtu_due(struct lode_path *p, uint64_t now_ns, struct lode_wire_pmtu *m);
 void lode_path_pmtu_sent(struct lode_path *p, uint64_t now_ns);
+
+/* ---- one path in several lanes ----
+ * The home lane's path probes, measures, finds the MTU and drives the controller for all lanes. Each further
+ * lane has a follower of it: that one counts its packets, keeps its own address alive (a NAT maps every
+ * lane by itself) with a probe a second, and sends at the rate that the home path grants. */
+
+/* What a follower may do, in one word that is read and written whole. */
+union lode_path_grant {
+	uint64_t word; /* 0: nothing */
+	struct {
+		uint64_t kbps : 32, delay_100us : 15, segment_bytes : 14;
+		uint64_t state : 3; /* enum lode_path_state of the home path */
+	};
+};
+static_assert(sizeof(union lode_path_grant) == 8, "one atomic word");
+
+#define LODE_PATH_TALLY_SLOTS 8
+
+/* What a follower counted since its start. */
+struct lode_path_tally {
+	uint64_t tx_pkts, tx_bytes;
+	uint64_t next_slot; /* 10 ms slots of the gateway's clock below this one are complete */
+	uint64_t rx_ns;	    /* arrival of the newest packet in them; 0: none yet */
+	uint32_t echo_us;   /* when the peer sent that */
+	uint32_t zero;
+	struct lode_wire_slot slots[LODE_PATH_TALLY_SLOTS]; /* by number modulo; the newest ones */
+};
+
+/* How much of one follower's tally the home path has; all zero: nothing yet. */
+struct lode_path_seen {
+	uint64_t tx_pkts, tx_bytes;
+	uint64_t next_slot; /* 0: nothing yet */
+};
+
+/* Home path: what it allows a follower. */
+union lode_path_grant lode_path_grant(const struct lode_path *home, uint32_t kbps);
+/* Follower: takes what it was granted. Cheap when nothing changed. */
+void lode_path_take_grant(struct lode_path *follower, union lode_path_grant grant);
+/* Follower: its counts, after lode_path_poll. */
+void lode_path_tally(const struct lode_path *follower, struct lode_path_tally *out);
+/* Home path: counts what is new in a follower's tally as its own. Returns bytes sent since the last time. */
+uint64_t lode_path_add_tally(struct lode_path *home, uint64_t now_ns, struct lode_path_seen *seen,
+	const struct lode_path_tally *tally);
 
 /* ---- time ---- */
 

@@ -13,6 +13,8 @@ struct lode_path *lode_path_init(
 	struct lode_path *p = memory;
 	memset(p, 0, sizeof(*p));
 	p->params = *params;
+	if (p->params.follower)
+		p->params.cc = &follow_cc;
 	if (!p->params.cc)
 		p->params.cc = &lode_cc_classic;
 	lode_rng_seed(&p->rng, params->seed);
@@ -43,7 +45,7 @@ void lode_path_set_link(
 		if (lode_path_usable(p->life.state))
 			pmtu_path_up(p, now_ns);
 	}
-	if (configured_kbps == p->params.configured_kbps)
+	if (configured_kbps == p->params.configured_kbps || p->params.follower)
 		return;
 	p->params.configured_kbps = configured_kbps;
 	struct lode_cc_params cc = {
@@ -72,13 +74,13 @@ uint64_t lode_path_next_due_ns(const struct lode_path *p)
 {
 	uint64_t due = LODE_MIN(tx_next_due_ns(p), life_next_due_ns(p));
 	due = LODE_MIN(due, p->pmtu_ack.pending ? 0 : life_control_due_ns(p));
-	due = LODE_MIN(due, rx_feedback_due_ns(p));
+	due = LODE_MIN(due, p->params.follower ? follow_next_due_ns(p) : rx_feedback_due_ns(p));
 	return LODE_MIN(due, p->pmtu.due_ns);
 }
 
 enum lode_path_state lode_path_state(const struct lode_path *p)
 {
-	return p->life.state;
+	return p->params.follower ? follow_state(p) : p->life.state;
 }
 
 uint64_t lode_path_srtt_ns(const struct lode_path *p)
@@ -88,6 +90,8 @@ uint64_t lode_path_srtt_ns(const struct lode_path *p)
 
 uint64_t lode_path_delay_ns(const struct lode_path *p)
 {
+	if (p->params.follower)
+		return p->follow.grant.delay_100us * 100 * LODE_NS_PER_US;
 	uint64_t floor = floor_valid(&p->tx.rtt_floor) ? (uint64_t)floor_get(&p->tx.rtt_floor) : 0;
 	return floor / 2 + p->tx.queue_ns;
 }
@@ -102,7 +106,7 @@ static double probe_loss(const struct lode_path *p)
 void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 {
 	const struct tx *t = &p->tx;
-	*out = (struct lode_path_stats){.state = p->life.state,
+	*out = (struct lode_path_stats){.state = lode_path_state(p),
 		.controller = p->params.cc->name,
 		.phase = p->params.cc->phase(p->cc_state),
 		.srtt_ns = t->srtt_ns,
@@ -121,6 +125,8 @@ void lode_path_get_stats(const struct lode_path *p, struct lode_path_stats *out)
 		.n_suspects = p->life.n_suspects,
 		.n_downs = p->life.n_downs,
 		.backoff_ms = (uint32_t)(p->life.backoff_ns / LODE_NS_PER_MS)};
+	if (p->params.follower) /* what it is told */
+		out->srtt_ns = out->min_rtt_ns = 2 * lode_path_delay_ns(p);
 	tx_dir_stats(p, &out->tx);
 	rx_dir_stats(p, &out->rx);
 }

@@ -111,6 +111,9 @@ void rx_poll(struct lode_path *p, uint64_t now_ns);
 uint64_t rx_feedback_due_ns(const struct lode_path *p);
 void rx_make_feedback(struct lode_path *p, uint64_t now_ns, struct lode_wire_feedback *m);
 void rx_dir_stats(const struct lode_path *p, struct lode_path_dir *out);
+/* What further lanes received: a complete slot, if not too old to be told; their newest packet. */
+void rx_add_slot(struct lode_path *p, uint64_t slot, const struct lode_wire_slot *s);
+void rx_add_echo(struct lode_path *p, uint32_t echo_us, uint64_t rx_ns);
 /* Moving least-squares-like slope of a delay, ns per s. */
 void slope_add(double *slope, uint64_t *at_ns, uint64_t now_ns, double change_ns);
 
@@ -193,6 +196,24 @@ struct window_base {
 		ce_pkts;
 };
 
+
+/* ---- lanes.c: home path and followers ---- */
+
+struct follow {
+	union lode_path_grant grant;
+	uint64_t last_data_slot; /* slots are told until losses in this one are judged */
+	/* As of the newest complete slot. */
+	uint64_t echo_rx_ns;
+	uint32_t echo_us;
+};
+
+extern const struct lode_cc_ops follow_cc;
+/* The slot that ends now is told as it is. */
+void follow_end_slot(struct lode_path *p);
+uint64_t follow_next_due_ns(const struct lode_path *p);
+/* The home path's state, as far as the follower's own address is alive. */
+enum lode_path_state follow_state(const struct lode_path *p);
+
 struct lode_path {
 	struct lode_path_params params;
 	struct tx tx;
@@ -200,6 +221,7 @@ struct lode_path {
 	struct life life;
 	struct pmtu pmtu;
 	struct window_base window;
+	struct follow follow; /* of followers */
 	struct lode_rng rng;
 	struct {
 		uint32_t id;

@@ -56,7 +56,7 @@ void pmtu_init(struct lode_path *p, uint64_t now_ns)
 void pmtu_path_up(struct lode_path *p, uint64_t now_ns)
 {
 	struct pmtu *m = &p->pmtu;
-	if (p->params.link_mtu_bytes > m->mtu)
+	if (p->params.link_mtu_bytes > m->mtu && !p->params.follower)
 		start_search(m, now_ns, p->params.link_mtu_bytes);
 	else
 		m->due_ns = FAR_FUTURE;
@@ -164,5 +164,7 @@ uint16_t lode_path_mtu_bytes(const struct lode_path *p)
 
 uint16_t lode_path_segment_bytes(const struct lode_path *p)
 {
+	if (p->params.follower)
+		return p->follow.grant.segment_bytes;
 	return lode_wire_mtu_segment(p->pmtu.mtu, p->params.outer_v6);
 }

@@ -203,7 +203,53 @@ void rx_poll(struct lode_path *p, uint64_t now_ns)
 	if (now_ns < r->slot_end_ns)
 		return;
 	look_at_delay(r, now_ns);
+	if (p->params.follower)
+		follow_end_slot(p);
 	roll(r, now_ns);
+}
+
+static uint16_t add_u16(uint16_t a, uint16_t b)
+{
+	return (uint16_t)LODE_MIN(a + b, UINT16_MAX);
+}
+
+void rx_add_slot(struct lode_path *p, uint64_t slot, const struct lode_wire_slot *s)
+{
+	struct rx *r = &p->rx;
+	struct lode_wire_slot *to = &r->slots[slot % LODE_WIRE_SLOTS_MAX];
+	uint32_t n = (uint32_t)s->pkts + s->lost;
+	if (n == 0 || slot + LODE_WIRE_SLOTS_MAX <= r->slot)
+		return;
+	if (!r->owd_any)
+		r->owd_zero_us = s->owd_min_us;
+	r->owd_any = true;
+	if (s->pkts && (to->pkts == 0 || (int32_t)(s->owd_min_us - to->owd_min_us) < 0))
+		to->owd_min_us = s->owd_min_us;
+	if (s->pkts)
+		to->owd_last_us = s->owd_last_us;
+	to->bytes += s->bytes;
+	to->pkts = add_u16(to->pkts, s->pkts);
+	to->lost = add_u16(to->lost, s->lost);
+	to->bursts = add_u16(to->bursts, s->bursts);
+	to->longest_burst = LODE_MAX(to->longest_burst, s->longest_burst);
+	to->ce = add_u16(to->ce, s->ce);
+	r->pkts += s->pkts;
+	r->bytes += s->bytes;
+	r->lost_pkts += s->lost;
+	r->ce_pkts += s->ce;
+	r->bps += RATE_WEIGHT * ((double)s->bytes * 8e9 / (double)SLOT_NS);
+	lode_ewma_add(&r->loss, (double)s->lost / n, LODE_MIN(1.0, n / LOSS_WEIGHT));
+	r->told_before = LODE_MIN(r->told_before, slot); /* told once more, and whole */
+	r->owed = true;
+}
+
+void rx_add_echo(struct lode_path *p, uint32_t echo_us, uint64_t rx_ns)
+{
+	struct rx *r = &p->rx;
+	if (r->next_pn && (int32_t)(echo_us - r->echo_us) <= 0)
+		return;
+	r->echo_us = echo_us;
+	r->echo_rx_ns = rx_ns;
 }
 
 uint64_t rx_feedback_due_ns(const struct lode_path *p)

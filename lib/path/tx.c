@@ -121,7 +121,7 @@ void lode_path_sent_burst(struct lode_path *p, uint64_t now_ns, uint32_t n_pkts,
 	p->life.unvalidated_tx += bytes;
 	if (!(flags & LODE_PATH_CONTROL))
 		p->life.last_data_ns = now_ns;
-	if (t->timeout_ns == FAR_FUTURE)
+	if (t->timeout_ns == FAR_FUTURE && !p->params.follower)
 		t->timeout_ns = now_ns + LODE_MAX(TIMEOUT_MIN_NS, 4 * t->srtt_ns);
 }
 

@@ -9,6 +9,7 @@
 
 #include "lode_base.h"
 #include "lode_config.h"
+#include "lode_path.h"
 
 struct lode_aead_key;	/* of wire */
 struct lode_loss_model; /* of engine */
@@ -54,11 +55,9 @@ struct lode_peer_view {
 		struct lode_peer_view *); /* called by the last unref: frees view and keys */
 	uint8_t peer_idx;		  /* in config->peers[] */
 	uint32_t association; /* changes when the peer lost its memory: all starts anew */
-	uint8_t n_rx_lanes, n_tx_lanes;
-	uint8_t rx_lane_owner
-		[LODE_LANES_MAX]; /* worker that takes what the peer sends on that lane */
-	uint8_t tx_lane_owner[LODE_LANES_MAX]; /* worker that sends on that lane */
-	uint8_t tx_epoch;		       /* slot in epochs[] to seal with */
+	uint8_t n_lanes;      /* in use, in both directions; 0 is the home lane */
+	uint8_t lane_owner[LODE_LANES_MAX]; /* our worker that sends and receives on it */
+	uint8_t tx_epoch;		    /* slot in epochs[] to seal with */
 	struct lode_epoch_view epochs[LODE_EPOCHS];
 	struct lode_path_view paths[LODE_LINKS_MAX];
 };
@@ -298,6 +297,30 @@ void lode_lane_summary_publish(
 /* False: the writer was busy each of a few times; *to is then unspecified. */
 bool lode_lane_summary_read(const struct lode_lane_summary *slot, struct lode_lane_summary *to);
 
+/* What a further lane tells the home lane of its peer, every few ms while it has traffic. */
+struct lode_lane_report {
+	_Atomic uint32_t sequence; /* odd: being written */
+	uint32_t zero;
+	uint64_t now_ns;       /* 0: none yet */
+	uint32_t backlog_pkts; /* in its class queues */
+	uint32_t usable;       /* mask of paths on which it may send and is heard */
+	struct lode_path_tally paths[LODE_LINKS_MAX];
+};
+/* As for summaries. */
+void lode_lane_report_publish(struct lode_lane_report *slot, const struct lode_lane_report *from);
+bool lode_lane_report_read(const struct lode_lane_report *slot, struct lode_lane_report *to);
+
+/* Lanes of one peer that flows may take. Home is always one of them. */
+union lode_lane_choice {
+	uint32_t word; /* 0: home only */
+	struct {
+		uint8_t usable; /* mask: a flow that is on it may stay */
+		uint8_t open;	/* mask: a new flow may go there */
+		uint16_t zero;
+	};
+};
+static_assert(sizeof(union lode_lane_choice) == 4, "one atomic word");
+
 /* One instance per gateway. */
 struct lode_shared {
 	_Atomic(const struct lode_snapshot *) snapshot;		 /* control writes, workers read */
@@ -312,4 +335,10 @@ struct lode_shared {
 	_Atomic int64_t wall_offset_ns;
 	/* Windows of the loss predictor are wanted in the workers' rings. Helper writes, home lanes read. */
 	_Atomic bool record_loss;
+	/* Further lanes write (seqlock), their home lane reads. NULL: no such lane. Set by control. */
+	_Atomic(struct lode_lane_report *) report[LODE_PEERS_MAX][LODE_LANES_MAX];
+	/* union lode_path_grant. Home lanes write, further lanes read. */
+	_Atomic uint64_t grant[LODE_PEERS_MAX][LODE_LANES_MAX][LODE_LINKS_MAX];
+	/* union lode_lane_choice. Home lanes write, workers that look for a flow's lane read. */
+	_Atomic uint32_t lane_choice[LODE_PEERS_MAX];
 };

@@ -31,6 +31,7 @@ struct flow {
 	uint8_t dscp;
 	uint8_t protocol : 7; /* as far as timeouts and behaviour care: 0, PROTO_TCP, PROTO_UDP */
 	uint8_t closing : 1;  /* FIN or RST was seen */
+	uint8_t lane_id;      /* of its peer */
 };
 static_assert(sizeof(struct flow) == LODE_CACHE_LINE, "one cache line per packet and flow");
 

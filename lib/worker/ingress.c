@@ -178,7 +178,7 @@ static struct rte_mbuf *take_session(
 		return NULL;
 	}
 	const struct lode_peer_view *view = w->snapshot->peers[slot->peer_idx];
-	if (!view->paths[clear->path].valid || clear->lane >= view->n_rx_lanes) {
+	if (!view->paths[clear->path].valid || clear->lane >= view->n_lanes) {
 		DROP(w, m, unknown_path);
 		return NULL;
 	}

@@ -2,12 +2,11 @@
 /* Which peers this worker serves, and when their lanes are due. */
 #include "worker.h"
 
-/* The lowest lane of the peer that belongs to this worker in either direction, or -1. */
+/* The lane of the peer that belongs to this worker, or -1. */
 static int our_lane_id(const struct lode_worker *w, const struct lode_peer_view *view)
 {
-	for (unsigned l = 0; l < LODE_LANES_MAX; l++)
-		if ((l < view->n_rx_lanes && view->rx_lane_owner[l] == w->params.worker_idx) ||
-			(l < view->n_tx_lanes && view->tx_lane_owner[l] == w->params.worker_idx))
+	for (unsigned l = 0; l < view->n_lanes; l++)
+		if (view->lane_owner[l] == w->params.worker_idx)
 			return (int)l;
 	return -1;
 }

@@ -149,6 +149,12 @@ void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
  * per loop. Returns when it wants to be called next. */
 uint64_t lode_worker_poll(struct lode_worker *w, uint64_t now_ns);
 
+/* How busy its lcore was of late; from then on it leaves out what it may (enum lode_overload). Its own
+ * thread, every 10 ms or so. */
+void lode_worker_set_load(struct lode_worker *w, uint32_t permille);
+/* As last set; any thread. */
+struct lode_load lode_worker_load(const struct lode_worker *w);
+
 /* Frames to transmit on that port (index of the configuration, or LODE_HOST_PORT). The caller sends from
  * the front, moves what is left to the front and sets n; a full queue stops lanes, it never drops. */
 struct lode_txq *lode_worker_tx(struct lode_worker *w, unsigned port_idx);
@@ -200,6 +206,9 @@ void lode_rules_free(struct lode_rules *rules);
 	X(linearised, packets, LODE_WARN, "frames in several segments, copied into one")           \
 	X(control_rx, packets, LODE_INFO, "handshake datagrams given to control")                  \
 	X(control_tx, packets, LODE_INFO, "datagrams sent for control")                            \
+	X(overload_high, count, LODE_WARN, "times that load rose above 80 %")                      \
+	X(overload_severe, count, LODE_WARN, "times that load rose above 90 %")                    \
+	X(traces_shed, count, LODE_WARN, "traces refused or ended by overload")                    \
 	LODE_WORKER_DROPS(X)
 
 /* Every way a worker loses a packet. */

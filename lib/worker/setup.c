@@ -15,9 +15,11 @@
 #define LOSS_SLOTS    512
 
 /* Packets of lanes: what 20 ms of queue and 50 ms of waiting for order are at a few Gbit/s. */
-static const struct lode_lane_limits lane_limits = {
-	.flow_queues = 1024, .queued_pkts = 8192, .waiting_pkts = 8192,
-	.repair_lanes = LODE_PEERS_MAX, .repair_slots = 16};
+static const struct lode_lane_limits lane_limits = {.flow_queues = 1024,
+	.queued_pkts = 8192,
+	.waiting_pkts = 8192,
+	.repair_lanes = LODE_PEERS_MAX,
+	.repair_slots = 16};
 
 static void on_peer_message(void *ctx, unsigned peer_idx, unsigned path, unsigned type,
 	const uint8_t *value, unsigned len)
@@ -69,6 +71,7 @@ static int make_lanes(struct lode_worker *w)
 		.txqs = w->txqs,
 		.worker_idx = p->worker_idx,
 		.seed = lode_mix64(p->seed),
+		.load = &w->load,
 		.ctx = w,
 		.deliver = deliver,
 		.control = on_peer_message,
@@ -79,9 +82,13 @@ static int make_lanes(struct lode_worker *w)
 		.cycles = p->cycles};
 	w->lane_memory = rte_zmalloc_socket(
 		p->name, LODE_PEERS_MAX * lode_lane_bytes(), LODE_CACHE_LINE, p->socket_id);
+	if (p->n_workers > 1)
+		w->env.further_memory = calloc(LODE_PEERS_MAX, lode_lane_further_bytes());
 	w->talkers_memory = talkers_new(p->socket_id);
 	heap_init(&w->due);
-	return w->env.pools && w->lane_memory && w->talkers_memory ? 0 : -ENOMEM;
+	bool whole = w->env.pools && w->lane_memory && w->talkers_memory &&
+		     (p->n_workers == 1 || w->env.further_memory);
+	return whole ? 0 : -ENOMEM;
 }
 
 static int make_loss(struct lode_worker *w)
@@ -148,6 +155,7 @@ void lode_worker_free(struct lode_worker *w)
 		lode_lane_pools_free(w->env.pools);
 	rte_free(w->lane_memory);
 	talkers_free(w->talkers_memory);
+	free(w->env.further_memory);
 	free(w->env.loss_memory);
 	free(w->env.nn_scratch);
 	flow_table_fini(&w->flows);

@@ -179,6 +179,10 @@ void trace_take_request(struct lode_worker *w)
 	struct trace_request request;
 	while (lode_ring_pop(w->trace_requests, &request))
 		w->trace = request;
+	if (lode_unlikely(w->trace.n_packets && w->load.level >= LODE_LOAD_SEVERE)) {
+		w->trace.n_packets = 0;
+		lode_counter_add(&w->counters.traces_shed, 1);
+	}
 }
 
 void lode_worker_trace(

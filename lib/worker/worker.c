@@ -13,7 +13,7 @@
 #include "worker.h"
 
 /* A lane of another worker: over the ring to it. */
-static void to_worker(
+void to_worker(
 	struct lode_worker *w, unsigned worker_idx, struct rte_mbuf *m, enum handoff_kind kind)
 {
 	struct rte_ring *ring =
@@ -59,13 +59,14 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 			    *f = idx[i] == LODE_NO_FLOW ? &none : &w->flows.flows[idx[i]];
 		if (f->n_pkts == 0 || f->rules_serial != w->rules_serial || f->dscp != ip->dscp)
 			classify_start(w->rules, w->rules_serial, ip, f);
+		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
+							: w->flows.keys[idx[i]].symmetric_hash;
+		choose_lane(w, p->pkts[i], f, p->now_ns);
 		classify_account(f, ip->total_bytes, p->now_ns);
 		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
 		pkt->flow = idx[i] == LODE_NO_FLOW ? NULL : &f->lane;
 		pkt->flow_idx = idx[i];
-		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
-							: w->flows.keys[idx[i]].symmetric_hash;
-		if (!area(p->pkts[i])->from_wan)
+		if (!area(p->pkts[i])->from_wan && area(p->pkts[i])->handoff != HANDOFF_LANE)
 			pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
 		if (trace_wanted(w) || lode_unlikely(pkt->traced))
 			trace_class(w, p->pkts[i], ip);
@@ -113,28 +114,36 @@ static void hint_size(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf 
 		answer_icmp(w, LODE_WIRE_ICMP_TOO_BIG, inner_mtu, m, ip, now_ns);
 }
 
-/* Packets routed to peers: those of lanes elsewhere move on, the others get flow, class and lane. */
+/* Packets routed to peers get flow, class and lane; those of lanes elsewhere move on. With one lane only
+ * its worker keeps the flow. */
 static void to_lanes(struct lode_worker *w, struct packets *p)
 {
 	unsigned n = 0;
+	bool several = false;
 	for (unsigned i = 0; i < p->n; i++) {
 		struct rte_mbuf *m = p->pkts[i];
 		uint8_t peer_idx = area(m)->peer_idx;
 		const struct lode_peer_view *view = w->snapshot->peers[peer_idx];
-		if (view && view->tx_lane_owner[0] != w->params.worker_idx) {
-			to_worker(w, view->tx_lane_owner[0], m, HANDOFF_LAN);
+		bool further = view && view->n_lanes > 1;
+		if (view && !further && view->lane_owner[0] != w->params.worker_idx) {
+			to_worker(w, view->lane_owner[0], m, HANDOFF_LAN);
 			continue;
 		}
-		if (!lane_of(w, peer_idx)) {
+		if (!further && (!lane_of(w, peer_idx) || w->lane_ids[peer_idx] != 0)) {
 			DROP(w, m, no_session);
 			continue;
 		}
-		clamp_mss(w, peer_idx, m, &p->ip[i]);
-		hint_size(w, peer_idx, m, &p->ip[i], p->now_ns);
+		several |= further;
 		keep_packet(p, &n, i);
 	}
 	p->n = n;
 	find_flows(w, p);
+	if (several)
+		spread(w, p);
+	for (unsigned i = 0; i < p->n; i++) {
+		clamp_mss(w, area(p->pkts[i])->peer_idx, p->pkts[i], &p->ip[i]);
+		hint_size(w, area(p->pkts[i])->peer_idx, p->pkts[i], &p->ip[i], p->now_ns);
+	}
 	enqueue(w, p->pkts, p->n, p->now_ns);
 }
 
@@ -301,7 +310,7 @@ void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
 		if (!m)
 			continue;
 		const struct lode_peer_view *view = w->snapshot->peers[area(m)->peer_idx];
-		uint8_t owner = view->rx_lane_owner[lode_pkt(m)->lane_id];
+		uint8_t owner = view->lane_owner[lode_pkt(m)->lane_id];
 		if (owner != w->params.worker_idx)
 			to_worker(w, owner, m, HANDOFF_WAN);
 		else

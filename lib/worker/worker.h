@@ -25,12 +25,18 @@
 #define CONTROL_PER_POLL 16 /* datagrams sent for control */
 
 /* lode_pkt.worker_area */
-enum handoff_kind { HANDOFF_LAN, HANDOFF_WAN };
+enum handoff_kind {
+	HANDOFF_NONE,
+	HANDOFF_LAN,  /* a packet for the home lane, not looked at yet */
+	HANDOFF_LANE, /* a packet whose class and lane are decided */
+	HANDOFF_WAN,  /* a datagram */
+};
 struct worker_area {
 	uint8_t peer_idx;
 	uint8_t l2_bytes; /* in front of data, still in the buffer */
 	uint8_t handoff;  /* enum handoff_kind */
 	bool from_wan;	  /* cls was set by the sending peer */
+	uint8_t lane_id;  /* of its peer, towards it */
 	uint8_t tracer;	  /* worker that began its trace */
 };
 static_assert(sizeof(struct worker_area) <= sizeof(((struct lode_pkt *)0)->worker_area), "fits");
@@ -63,6 +69,9 @@ struct lode_worker {
 
 	struct flow_table flows;
 	uint64_t swept_ns;
+
+	struct lode_load load;
+	_Atomic uint32_t load_word; /* the same, level above permille: for telemetry */
 
 	struct lode_lane_env env;
 	void *lane_memory;				   /* LODE_PEERS_MAX lanes */
@@ -209,6 +218,13 @@ static inline void clamp_mss(
 		clamp_mss_of_syn(w, peer_idx, m, ip);
 }
 
+/* ---- spread.c: which lane a flow takes ---- */
+
+/* Decides for a packet whose flow and class are known; f is its entry, before the packet is counted. */
+void choose_lane(struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns);
+/* Hands what other workers' lanes take to them; the rest stays in p. */
+void spread(struct lode_worker *w, struct packets *p);
+
 /* ---- lanes.c: which peers this worker serves, and when ---- */
 
 /* Takes the newest snapshot; nothing happens when it is the old one. */
@@ -221,6 +237,9 @@ static inline struct lode_lane *lane_of(const struct lode_worker *w, unsigned pe
 }
 
 /* ---- worker.c ---- */
+
+void to_worker(
+	struct lode_worker *w, unsigned worker_idx, struct rte_mbuf *m, enum handoff_kind kind);
 
 /* lode_lane_env.deliver */
 void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns);

@@ -180,3 +180,32 @@ Test(json, overflow_is_an_error_at_any_size)
 		cr_assert_eq(buf[size], 'x');
 	}
 }
+
+Test(share, shares_are_fair_and_whole)
+{
+	struct lode_rng r;
+	lode_rng_seed(&r, 6);
+	for (unsigned round = 0; round < 20000; round++) {
+		uint32_t demand[16], share[16], rate = 1000 + (uint32_t)lode_rng_below(&r, 1000000);
+		unsigned n = 1 + (unsigned)lode_rng_below(&r, 16);
+		uint64_t sum = 0, wanted = 0;
+		uint32_t least_unmet = UINT32_MAX;
+		for (unsigned i = 0; i < n; i++)
+			demand[i] = lode_rng_below(&r, 4) ? (uint32_t)lode_rng_below(&r, 200000)
+							  : UINT32_MAX;
+		lode_share_max_min(rate, demand, n, share);
+		for (unsigned i = 0; i < n; i++) {
+			sum += share[i];
+			wanted += demand[i];
+			if (share[i] < demand[i])
+				least_unmet = LODE_MIN(least_unmet, share[i]);
+		}
+		/* All of the rate is given, but for rounding; nobody unmet has less than another has. */
+		cr_assert(
+			sum <= rate + n && sum + n >= rate, "%lu of %u", (unsigned long)sum, rate);
+		for (unsigned i = 0; i < n && least_unmet != UINT32_MAX; i++)
+			cr_assert_leq(share[i], least_unmet + 1);
+		if (wanted <= rate)
+			cr_assert_eq(least_unmet, UINT32_MAX);
+	}
+}

@@ -155,42 +155,13 @@ Test(control, old_snapshots_are_freed_when_no_worker_has_them)
 
 /* ---- decisions ---- */
 
-Test(budget, shares_are_fair_and_whole)
-{
-	struct lode_rng r;
-	lode_rng_seed(&r, 6);
-	for (unsigned round = 0; round < 20000; round++) {
-		uint32_t demand[16], share[16], rate = 1000 + (uint32_t)lode_rng_below(&r, 1000000);
-		unsigned n = 1 + (unsigned)lode_rng_below(&r, 16);
-		uint64_t sum = 0, wanted = 0;
-		uint32_t least_unmet = UINT32_MAX;
-		for (unsigned i = 0; i < n; i++)
-			demand[i] = lode_rng_below(&r, 4) ? (uint32_t)lode_rng_below(&r, 200000)
-							  : UINT32_MAX;
-		divide_rate(rate, demand, n, share);
-		for (unsigned i = 0; i < n; i++) {
-			sum += share[i];
-			wanted += demand[i];
-			if (share[i] < demand[i])
-				least_unmet = LODE_MIN(least_unmet, share[i]);
-		}
-		/* All of the rate is given, but for rounding; nobody unmet has less than another has. */
-		cr_assert(
-			sum <= rate + n && sum + n >= rate, "%lu of %u", (unsigned long)sum, rate);
-		for (unsigned i = 0; i < n && least_unmet != UINT32_MAX; i++)
-			cr_assert_leq(share[i], least_unmet + 1);
-		if (wanted <= rate)
-			cr_assert_eq(least_unmet, UINT32_MAX);
-	}
-}
-
 static void report_states(const enum lode_path_state *states, uint64_t now_ns)
 {
 	struct lode_lane_summary s = {.now_ns = now_ns};
 	for (unsigned p = 0; p < 2; p++)
 		s.paths[p] = (struct lode_path_summary){
 			.state = (uint8_t)states[p], .srtt_us = 20000 + 5000 * p};
-	lode_lane_summary_publish(c->peers[0].slot, &s);
+	lode_lane_summary_publish(&c->peers[0].lanes[0]->summary, &s);
 	lode_control_poll(c, now_ns);
 }
 

@@ -16,7 +16,7 @@ static void step(uint64_t ns)
 {
 	now_ns += ns;
 	world.now_ns = now_ns;
-	lode_lane_summary_publish(c->peers[0].slot, &world);
+	lode_lane_summary_publish(&c->peers[0].lanes[0]->summary, &world);
 	lode_control_poll(c, now_ns);
 }
 

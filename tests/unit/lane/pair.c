@@ -258,7 +258,7 @@ void pair_restart(struct pair *p, unsigned idx)
 static void make_view(struct pair *p, struct site *s)
 {
 	struct lode_peer_view *v = &s->view;
-	*v = (struct lode_peer_view){.refs = 1, .association = 1, .n_rx_lanes = 1, .n_tx_lanes = 1};
+	*v = (struct lode_peer_view){.refs = 1, .association = 1, .n_lanes = 1};
 	make_epoch(p, s, 0, 1);
 	for (unsigned i = 0; i < p->n_paths; i++) {
 		struct lode_path_view *path = &v->paths[i];

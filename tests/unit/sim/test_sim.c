@@ -357,3 +357,73 @@ Test(sim, garbage_does_not_hurt)
 	cr_assert_eq(lode_sim_flow_stats(s, f)->received_pkts, 500);
 	finish(s, 1);
 }
+
+/* ---- several lanes ---- */
+
+#define OPEN "tunnel: {lanes_open_load: 0}\n"
+
+static struct lode_sim_flow bulk(unsigned src, unsigned dst, uint32_t pps, uint64_t stop_ns)
+{
+	return (struct lode_sim_flow){.kind = LODE_SIM_CBR,
+		.src = src,
+		.dst = dst,
+		.dscp = 10,
+		.pkt_bytes = 1200,
+		.pps = pps,
+		.start_ns = 3 * S,
+		.stop_ns = stop_ns};
+}
+
+/* Bulk segments that the lane of a worker sent. */
+static uint64_t segments_of(struct lode_sim *s, unsigned site, unsigned worker)
+{
+	const struct lode_lane *lane = lode_worker_lane(lode_sim_worker(s, site, worker), 0);
+	return lane ? lode_counter_read(&lode_lane_counters(lane)->tx_segments) : 0;
+}
+
+Test(sim, bulk_spreads_over_lanes_in_order)
+{
+	params.n_workers = 4;
+	params.yaml = OPEN;
+	struct lode_sim *s = start();
+	for (unsigned i = 0; i < 24; i++)
+		add(s, bulk(i % 2, !(i % 2), 100, 8 * S));
+	lode_sim_run(s, 10 * S);
+	for (unsigned i = 0; i < 24; i++) {
+		const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, i);
+		cr_assert_eq(st->received_pkts, st->sent_pkts, "flow %u: %lu of %lu", i,
+			(unsigned long)st->received_pkts, (unsigned long)st->sent_pkts);
+		cr_assert_eq(st->reordered_pkts, 0, "flow %u", i);
+	}
+	for (unsigned site = 0; site < 2; site++)
+		for (unsigned w = 0; w < 4; w++)
+			cr_assert_gt(segments_of(s, site, w), 100, "site %u worker %u", site, w);
+	finish(s, 24);
+}
+
+Test(sim, lanes_share_the_rate_of_the_paths)
+{
+	params.n_workers = 4;
+	params.yaml = OPEN;
+	struct lode_sim *s = start();
+	for (unsigned i = 0; i < 12; i++) {
+		struct lode_sim_flow f = transfer(0);
+		f.start_ns = 3 * S;
+		f.stop_ns = 13 * S;
+		add(s, f);
+	}
+	unsigned call = add(s, voip(0, 1, 13 * S));
+	lode_sim_run(s, 8 * S);
+	uint64_t before = 0, after = 0;
+	for (unsigned i = 0; i < 12; i++)
+		before += lode_sim_flow_stats(s, i)->delivered_bytes;
+	lode_sim_run(s, 13 * S);
+	for (unsigned i = 0; i < 12; i++)
+		after += lode_sim_flow_stats(s, i)->delivered_bytes;
+	double mbps = (double)(after - before) * 8 / 5e6;
+	const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, call);
+	cr_assert_gt(mbps, 55, "%g Mbit/s of 70", mbps);
+	lode_sim_run(s, 14 * S);
+	cr_assert_eq(st->received_pkts, st->sent_pkts);
+	finish(s, 13);
+}

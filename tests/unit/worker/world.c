@@ -82,7 +82,7 @@ static void make_view(struct world *x)
 	struct lode_epoch_view *e = &x->view.epochs[0];
 	struct lode_path_view *p = &x->view.paths[0];
 	x->view.refs = 1;
-	x->view.n_rx_lanes = x->view.n_tx_lanes = 1;
+	x->view.n_lanes = 1;
 	e->rx_valid = e->tx_valid = true;
 	e->version = LODE_WIRE_VERSION;
 	e->rx_session = e->tx_session = WORLD_SESSION;
