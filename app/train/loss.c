@@ -164,6 +164,18 @@ static int find_schema(const char *name, const struct lode_schema **schema, stru
 	return lode_err_set(err, -EINVAL, "schema \"%s\" is not known", name);
 }
 
+static int load(struct work *w, const struct lode_schema *schema, struct lode_err *err)
+{
+	const struct train_job *job = w->job;
+	struct lode_learn_export e = {0};
+	if (!is_json(job->samples))
+		return lode_train_data_load(&w->data, job->samples, schema, job->every, err);
+	int rc = read_export(job->samples, &e, err);
+	rc = rc ? rc : lode_train_data_import(&w->data, &e, schema, err);
+	lode_learn_export_free(&e);
+	return rc;
+}
+
 int train_loss(const struct train_job *job, struct lode_err *err)
 {
 	struct work *w = calloc(1, sizeof(*w));
@@ -174,7 +186,7 @@ int train_loss(const struct train_job *job, struct lode_err *err)
 	int rc = describe(job->kind, &w->desc, err);
 	if (!rc && job->schema)
 		rc = find_schema(job->schema, &schema, err);
-	rc = rc ? rc : lode_train_data_load(&w->data, job->samples, schema, job->every, err);
+	rc = rc ? rc : load(w, schema, err);
 	rc = rc ? rc : run(w, err);
 	if (!rc)
 		printf("%s: test AUC %.4f (FP32 %.4f, classic %.4f, EWMA %.4f), skill %.3f (EWMA "

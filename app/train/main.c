@@ -10,6 +10,8 @@
 
 static const char usage_text[] =
 	"usage: lodestone-train loss --samples FILE --out FOLDER [option...]\n"
+	"       lodestone-train records FILE [--out FILE.json]   LossSample and DrlExperience, "
+	"checked\n"
 	"Trains a loss predictor: FOLDER/loss-KIND.safetensors with its card (.md) and curves "
 	"(.svg).\n"
 	"  --kind KIND      mlp (default), lstm or transformer; or all\n"
@@ -104,10 +106,28 @@ static int loss_command(int argc, char **argv)
 	return rc ? 1 : 0;
 }
 
+/* FILE [--out FILE] */
+static int records_command(int argc, char **argv)
+{
+	struct lode_err err = {0};
+	bool out = argc == 4 && !strcmp(argv[2], "--out");
+	if (argc != 2 && !out) {
+		fputs(usage_text, stderr);
+		return 1;
+	}
+	if (convert_records(argv[1], out ? argv[3] : NULL, &err)) {
+		fprintf(stderr, "lodestone-train: %s\n", err.msg);
+		return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 2 && !strcmp(argv[1], "loss"))
 		return loss_command(argc - 1, argv + 1);
+	if (argc >= 2 && !strcmp(argv[1], "records"))
+		return records_command(argc - 1, argv + 1);
 	bool asked = argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
 	fputs(usage_text, asked ? stdout : stderr);
 	return asked ? 0 : 1;

@@ -15,6 +15,14 @@ struct train_job {
 };
 int train_loss(const struct train_job *job, struct lode_err *err);
 
+/* ---- records.c: LossSample and DrlExperience of the older project ---- */
+
+bool is_json(const char *path);
+/* Free with lode_learn_export_free. */
+int read_export(const char *path, struct lode_learn_export *e, struct lode_err *err);
+/* Reads and checks such a file, or a file of samples; writes it again unless out is NULL. */
+int convert_records(const char *path, const char *out, struct lode_err *err);
+
 /* ---- card.c ---- */
 
 struct card {

@@ -154,6 +154,9 @@ void lode_loss_get_path_score(const struct lode_loss *l, struct lode_loss_path_s
 /* The input of a model for the newest windows: LODE_LOSS_STEPS rows of features, oldest first; what was
  * before the first window is as the first. -ENOTSUP: not one of lode_loss_schemas. */
 int lode_loss_features(const struct lode_loss *l, const struct lode_schema *schema, float *out);
+/* The last row of them only. */
+int lode_loss_newest_features(
+	const struct lode_loss *l, const struct lode_schema *schema, float *out);
 /* Steps of the last n windows, all of them there: false while warming. */
 bool lode_loss_warm(const struct lode_loss *l);
 

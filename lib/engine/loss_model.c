@@ -71,22 +71,38 @@ const struct lode_schema *const lode_loss_schemas[] = {
 const unsigned lode_loss_n_schemas = LODE_ARRAY_LEN(lode_loss_schemas);
 static_assert(LODE_ARRAY_LEN(known) == LODE_ARRAY_LEN(lode_loss_schemas), "one way each");
 
+static int find(const struct lode_schema *schema)
+{
+	for (unsigned k = 0; k < LODE_ARRAY_LEN(known); k++)
+		if (known[k].schema == schema)
+			return (int)k;
+	return -ENOTSUP;
+}
+
+/* The step `back` windows before the newest. */
+static void one_step(const struct lode_loss *l, int k, unsigned back, float *out)
+{
+	double raw[FEATURES_MAX];
+	known[k].raw(&l->steps[(l->n_windows + LODE_LOSS_STEPS - 1 - back) % LODE_LOSS_STEPS], raw);
+	lode_schema_normalise(known[k].schema, raw, out);
+}
+
 int lode_loss_features(const struct lode_loss *l, const struct lode_schema *schema, float *out)
 {
-	unsigned k = 0;
-	while (k < LODE_ARRAY_LEN(known) && known[k].schema != schema)
-		k++;
-	if (k == LODE_ARRAY_LEN(known))
-		return -ENOTSUP;
-	for (unsigned i = 0; i < LODE_LOSS_STEPS; i++, out += schema->n_features) {
-		double raw[FEATURES_MAX];
-		unsigned back = LODE_MIN(LODE_LOSS_STEPS - 1 - i, l->n_warm ? l->n_warm - 1 : 0);
-		known[k].raw(
-			&l->steps[(l->n_windows + LODE_LOSS_STEPS - 1 - back) % LODE_LOSS_STEPS],
-			raw);
-		lode_schema_normalise(schema, raw, out);
-	}
-	return 0;
+	int k = find(schema);
+	for (unsigned i = 0; k >= 0 && i < LODE_LOSS_STEPS; i++, out += schema->n_features)
+		one_step(l, k, LODE_MIN(LODE_LOSS_STEPS - 1 - i, l->n_warm ? l->n_warm - 1 : 0),
+			out);
+	return LODE_MIN(k, 0);
+}
+
+int lode_loss_newest_features(
+	const struct lode_loss *l, const struct lode_schema *schema, float *out)
+{
+	int k = find(schema);
+	if (k >= 0)
+		one_step(l, k, 0, out);
+	return LODE_MIN(k, 0);
 }
 
 int lode_loss_model_init(struct lode_loss_model *m, const struct lode_model *model, uint64_t serial,

@@ -3,6 +3,7 @@
 #include "lode_train.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define FIT_PERCENT	 60
@@ -11,6 +12,7 @@
 #define BLOCKS		 4 /* of 50 ms, for the Markov chain */
 #define BLOCK_WINDOWS	 5
 #define ONSET_NS	 (200 * LODE_NS_PER_MS)
+#define IMPORT_SERIES	 500 /* foreign samples: so many count as one session */
 
 const char *lode_train_cause_name(enum lode_train_cause cause)
 {
@@ -134,13 +136,9 @@ static void add_window(struct reader *r, const struct lode_learn_record *record)
 {
 	struct lode_train_data *d = r->data;
 	struct lode_train_window *t = &d->windows[d->n];
-	float all[LODE_LOSS_STEPS * LODE_TRAIN_FEATURES];
 	*t = (struct lode_train_window){.series = r->series, .split = r->split};
 	lode_loss_observe(r->loss, &record->window, r->stats);
-	lode_loss_features(r->loss, d->schema, all);
-	memcpy(d->steps + d->n * LODE_TRAIN_FEATURES,
-		all + (LODE_LOSS_STEPS - 1) * LODE_TRAIN_FEATURES,
-		LODE_TRAIN_FEATURES * sizeof(float));
+	lode_loss_newest_features(r->loss, d->schema, d->steps + d->n * LODE_TRAIN_FEATURES);
 	t->classic = (float)lode_loss_newest(r->loss)->any_ppm / 1e6f;
 	t->usable = lode_loss_warm(r->loss) && (d->n - r->first) % r->every == 0;
 	baselines(r, t, &record->window);
@@ -233,10 +231,12 @@ int lode_train_data_import(struct lode_train_data *data, const struct lode_learn
 	*data = (struct lode_train_data){.schema = schema};
 	int rc = check_schema(schema, err);
 	rc = rc ? rc : reserve(data, &r, e->n_loss, err);
-	if (!rc)
-		begin_series(&r, e->server_id);
 	for (size_t i = 0; !rc && i < e->n_loss; i++) {
 		struct lode_learn_record record = {.kind = LODE_LEARN_WINDOW};
+		char name[LODE_LEARN_NAME_BYTES + 24];
+		snprintf(name, sizeof(name), "%s/%zu", e->server_id, i / IMPORT_SERIES);
+		if (i % IMPORT_SERIES == 0)
+			begin_series(&r, name);
 		lode_learn_window_of(&e->loss[i], &record.window);
 		/* One sample after the other, whatever their clock says. */
 		record.window.end_ns = (i + 1) * LODE_LOSS_WINDOW_NS;

@@ -55,7 +55,7 @@ struct lode_train_data {
  * name of the session's trace. every: takes one window in so many as usable. */
 int lode_train_data_load(struct lode_train_data *data, const char *path,
 	const struct lode_schema *schema, unsigned every, struct lode_err *err);
-/* Samples of the older project as one series, label future_loss. */
+/* Samples of the older project, label future_loss; 500 in a row count as one session. */
 int lode_train_data_import(struct lode_train_data *data, const struct lode_learn_export *e,
 	const struct lode_schema *schema, struct lode_err *err);
 void lode_train_data_free(struct lode_train_data *data);

@@ -147,10 +147,10 @@ static double cross_entropy(double logit, double target, double *derivative)
 	return softplus(logit) - target * logit;
 }
 
-double loss_and_gradient(
-	const real *out, const struct target *targets, unsigned rows, unsigned n_out, real *d_out)
+double loss_and_gradient(const real *out, const struct target *targets, unsigned rows, unsigned of,
+	unsigned n_out, real *d_out)
 {
-	double sum = 0, each = 1.0 / rows, d;
+	double sum = 0, each = 1.0 / of, d;
 	memset(d_out, 0, (size_t)rows * OUT_COLUMNS * sizeof(real));
 	for (unsigned r = 0; r < rows; r++, out += OUT_COLUMNS, d_out += OUT_COLUMNS) {
 		const struct target *t = &targets[r];
@@ -171,6 +171,9 @@ double loss_and_gradient(
 
 /* ---- one step of AdamW ---- */
 
+#define SLICE_ROWS \
+	32 /* of a batch at a time: what a slice leaves behind for the way back fits a cache */
+
 static double gradient_norm(const struct lode_train_net *net)
 {
 	double sum = 0;
@@ -183,10 +186,15 @@ double net_train_batch(struct lode_train_net *net, const real *x, const struct t
 	unsigned rows, double rate, double decay, double clip, uint64_t step, real *out,
 	real *d_out)
 {
-	net->ops->forward(net, x, rows, out);
-	double loss = loss_and_gradient(out, targets, rows, net->desc.n_out, d_out);
+	size_t n_in = (size_t)net->desc.n_in * net->desc.n_steps;
+	double loss = 0;
 	memset(net->grad, 0, net->n_values * sizeof(real));
-	net->ops->backward(net, x, rows, d_out);
+	for (unsigned at = 0; at < rows; at += SLICE_ROWS) {
+		unsigned n = LODE_MIN(rows - at, (unsigned)SLICE_ROWS);
+		net->ops->forward(net, x + at * n_in, n, out);
+		loss += loss_and_gradient(out, targets + at, n, rows, net->desc.n_out, d_out);
+		net->ops->backward(net, x + at * n_in, n, d_out);
+	}
 	double norm = gradient_norm(net);
 	struct adam_step s = {.rate = (real)rate,
 		.beta1 = (real)0.9,

@@ -68,8 +68,8 @@ void linear_backward(struct lode_train_net *net, unsigned param, const real *x, 
 struct target {
 	float any, log_burst, share;
 };
-double loss_and_gradient(
-	const real *out, const struct target *targets, unsigned rows, unsigned n_out, real *d_out);
+double loss_and_gradient(const real *out, const struct target *targets, unsigned rows, unsigned of,
+	unsigned n_out, real *d_out);
 double net_train_batch(struct lode_train_net *net, const real *x, const struct target *targets,
 	unsigned rows, double rate, double decay, double clip, uint64_t step, real *out,
 	real *d_out);

@@ -40,7 +40,7 @@ static void batch_free(struct batch *b)
 static double loss(struct lode_train_net *net, struct batch *b)
 {
 	net->ops->forward(net, b->x, ROWS, b->out);
-	return loss_and_gradient(b->out, b->targets, ROWS, net->desc.n_out, b->d_out);
+	return loss_and_gradient(b->out, b->targets, ROWS, ROWS, net->desc.n_out, b->d_out);
 }
 
 static void check(const struct lode_nn_desc *d)
