@@ -4,7 +4,8 @@
 build_packages=(
 	build-essential meson ninja-build pkg-config
 	libdpdk-dev libyaml-dev libjansson-dev libssl-dev liblz4-dev libzstd-dev libisal-dev
-	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev libsqlite3-dev libpq-dev libmicrohttpd-dev libcurl4-openssl-dev
+	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev libndpi-dev libseccomp-dev
+	libsqlite3-dev libpq-dev libmicrohttpd-dev libcurl4-openssl-dev
 )
 run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl jq)

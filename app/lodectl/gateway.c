@@ -132,6 +132,7 @@ SHOW(stages)
 SHOW(drops)
 SHOW(talkers)
 SHOW(log)
+SHOW(apps)
 SHOW(models)
 SHOW(selector)
 SHOW(decisions)
@@ -225,6 +226,7 @@ const struct command gateway_commands[] = {
 	{"drop", "show", "", "dropped packets: reason, rate, examples", show_drops},
 	{"loss", "show", "[PEER]", "loss now and foreseen; scores of the predictors", show_loss},
 	{"loss", "record", "on|off", "keep samples for the trainer", record_loss},
+	{"app", "show", "", "applications recognised, their classes and flows", show_apps},
 	{"model", "show", "", "models the gateway runs, by role", show_models},
 	{"log", "show", "", "levels by module, lines left out", show_log},
 	{"log", "level", "[MODULE] LEVEL", "until LEVEL is default; survives config apply",

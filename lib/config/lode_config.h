@@ -18,6 +18,7 @@
 #define LODE_LINKS_MAX	   8 /* paths known per peer; 4 of them active */
 #define LODE_PREFIXES_MAX  32
 #define LODE_RULES_MAX	   256
+#define LODE_APPS_MAX	   64 /* applications whose class the operator sets */
 #define LODE_ADDRS_MAX	   4
 #define LODE_KEY_BYTES	   32
 
@@ -85,6 +86,12 @@ enum lode_algorithm {
 	LODE_ALGORITHM_ROUND_ROBIN
 };
 
+/* Class of an application, in place of the one its kind suggests. */
+struct lode_config_app {
+	char name[LODE_NAME_MAX]; /* as `lodectl app show` has it, upper and lower case alike */
+	enum lode_class cls;
+};
+
 enum lode_repair_mode {
 	LODE_REPAIR_OFF,
 	LODE_REPAIR_NACK, /* what is lost is asked for again, nothing is sent ahead */
@@ -139,6 +146,8 @@ struct lode_config {
 	struct lode_config_class classes[LODE_N_CLASSES];
 	struct lode_config_rule rules[LODE_RULES_MAX];
 	uint16_t n_rules;
+	struct lode_config_app apps[LODE_APPS_MAX];
+	uint16_t n_apps;
 	uint32_t management_kbps; /* cap of class management */
 	struct {
 		enum lode_algorithm algorithm;

@@ -129,6 +129,12 @@ static const struct field rule_fields[] = {
 		.help = "Destination port"},
 	FIELD_END};
 
+static const struct field app_fields[] = {{"name", F_STRING, SIZED(lode_config_app, name), LIVE,
+						  .help = "As 'lodectl app show' has it"},
+	{"class", F_ENUM, SIZED(lode_config_app, cls), .words = class_words, LIVE,
+		.help = "Class of its flows"},
+	FIELD_END};
+
 static const struct field class_link_item[] = {
 	{"", F_STRING, .size = LODE_NAME_MAX, LIVE, .unit = "link name"}, FIELD_END};
 
@@ -295,6 +301,9 @@ const struct field config_schema[] = {
 	{"rules", F_LIST, AT(lode_config, rules), .size = sizeof(struct lode_config_rule),
 		COUNT(lode_config, n_rules), .max_items = LODE_RULES_MAX, .sub = rule_fields, LIVE,
 		.def = "[]", .help = "Which packets belong to which class"},
+	{"applications", F_LIST, AT(lode_config, apps), .size = sizeof(struct lode_config_app),
+		COUNT(lode_config, n_apps), .max_items = LODE_APPS_MAX, .sub = app_fields, LIVE,
+		.def = "[]", .help = "Classes of what lodestone-classify recognises"},
 	{"selector", F_GROUP, .sub = selector_fields, .def = "",
 		.help = "Which path for which class"},
 	{"idle", F_GROUP, .sub = idle_fields, .def = "", .help = "Power against latency"},

@@ -168,6 +168,14 @@ struct gateway {
 	pthread_t exception_thread;
 	bool exception_running;
 
+	/* Helper thread writes, under the lock. */
+	struct {
+		struct lode_worker_apps *now, *retired; /* retired: until no worker uses it */
+		uint64_t retired_ns, beats, beat_ns;
+		uint64_t config_serial; /* whose classes apply */
+		uint64_t n_attached;	/* ever */
+	} apps;
+
 	/* Helper thread. */
 	uint64_t selector_saved_ns;
 	struct {
@@ -197,6 +205,13 @@ int loss_record(struct gateway *g, const char *params, struct lode_json *j, stru
 int view_loss(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_loss_score(
 	struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
+/* ---- apps.c: lodestone-classify ---- */
+/* Helper thread; fd stays the caller's. */
+int apps_attach(struct gateway *g, int fd, struct lode_err *err);
+void apps_run(struct gateway *g, uint64_t now);
+void stop_apps(struct gateway *g);
+int view_apps(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- models.c ---- */
 int start_models(struct gateway *g, struct lode_err *err);
@@ -280,7 +295,8 @@ void publish_settings(struct gateway *g, const struct lode_config *config);
 int start_helper(struct gateway *g, struct lode_err *err);
 void stop_helper(struct gateway *g);
 /* The control socket's answer to one request, JSON text in buf; its length, or -ENOSPC. */
-long answer_request(struct gateway *g, const char *body, size_t len, char *buf, size_t size);
+long answer_request(
+	struct gateway *g, const char *body, size_t len, int fd, char *buf, size_t size);
 
 /* ---- state.c: what must survive a restart ---- */
 int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);

@@ -17,6 +17,7 @@
 struct request {
 	struct gateway *g;
 	const char *command, *params; /* params: "" if none */
+	int fd;			      /* that came with it, -1: none */
 };
 
 /* ---- commands that change something ---- */
@@ -107,10 +108,16 @@ static int do_loss_record(const struct request *q, struct lode_json *j, struct l
 	return loss_record(q->g, q->params, j, err);
 }
 
+static int classify_attach(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	return apps_attach(q->g, q->fd, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct request *q, struct lode_json *j, struct lode_err *err);
 } commands[] = {
+	{"classify/attach", classify_attach},
 	{"config/apply", config_apply},
 	{"config/show", config_show},
 	{"log/level", log_level},
@@ -154,7 +161,7 @@ static void write_error(struct lode_json *j, char *buf, size_t size, const struc
 	lode_json_close_object(j);
 }
 
-long answer_request(struct gateway *g, const char *body, size_t len, char *buf, size_t size)
+long answer_request(struct gateway *g, const char *body, size_t len, int fd, char *buf, size_t size)
 {
 	struct lode_err err = {0};
 	struct lode_json j;
@@ -162,7 +169,7 @@ long answer_request(struct gateway *g, const char *body, size_t len, char *buf, 
 	json_t *q = json_loadb(body, len, JSON_REJECT_DUPLICATES, &why);
 	const char *command = json_string_value(json_object_get(q, "command"));
 	const char *params = json_string_value(json_object_get(q, "params"));
-	const struct request request = {g, command, params ? params : ""};
+	const struct request request = {g, command, params ? params : "", fd};
 	lode_json_begin(&j, buf, size);
 	lode_json_object(&j, NULL);
 	int rc = command ? run_command(&request, &j, &err)
@@ -182,7 +189,7 @@ static void on_request(void *ctx, struct lode_ipc_client *client,
 	const struct lode_ipc_creds *creds, const char *body, size_t len, int fd)
 {
 	char *buf = malloc(2 * VIEW_BYTES);
-	long n = buf ? answer_request(ctx, body, len, buf, 2 * VIEW_BYTES) : -1;
+	long n = buf ? answer_request(ctx, body, len, fd, buf, 2 * VIEW_BYTES) : -1;
 	if (n >= 0)
 		lode_ipc_reply(client, buf, (size_t)n);
 	else
@@ -207,7 +214,7 @@ static void on_signal(struct gateway *g)
 	struct lode_err err = {0};
 	char buf[64];
 	struct lode_json j;
-	const struct request q = {g, "config/apply", ""};
+	const struct request q = {g, "config/apply", "", -1};
 	sd_notify(0, "RELOADING=1");
 	lode_json_begin(&j, buf, sizeof(buf));
 	config_apply(&q, &j, &err);
@@ -223,6 +230,7 @@ static void *helper_main(void *arg)
 		dhcp_run(g);
 		trace_run(g, now_ns());
 		loss_run(g, now_ns());
+		apps_run(g, now_ns());
 		log_flush(&g->log);
 		selector_state_run(g, now_ns(), false);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)

@@ -50,6 +50,7 @@ static const struct step steps[] = {
 	{start_control, stop_control, LODE_EXIT_CONFIG},
 	{start_loss, stop_loss, LODE_EXIT_OTHER},
 	{start_port_views, NULL, LODE_EXIT_ENVIRONMENT},
+	{NULL, stop_apps, LODE_EXIT_OTHER},
 	{launch_workers, join_workers, LODE_EXIT_OTHER},
 	{start_exception, stop_exception, LODE_EXIT_OTHER},
 	{start_telemetry, stop_telemetry, LODE_EXIT_OTHER},
@@ -66,7 +67,7 @@ static void stop_steps(struct gateway *g, size_t n)
 static int start_steps(struct gateway *g, struct lode_err *err)
 {
 	for (size_t i = 0; i < LODE_ARRAY_LEN(steps); i++) {
-		int rc = steps[i].start(g, err);
+		int rc = steps[i].start ? steps[i].start(g, err) : 0;
 		if (!rc)
 			continue;
 		g->exit_code = steps[i].failure;

@@ -290,6 +290,7 @@ const struct view views[] = {
 	{"loss", "loss now and foreseen, per path. Parameters: string peer (optional)", view_loss},
 	{"loss_score", "how good forecasts were in the last hour. Takes no parameters",
 		view_loss_score},
+	{"apps", "applications recognised, their classes and flows. Takes no parameters", view_apps},
 	{"models", "models in use, by role. Takes no parameters", view_models},
 	{"log", "log levels by module, lines left out. Takes no parameters", view_log},
 	{"config", "what runs from which file. Takes no parameters", view_config},

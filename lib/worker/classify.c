@@ -96,10 +96,17 @@ void classify_start(const struct lode_rules *rules, uint32_t rules_serial, const
 	struct flow *f)
 {
 	enum lode_class cls = LODE_BULK;
+	/* What an application was found to be stays when nothing stronger says a class. */
+	bool by_app = f->n_pkts && f->source == CLASS_BY_APP;
+	uint8_t app_cls = f->cls;
 	f->source = rules_match(rules, &ip->tuple, ip->dscp, &cls) ? CLASS_BY_RULE
 		    : classify_dscp(ip->dscp, &cls)		   ? CLASS_BY_DSCP
 		    : classify_ports(&ip->tuple, &cls)		   ? CLASS_BY_PORT
 								   : CLASS_BY_DEFAULT;
+	if (by_app && f->source > CLASS_BY_APP) {
+		f->source = CLASS_BY_APP;
+		cls = (enum lode_class)app_cls;
+	}
 	f->cls = (uint8_t)cls;
 	f->dscp = ip->dscp;
 	f->rules_serial = (uint16_t)rules_serial;

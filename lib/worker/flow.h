@@ -12,6 +12,7 @@
 enum class_source {
 	CLASS_BY_RULE,
 	CLASS_BY_DSCP,
+	CLASS_BY_APP, /* lodestone-classify saw what it is */
 	CLASS_BY_PORT,
 	CLASS_BY_BEHAVIOUR,
 	CLASS_BY_DEFAULT,

@@ -9,6 +9,7 @@
 
 #include "lode_base.h"
 #include "lode_lane.h"
+#include "lode_look.h"
 #include "lode_snapshot.h"
 
 struct rte_mempool;
@@ -82,7 +83,7 @@ struct lode_drop_example {
 
 /* A conversation, both directions together, in a second that has passed. */
 struct lode_talker {
-	struct lode_packet_id id; /* as sent from here; len_bytes: of one of its packets */
+	struct lode_packet_id id;    /* as sent from here; len_bytes: of one of its packets */
 	uint64_t tx_bytes, rx_bytes; /* to the peer and from it */
 	uint32_t tx_pkts, rx_pkts;
 	uint64_t since_ns, until_ns;
@@ -174,6 +175,22 @@ void lode_worker_trace(
 /* Counts conversations until then and reports the heaviest of each second; any thread. */
 void lode_worker_watch_talkers(struct lode_worker *w, uint64_t until_ns);
 
+/* ---- applications: what lodestone-classify says of flows ---- */
+
+#define LODE_NO_APP_CLASS 0xff
+
+/* Made by whoever owns the shared memory; a worker uses it from the poll after lode_worker_set_apps to the poll
+ * after it was given another. */
+struct lode_worker_apps {
+	struct lode_look_link *link;
+	_Atomic uint8_t
+		cls[LODE_LOOK_APPS]; /* enum lode_class or LODE_NO_APP_CLASS; the owner writes */
+	/* Flows found to be of the application, by worker; the worker writes, anybody reads. */
+	_Atomic uint64_t n_flows[LODE_LOOK_WORKERS][LODE_LOOK_APPS];
+};
+/* NULL: nobody classifies. Any thread. */
+void lode_worker_set_apps(struct lode_worker *w, struct lode_worker_apps *apps);
+
 /* ---- class rules: the opaque `rules` of the snapshot ---- */
 
 /* Takes up to some 10 ms; any thread. n_rules may be 0. On error *out is NULL. */
@@ -202,6 +219,10 @@ void lode_rules_free(struct lode_rules *rules);
 	X(mss_clamped, packets, LODE_INFO, "TCP handshakes whose MSS was lowered")                 \
 	X(flows_new, flows, LODE_INFO, "flows that entered the table")                             \
 	X(flows_expired, flows, LODE_INFO, "flows that left it")                                   \
+	X(looks, packets, LODE_INFO, "first packets of flows shown to lodestone-classify")         \
+	X(looks_lost, packets, LODE_INFO, "not shown: its ring was full")                          \
+	X(app_verdicts, flows, LODE_INFO, "flows whose application was recognised")                \
+	X(app_verdicts_late, flows, LODE_INFO, "verdicts for flows that had gone")                 \
 	X(flow_table_full, packets, LODE_WARN, "packets without a flow entry: the table was full") \
 	X(linearised, packets, LODE_WARN, "frames in several segments, copied into one")           \
 	X(control_rx, packets, LODE_INFO, "handshake datagrams given to control")                  \

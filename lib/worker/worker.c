@@ -64,6 +64,8 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		choose_lane(w, p->pkts[i], f, p->now_ns);
 		classify_account(f, ip->total_bytes, p->now_ns);
 		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
+		if (look_wanted(w, f, area(p->pkts[i])->from_wan) && idx[i] != LODE_NO_FLOW)
+			look_at(w, p->pkts[i], ip, idx[i]);
 		pkt->flow = idx[i] == LODE_NO_FLOW ? NULL : &f->lane;
 		pkt->flow_idx = idx[i];
 		if (!area(p->pkts[i])->from_wan && area(p->pkts[i])->handoff != HANDOFF_LANE)
@@ -384,6 +386,7 @@ uint64_t lode_worker_poll(struct lode_worker *w, uint64_t now_ns)
 	note_entry(w, now_ns);
 	trace_take_request(w);
 	talkers_turn(w, now_ns);
+	looks_turn(w);
 	for (unsigned i = 0; i < w->params.n_workers; i++)
 		if (w->params.handoff_from[i])
 			take_handoffs(w, w->params.handoff_from[i], now_ns);

@@ -97,8 +97,10 @@ struct lode_worker {
 	uint64_t rx_ns; /* when the packets in hand came in, by the clock of the trace */
 	uint64_t drop_noted_ns[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
 	uint64_t lane_drop_noted_ns[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];
-	_Atomic uint64_t talkers_until_ns; /* anybody writes */
-	struct talkers *talkers;	   /* NULL: nobody watches */
+	_Atomic(struct lode_worker_apps *) apps_wanted; /* helper thread writes */
+	struct lode_worker_apps *apps;			/* NULL: nobody classifies */
+	_Atomic uint64_t talkers_until_ns;		/* anybody writes */
+	struct talkers *talkers;			/* NULL: nobody watches */
 	struct talkers *talkers_memory;
 
 	struct lode_txq txqs[LODE_ALL_PORTS], mirrors[LODE_ALL_PORTS];
@@ -158,6 +160,21 @@ static inline void note_entry(struct lode_worker *w, uint64_t now_ns)
 	w->now_ns = now_ns;
 	if (trace_wanted(w))
 		w->rx_ns = trace_clock(w);
+}
+
+/* ---- looks.c: first packets of flows for lodestone-classify, and what it says ---- */
+
+#define LOOK_FIRST_PKTS 12 /* of a flow: the handshake, and those with payload */
+
+void look_at(
+	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, uint32_t flow_idx);
+/* Takes verdicts; once per poll. */
+void looks_turn(struct lode_worker *w);
+/* Rules and DSCP decide alone; so does the peer that sent a packet on. */
+static inline bool look_wanted(const struct lode_worker *w, const struct flow *f, bool from_wan)
+{
+	return lode_unlikely(w->apps != NULL) && f->n_pkts <= LOOK_FIRST_PKTS &&
+	       f->source > CLASS_BY_APP && !from_wan;
 }
 
 /* ---- talkers.c: the heaviest conversations ---- */

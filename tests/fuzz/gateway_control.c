@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!begun)
 		begin();
 	begun = true;
-	long len = answer_request(&g, (const char *)data, size, answer, sizeof(answer));
+	long len = answer_request(&g, (const char *)data, size, -1, answer, sizeof(answer));
 	must(len > 0, "no answer");
 	json_t *reply = json_loadb(answer, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
 	must(json_is_object(reply), "the answer is not JSON");
