@@ -144,7 +144,7 @@ static int dump(const struct loss_perf *l, const char *path, const uint32_t *win
 static void say_trees(struct loss_perf *l)
 {
 	char folder[] = "/tmp/lode-trees-XXXXXX", fit[64], test[64], out[64], command[1024];
-	if (system("python3 -c 'import sklearn' 2>/dev/null") || !mkdtemp(folder))
+	if (system("/usr/bin/python3 -c 'import sklearn' 2>/dev/null") || !mkdtemp(folder))
 		return;
 	lode_perf_progress(l->p, "boosted trees");
 	snprintf(fit, sizeof(fit), "%s/fit", folder);
