@@ -76,11 +76,12 @@ void fq_push(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, uint64_t now
 	struct lode_pkt *pkt = lode_pkt(m);
 	uint16_t *bucket = &q->bucket[pkt->flow_hash % FQ_BUCKETS];
 
-	if (lode_unlikely(over_share(p, q)))
-		shed(l, q, now_ns);
 	if (lode_unlikely(over_share(p, q))) {
-		lane_drop(l, m, &l->counters.drop_queue_full, now_ns);
-		return;
+		shed(l, q, now_ns);
+		if (over_share(p, q)) {
+			lane_drop(l, m, &l->counters.drop_queue_full, now_ns);
+			return;
+		}
 	}
 	struct flow_queue *flow = &p->queues[*bucket];
 	if (*bucket == NIL) {
@@ -134,31 +135,26 @@ struct rte_mbuf *fq_peek(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 		if (list->head == NIL)
 			return NULL;
 		struct flow_queue *flow = &p->queues[list->head];
-		while (flow->head && now_ns - lode_pkt(flow->head)->enqueued_ns > q->limit_ns)
-			lane_drop(l, flow_pop(l, q, flow), &l->counters.drop_deadline, now_ns);
-		if (flow->head == NULL) {
+		if (lode_unlikely(flow->head == NULL)) {
 			retire(p, q, list);
-		} else if (flow->deficit <= 0) {
-			flow->deficit += FQ_QUANTUM;
-			list_append(p, &q->old, list_pop(p, list));
-		} else {
-			return flow->head;
+			continue;
 		}
+		if (lode_unlikely(now_ns - lode_pkt(flow->head)->enqueued_ns > q->limit_ns)) {
+			lane_drop(l, flow_pop(l, q, flow), &l->counters.drop_deadline, now_ns);
+			continue;
+		}
+		if (flow->deficit > 0)
+			return flow->head;
+		flow->deficit += FQ_QUANTUM;
+		list_append(p, &q->old, list_pop(p, list));
 	}
 }
 
-struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+/* CoDel's word about a packet just taken: m, or NULL when it was dropped. */
+static struct rte_mbuf *codel(struct lode_lane *l, const struct class_queue *q,
+	struct flow_queue *flow, struct rte_mbuf *m, uint64_t wait_ns, uint64_t now_ns)
 {
-	struct class_queue *q = &l->queue[cls];
-	struct flow_queue *flow = &l->env.pools->queues[turn(q)->head];
-	struct rte_mbuf *m = flow_pop(l, q, flow);
-	uint64_t wait_ns = now_ns - lode_pkt(m)->enqueued_ns;
 	uint64_t target_ns = q->codel_target_ns + q->hold_ns;
-
-	if (flow->head)
-		rte_prefetch0(lode_pkt(flow->head));
-	q->wait_us = (uint32_t)(wait_ns / LODE_NS_PER_US);
-	flow->deficit -= (int32_t)m->pkt_len;
 	if (wait_ns < target_ns && !flow->codel.dropping) {
 		flow->codel.first_above_ns = 0;
 		return m;
@@ -172,6 +168,24 @@ struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 	}
 	lane_drop(l, m, &l->counters.drop_codel, now_ns);
 	return NULL;
+}
+
+struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+{
+	struct lode_lane_pools *p = l->env.pools;
+	struct class_queue *q = &l->queue[cls];
+	struct flow_list *list = turn(q);
+	struct flow_queue *flow = &p->queues[list->head];
+	struct rte_mbuf *m = flow_pop(l, q, flow);
+	uint64_t wait_ns = now_ns - lode_pkt(m)->enqueued_ns;
+	q->wait_us = (uint32_t)(wait_ns / LODE_NS_PER_US);
+	flow->deficit -= (int32_t)m->pkt_len;
+	m = codel(l, q, flow, m, wait_ns, now_ns);
+	if (flow->head)
+		rte_prefetch0(lode_pkt(flow->head));
+	else
+		retire(p, q, list);
+	return m;
 }
 
 void fq_skip(struct lode_lane *l, unsigned cls)

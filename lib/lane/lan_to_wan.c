@@ -415,9 +415,11 @@ static void tell_paths(struct lode_lane *l, const struct sent sent[LODE_LINKS_MA
 	uint32_t tx_us = lode_path_tx_us(now_ns);
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
 		unsigned flags = sent[p].data_pkts == 0 ? LODE_PATH_CONTROL : 0;
-		if (sent[p].pkts > 0)
-			lode_path_sent_burst(
-				l->path[p].est, now_ns, sent[p].pkts, sent[p].bytes, tx_us, flags);
+		if (sent[p].pkts == 0)
+			continue;
+		lode_path_sent_burst(
+			l->path[p].est, now_ns, sent[p].pkts, sent[p].bytes, tx_us, flags);
+		l->stirred |= (uint8_t)(1u << p);
 	}
 }
 

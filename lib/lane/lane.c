@@ -191,7 +191,7 @@ void lode_lane_set_snapshot(
 	l->view = snapshot->peers[l->peer_idx];
 	l->view_due_ns = 0;
 	l->summary_due_ns = 0;
-	l->control_due_ns = 0;
+	l->stirred = UINT8_MAX;
 	set_classes(l, snapshot->config);
 	if (l->view == NULL) {
 		l->sendable = 0;
@@ -216,7 +216,8 @@ static void fill(struct lode_burst *b, struct rte_mbuf **pkts, unsigned n, uint6
 	b->now_ns = now_ns;
 	b->n = n;
 	b->gaps = 0;
-	memcpy(b->pkts, pkts, n * sizeof(pkts[0]));
+	if (n > 0)
+		memcpy(b->pkts, pkts, n * sizeof(pkts[0]));
 }
 
 void lode_lane_enqueue(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
@@ -249,26 +250,17 @@ void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, u
 	stages_run(l, wan_to_lan, WAN_TO_LAN_STAGES, l->stages + LAN_TO_WAN_STAGES, &b);
 	if (lode_unlikely(l->env.pools->repair.arrived.n > 0))
 		recover(l, now_ns);
-	l->control_due_ns = 0; /* what came may ask for an answer */
 	release_flush(l, now_ns);
 }
 
-void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+bool release_ecn(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
 {
-	struct lode_pkt *pkt = lode_pkt(m);
-	if (lode_unlikely(pkt->outer_ecn != ECN_NOT_ECT)) {
-		if (!ecn_leave(m, pkt->outer_ecn)) {
-			lane_drop(l, m, &l->counters.drop_rx_ce_not_ect, now_ns);
-			return;
-		}
-		if (pkt->outer_ecn == ECN_CE)
-			lode_counter_add(&l->counters.rx_ce, 1);
+	if (!ecn_leave(m, lode_pkt(m)->outer_ecn)) {
+		lane_drop(l, m, &l->counters.drop_rx_ce_not_ect, now_ns);
+		return false;
 	}
-	pkt->from_peer = l->peer_idx;
-	pkt->flow = NULL;
-	l->out.pkts[l->out.n++] = m;
-	if (l->out.n == LODE_BURST_MAX)
-		release_flush(l, now_ns);
+	lode_counter_add(&l->counters.rx_ce, lode_pkt(m)->outer_ecn == ECN_CE);
+	return true;
 }
 
 void release_flush(struct lode_lane *l, uint64_t now_ns)
@@ -306,7 +298,8 @@ static void send_bursts(struct lode_lane *l, uint64_t now_ns)
 {
 	l->unfinished = true;
 	for (unsigned i = 0; i < RUNS_MAX && l->unfinished; i++) {
-		struct lode_burst b = {.now_ns = now_ns};
+		struct lode_burst b; /* half a KiB: not cleared for each poll */
+		fill(&b, NULL, 0, now_ns);
 		stages_run(l, lan_to_wan + 1, LAN_TO_WAN_STAGES - 1, l->stages + 1, &b);
 		l->unfinished = b.n > 0 && lode_lane_backlog_pkts(l) > 0;
 	}

@@ -71,6 +71,7 @@ struct class_window {
 	uint64_t limit_ns; /* longest wait; 0: released at once */
 	uint64_t n_segments, n_duplicates;
 	struct wait_fifo packets, parts;
+	uint64_t repair_ns; /* a missing segment may come by repair so much later */
 	uint64_t received[WINDOW_BITS / 64];
 };
 
@@ -103,6 +104,8 @@ struct bucket {
 
 static inline void bucket_fill(struct bucket *b, uint64_t now_ns)
 {
+	if (now_ns == b->filled_ns)
+		return;
 	/* ns x bit/s fits 64 bits for 10 ms and 400 Gbit/s. */
 	uint64_t elapsed_ns = LODE_MIN(now_ns - b->filled_ns, 10 * LODE_NS_PER_MS);
 	uint64_t bytes = elapsed_ns * (b->bps / 8) / LODE_NS_PER_S;
@@ -116,6 +119,7 @@ struct lane_path {
 	struct lode_path *est;	/* a further lane's is a follower of the home lane's */
 	struct lode_loss *loss; /* home lane only */
 	struct lode_txq *txq;
+	uint64_t due_ns; /* when it has something to say, unless it was stirred since */
 	uint64_t next_number;
 	uint64_t rx_generation; /* newest epoch received under on this path */
 	uint64_t pacing_bps;
@@ -177,7 +181,8 @@ struct lode_lane {
 	struct lode_rng rng;
 	uint64_t summary_due_ns, summary_moved, sweep_due_ns;
 	uint64_t due_ns;	 /* what poll answered last */
-	uint64_t control_due_ns; /* no path has anything to say before; 0: look */
+	uint64_t control_due_ns; /* no path has anything to say before, but for those stirred */
+	uint8_t stirred;	 /* mask of paths that something happened to since they were asked */
 	uint64_t expire_due_ns;	 /* earliest deadline of what waits */
 	uint64_t loss_due_ns;	 /* earliest window of the predictors; LODE_NEVER_NS while idle */
 	uint64_t loss_segments,
@@ -289,9 +294,14 @@ enum arrival order_note(struct class_window *w, uint32_t seq);
 bool order_has(const struct class_window *w, uint32_t seq);
 /* Lets m out through release() now, or holds it until the segment of its flow `dist` before its own is out
  * or the deadline passed. */
-void order_packet(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns);
+void order_behind(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns);
 /* Everything in segment seq went to order_packet: lets out who waited for it. */
-void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns);
+void order_wake_waiters(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns);
+static inline void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns)
+{
+	if (lode_unlikely(l->n_waiting > 0))
+		order_wake_waiters(l, cls, seq, now_ns);
+}
 /* Takes a part. Returns the whole packet, its sequence and distance in lode_pkt, when this was the last one
  * missing; else NULL. */
 struct rte_mbuf *order_part(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, uint64_t now_ns);
@@ -303,9 +313,30 @@ uint32_t order_waiting_parts(const struct lode_lane *l);
 void order_release_all(struct lode_lane *l);
 void order_flush(struct lode_lane *l);
 
-/* A packet leaves for the worker. */
-void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns);
 void release_flush(struct lode_lane *l, uint64_t now_ns);
+/* The outer ECN field joins the inner one. False: not allowed, and m is gone. */
+bool release_ecn(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns);
+/* A packet leaves for the worker. */
+static inline void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+{
+	struct lode_pkt *pkt = lode_pkt(m);
+	if (lode_unlikely(pkt->outer_ecn != 0) && !release_ecn(l, m, now_ns))
+		return;
+	pkt->from_peer = l->peer_idx;
+	pkt->flow = NULL;
+	l->out.pkts[l->out.n++] = m;
+	if (lode_unlikely(l->out.n == LODE_BURST_MAX))
+		release_flush(l, now_ns);
+}
+/* By order_behind, unless there is nobody to wait for. */
+static inline void order_packet(
+	struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns)
+{
+	if (dist == 0 || l->window[lode_pkt(m)->cls].limit_ns == 0)
+		release(l, m, now_ns);
+	else
+		order_behind(l, m, dist, now_ns);
+}
 
 /* ---- ecn.c: the ECN field of inner packets (RFC 3168, 6040) ---- */
 
@@ -439,22 +470,6 @@ static inline uint32_t repair_cost(const struct lode_lane *l, unsigned cls, uint
 {
 	return bytes + (bytes * l->repair->classes[cls].cache.decision.rate_q8 >> 8);
 }
-/* How much later than by the network alone what is missing now may come. */
-static inline uint32_t repair_wait_us(const struct lode_lane *l, unsigned cls)
-{
-	const struct class_repair *c = &l->repair->classes[cls];
-	uint32_t span_us = c->rx != NULL ? c->rx->span_us : 0;
-	return c->n_asked > 0 ? LODE_MAX(span_us, l->repair->ask_us) : span_us;
-}
-/* The class's limit; elastic classes wait for what has been asked for even if that takes longer: a window that an
- * inner TCP does not halve is worth it. */
-static inline uint64_t repair_wait_limit_ns(
-	const struct lode_lane *l, unsigned cls, uint64_t limit_ns)
-{
-	if (l->repair->classes[cls].n_asked == 0 || cls == LODE_GAMING || cls == LODE_VOIP)
-		return limit_ns;
-	return LODE_MAX(limit_ns, l->repair->ask_us * LODE_NS_PER_US);
-}
 void repair_on_nack(struct lode_lane *l, const struct lode_wire_tlv *tlv, uint64_t now_ns);
 
 /* Stage: sources are remembered while parity comes. */
@@ -462,7 +477,7 @@ void repair_keep(struct lode_lane *l, struct lode_burst *b);
 /* Takes the repairs that arrived with a burst; new segments that they gave go into b. */
 void repair_solve(struct lode_lane *l, struct lode_burst *b);
 /* Segments of a class between these two (not included) did not come before the second. */
-void repair_missing(struct lode_lane *l, unsigned cls, unsigned path, uint32_t after, uint32_t seq,
-	uint32_t tx_us, uint64_t now_ns);
+void repair_missing(struct lode_lane *l, unsigned cls, uint32_t after, uint32_t seq, uint32_t tx_us,
+	uint64_t now_ns);
 /* NACKs that are due. */
 void repair_ask(struct lode_lane *l, struct lode_burst *b);

@@ -105,7 +105,8 @@ static bool is_out(const struct lode_lane *l, unsigned cls, uint32_t seq, uint32
 	int32_t ahead = lode_wire_seq_diff(seq, w->highest);
 	if (ahead <= -WINDOW_BITS)
 		return true;
-	return ahead <= 0 && test_bit(w, seq) && !is_held(l, cls, seq, tag);
+	return ahead <= 0 && test_bit(w, seq) &&
+	       (l->n_waiting == 0 || !is_held(l, cls, seq, tag));
 }
 
 static struct wait_fifo *fifo_of(struct lode_lane *l, const struct waiter *w)
@@ -209,25 +210,21 @@ static struct rte_mbuf *unhold(struct lode_lane *l, uint32_t idx)
 static uint64_t deadline_of(
 	const struct lode_lane *l, unsigned cls, uint32_t tx_us, uint64_t now_ns)
 {
-	uint64_t limit_ns = repair_wait_limit_ns(l, cls, l->window[cls].limit_ns);
+	uint64_t limit_ns = l->window[cls].limit_ns;
 	if (!l->late_valid)
 		return now_ns + limit_ns;
 	int32_t left_us = (int32_t)(tx_us + l->late_us + MARGIN_US - lode_path_tx_us(now_ns));
-	left_us += (int32_t)repair_wait_us(l, cls);
+	left_us += (int32_t)(l->window[cls].repair_ns / LODE_NS_PER_US);
 	uint64_t left_ns = left_us > 0 ? (uint64_t)left_us * LODE_NS_PER_US : 0;
 	return now_ns + LODE_MIN(left_ns, limit_ns);
 }
 
-void order_packet(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns)
+void order_behind(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns)
 {
 	const struct lode_pkt *pkt = lode_pkt(m);
 	unsigned cls = pkt->cls;
 	uint32_t seq = pkt->segment.seq;
 	uint32_t pred = (seq - dist) & LODE_WIRE_SEQ_MASK;
-	if (dist == 0 || l->window[cls].limit_ns == 0) {
-		release(l, m, now_ns);
-		return;
-	}
 	uint32_t tag = l->n_waiting > 0 ? flow_tag(m) : 0;
 	if (lode_likely(is_out(l, cls, pred, tag))) {
 		release(l, m, now_ns);
@@ -261,10 +258,8 @@ static uint32_t next_freed(const struct lode_lane *l, unsigned cls, uint32_t seq
 	return NO_WAITER;
 }
 
-void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns)
+void order_wake_waiters(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns)
 {
-	if (lode_likely(l->n_waiting == 0))
-		return;
 	/* Depth first. A sequence stays on the stack only while it can free more: bundles branch, chains of
 	 * single packets do not. */
 	uint32_t todo[LODE_BURST_MAX] = {seq};

@@ -152,18 +152,26 @@ void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes)
 	l->credit[p] -= bytes;
 }
 
+/* Asks the paths that something happened to when they are due. */
+static void renew_due(struct lode_lane *l)
+{
+	unsigned p;
+	LODE_FOREACH_BIT (p, l->sendable & l->stirred)
+		l->path[p].due_ns = lode_path_next_due_ns(l->path[p].est);
+	l->stirred = 0;
+}
+
 uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 {
 	uint64_t due_ns = LODE_NEVER_NS;
 	l->control_due_ns = LODE_NEVER_NS;
 	bool waiting = lode_lane_backlog_pkts(l) > 0;
 	unsigned p;
+	renew_due(l);
 	LODE_FOREACH_BIT (p, l->sendable) {
 		const struct lane_path *path = &l->path[p];
 		/* What is still due could not be done: no buffer, no room. */
-		uint64_t control_ns = lode_path_next_due_ns(path->est);
-		if (control_ns <= now_ns)
-			control_ns = now_ns + BUSY_NS;
+		uint64_t control_ns = path->due_ns > now_ns ? path->due_ns : now_ns + BUSY_NS;
 		l->control_due_ns = LODE_MIN(l->control_due_ns, control_ns);
 		if (!waiting)
 			continue;
@@ -241,13 +249,15 @@ static void write_mtu_probe(struct lode_lane *l, struct lode_burst *b, unsigned 
 void paths_control(struct lode_lane *l, struct lode_burst *b)
 {
 	unsigned p;
-	if (b->now_ns < l->control_due_ns)
+	if (l->stirred == 0 && b->now_ns < l->control_due_ns)
 		return;
+	renew_due(l);
 	LODE_FOREACH_BIT (p, l->sendable) {
 		struct lode_path *est = l->path[p].est;
 		struct lode_wire_pmtu pmtu;
-		if (lode_path_next_due_ns(est) > b->now_ns)
+		if (l->path[p].due_ns > b->now_ns)
 			continue;
+		l->stirred |= (uint8_t)(1u << p);
 		lode_path_poll(est, b->now_ns);
 		if (lode_txq_room(l->path[p].txq) < LODE_BURST_MAX)
 			continue;
@@ -300,6 +310,7 @@ void paths_read_control(
 	if (ret < 0)
 		lode_counter_add(&l->counters.rx_control_bad, 1);
 	l->view_due_ns = 0; /* states may have changed */
+	l->stirred = UINT8_MAX;
 }
 
 /* The newest authenticated packet of a path shows where the peer is now. */
@@ -361,6 +372,7 @@ void paths_received(struct lode_lane *l, struct rte_mbuf *newest,
 		arrivals[i].pn = LODE_PATH_NO_PN;
 	l->rx_generation = LODE_MAX(l->rx_generation, generation);
 	l->last_rx_ns = now_ns;
+	l->stirred |= (uint8_t)(1u << pkt->path);
 	/* The first one waited longest for this poll. */
 	sample_delay(path, lode_path_tx_us(now_ns) - arrivals[0].tx_us, now_ns);
 	learn_address(l, path, newest, pkt->number, now_ns);
