@@ -95,7 +95,7 @@ struct worker_run {
 	bool dense;	     /* they come closely one after the other */
 	bool may_block;	     /* each of its ports can wake it */
 	int wake_fd;	     /* eventfd */
-	_Atomic bool asleep; /* blocked; worker writes, exception thread reads and clears */
+	_Atomic bool asleep; /* blocked; worker writes, others read and clear */
 	_Atomic uint64_t heartbeat_ns;	     /* worker writes, control reads */
 	uint64_t loop_us_log2[LOOP_BUCKETS]; /* worker writes, telemetry reads */
 	struct lode_ring *long_loops;	     /* struct long_loop; worker -> who holds the lock */
@@ -266,6 +266,8 @@ void idle_fini(struct worker_run *r);
 bool idle_rest(struct worker_run *r, bool busy, uint64_t now, uint64_t due);
 /* Exception thread: something was pushed to the worker's ring. */
 void idle_wake(struct worker_run *r);
+/* After a turn: the workers that were handed packets over rings. */
+void idle_wake_others(struct worker_run *r);
 
 /* ---- drops.c; all under the lock ---- */
 int start_drops(struct gateway *g, struct lode_err *err);

@@ -6,6 +6,7 @@
 #include "gateway.h"
 
 #include <rte_pause.h>
+#include <rte_ring.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -23,8 +24,7 @@ int idle_init(struct worker_run *r, struct lode_err *err)
 	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake_fd < 0)
 		return lode_err_set(err, -errno, "eventfd: %s", strerror(errno));
-	/* Packets from other workers come over rings, which wake nobody. */
-	r->may_block = g->config->n_workers == 1;
+	r->may_block = true;
 	r->n_wake = 0;
 	for (unsigned i = 0; i < g->config->n_ports; i++) {
 		if (r->idx >= g->ports[i].n_rx_queues)
@@ -72,11 +72,28 @@ static bool clear_errors(struct worker_run *r)
 	return any;
 }
 
-/* Says that it sleeps, then looks at the ring once more: who pushes afterwards wakes us. */
+void idle_wake_others(struct worker_run *r)
+{
+	for (unsigned k = 0; k < r->g->config->n_workers; k++) {
+		const struct rte_ring *ring = r->g->handoff[r->idx][k];
+		if (ring && !rte_ring_empty(ring))
+			idle_wake(&r->g->workers[k]);
+	}
+}
+
+static bool is_handed_something(const struct worker_run *r)
+{
+	bool any = !lode_ring_is_empty(r->from_kernel);
+	for (unsigned k = 0; k < r->g->config->n_workers; k++)
+		any |= r->g->handoff[k][r->idx] && !rte_ring_empty(r->g->handoff[k][r->idx]);
+	return any;
+}
+
+/* Says that it sleeps, then looks at the rings once more: who pushes afterwards wakes us. */
 static void block(struct worker_run *r, uint64_t ns, uint64_t longest_ns)
 {
 	atomic_store(&r->asleep, true);
-	if (!lode_ring_is_empty(r->from_kernel)) {
+	if (is_handed_something(r)) {
 		atomic_store(&r->asleep, false);
 		return;
 	}

@@ -199,6 +199,7 @@ static void drain(struct worker_run *r, uint64_t now)
 	}
 	if (given)
 		exception_wake(r->g);
+	idle_wake_others(r);
 }
 
 /* ---- the loop ---- */
