@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lode_perf.h"
+#include "report.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -108,10 +108,27 @@ static void print_json(const struct lode_perf *p, const char *name, const char *
 		puts(text);
 }
 
+/* Rows without memory are missing in the picture only. */
+static void remember(struct lode_perf *p, const char *name, const char *metric, double value,
+	const char *unit, const char *baseline, double ratio)
+{
+	struct perf_result *grown = realloc(p->results, (p->n_results + 1) * sizeof(p->results[0]));
+	if (!grown)
+		return;
+	p->results = grown;
+	struct perf_result *r = &p->results[p->n_results++];
+	*r = (struct perf_result){.value = value, .ratio = ratio};
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	snprintf(r->metric, sizeof(r->metric), "%s", metric);
+	snprintf(r->unit, sizeof(r->unit), "%s", unit);
+	snprintf(r->baseline, sizeof(r->baseline), "%s", baseline ? baseline : "");
+}
+
 void lode_perf_row(struct lode_perf *p, const char *name, const char *metric, double value,
 	const char *unit, const char *baseline, double ratio)
 {
 	lode_perf_progress(p, "%s", "");
+	remember(p, name, metric, value, unit, baseline, ratio);
 	if (p->json) {
 		print_json(p, name, metric, value, unit, baseline, ratio);
 	} else {
@@ -125,7 +142,12 @@ void lode_perf_row(struct lode_perf *p, const char *name, const char *metric, do
 
 static int usage(void)
 {
-	fputs("usage: lode-perf SUITE [--json] [--only TEXT] [-- SUITE ARGUMENTS]\nsuites:",
+	fputs("usage: lode-perf SUITE [--json] [--only TEXT] [--svg FILE] [--against BINARY]\n"
+	      "                 [-- SUITE ARGUMENTS]\n"
+	      "--svg      draws the figures too\n"
+	      "--against  runs the suite of another lode-perf in turns with this one, best of 9 "
+	      "each\n"
+	      "suites:",
 		stderr);
 	for (int i = 0; suites[i].name; i++)
 		fprintf(stderr, " %s", suites[i].name);
@@ -133,27 +155,54 @@ static int usage(void)
 	return 1;
 }
 
-int main(int argc, char **argv)
+struct arguments {
+	struct lode_perf perf;
+	const char *svg, *against;
+};
+
+static bool parse_arguments(int argc, char **argv, struct arguments *a)
 {
-	struct lode_perf p = {0};
 	if (argc < 2)
-		return usage();
-	p.suite = argv[1];
+		return false;
+	a->perf.suite = argv[1];
 	for (int i = 2; i < argc; i++) {
+		bool has_value = i + 1 < argc;
 		if (!strcmp(argv[i], "--json")) {
-			p.json = true;
-		} else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
-			p.filter = argv[++i];
+			a->perf.json = true;
+		} else if (!strcmp(argv[i], "--only") && has_value) {
+			a->perf.filter = argv[++i];
+		} else if (!strcmp(argv[i], "--svg") && has_value) {
+			a->svg = argv[++i];
+		} else if (!strcmp(argv[i], "--against") && has_value) {
+			a->against = argv[++i];
 		} else if (!strcmp(argv[i], "--")) {
-			p.argc = argc - i - 1;
-			p.argv = argv + i + 1;
+			a->perf.argc = argc - i - 1;
+			a->perf.argv = argv + i + 1;
 			break;
 		} else {
-			return usage();
+			return false;
 		}
 	}
+	return true;
+}
+
+static int run_suite(struct arguments *a, int (*suite)(struct lode_perf *p))
+{
+	int failed = a->against ? perf_against(&a->perf, a->against) : suite(&a->perf) != 0;
+	int rc = a->svg ? perf_svg_write(&a->perf, a->svg) : 0;
+	if (rc)
+		fprintf(stderr, "lode-perf: %s: %s\n", a->svg, strerror(-rc));
+	free(a->perf.results);
+	return failed || rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = {0};
+	if (!parse_arguments(argc, argv, &a))
+		return usage();
 	for (int i = 0; suites[i].name; i++)
-		if (!strcmp(suites[i].name, p.suite))
-			return suites[i].run(&p) ? 1 : 0;
+		if (!strcmp(suites[i].name, a.perf.suite))
+			return run_suite(&a, suites[i].run);
 	return usage();
 }

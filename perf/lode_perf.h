@@ -11,6 +11,8 @@ struct lode_perf {
 	const char *filter; /* run only cases whose name holds this text; NULL: all */
 	int argc; /* what follows the suite's name, for suites with arguments of their own */
 	char **argv;
+	struct perf_result *results; /* every row so far, for report.h */
+	unsigned n_results;
 };
 
 /* One figure. baseline: name of what it is compared with, NULL if nothing; ratio: value against the
