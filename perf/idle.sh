@@ -2,11 +2,12 @@
 # What an idle gateway costs and how fast it wakes: two sites, four probed paths, no traffic; then single
 # pings over links without delay. A ping passes a worker four times (two gateways, there and back), the
 # kernel's stacks and the emulator besides: a quarter of its RTT bounds the time to wake.
-# Called by `lode-perf idle` with the build folder and the seconds of idling; prints lines "CASE METRIC VALUE UNIT".
+# Called by `lode-perf idle` with the build folder, the seconds of idling and the workers' CPUs; prints lines "CASE METRIC VALUE UNIT".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 sites_build=$(realpath "${1:-build}")
 seconds=${2:-20}
+workers=${3:-} # CPUs of the workers, as "0, 1"; else one worker
 sites_prefix=li$$
 # shellcheck source=deploy/sites.sh
 source deploy/sites.sh
@@ -22,6 +23,8 @@ sites_up
 sites_wanem_start "delay=0ms" "delay=0ms" "delay=0ms" "delay=0ms" || exit 1
 for site in a b; do
 	sites_config $site
+	[ -z "$workers" ] || sed -i -e "s/workers: \[[0-9]*\]/workers: [$workers]/" \
+		-e "s/size_mb: 192, packets: 24576/size_mb: 384, packets: 49152/" "$sites_dir/$site.yaml"
 	sites_gateway_start $site
 done
 sites_wait 30 all_up || { echo "the paths do not come up" >&2; exit 1; }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What two gateways add to the delay of single packets: UDP, 1000 a second, one way between two hosts, over
-# the same three veth links bridged by two dpdk-testpmd (io forwarding, af_packet) and tunnelled by two
-# gateways with the default idle mode. Called by `lode-perf latency` with the build folder and the seconds of a
+# the same three veth links joined by two bridges of the kernel, by two dpdk-testpmd (io forwarding,
+# af_packet, polling without pause) and by two gateways with the default idle mode. Called by `lode-perf latency` with the build folder and the seconds of a
 # run; prints lines "CASE METRIC VALUE UNIT".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -35,22 +35,39 @@ topology() {
 	sites_veth ga wan0 gb wan0
 }
 
-testpmd() { # a|b; the fifo keeps its standard input open
+testpmd() { # a|b cpu that it polls on; the fifo keeps its standard input open
 	mkfifo "$sites_dir/pmd$1"
 	ip netns exec "$sites_prefix-g$1" dpdk-testpmd --no-huge -m 128 --no-pci --no-telemetry --log-level=1 \
-		--file-prefix "$sites_prefix-$1" --lcores '0@0,1@1' --vdev net_af_packet0,iface=lan \
+		--file-prefix "$sites_prefix-$1" --lcores "0@0,1@$2" --vdev net_af_packet0,iface=lan \
 		--vdev net_af_packet1,iface=wan0 -- --no-mlockall --total-num-mbufs 4096 --forward-mode io \
 		--auto-start <>"$sites_dir/pmd$1" >"$sites_dir/pmd$1.log" 2>&1 &
 	pids+=($!)
 }
 
-bridged() {
+one_subnet() {
 	topology
 	in_ns ha ip addr add 10.150.0.2/24 dev lan
 	in_ns hb ip addr add 10.150.0.3/24 dev lan
-	testpmd a
-	testpmd b
-	measure bridged 10.150.0.3 || { tail "$sites_dir"/pmd?.log >&2; return 1; }
+}
+
+kernel_bridged() {
+	one_subnet
+	local site
+	for site in ga gb; do
+		in_ns $site ip link add bridge type bridge
+		in_ns $site ip link set lan master bridge
+		in_ns $site ip link set wan0 master bridge
+		in_ns $site ip link set bridge up
+	done
+	measure kernel-bridges 10.150.0.3 || return 1
+	down
+}
+
+testpmd_bridged() {
+	one_subnet
+	testpmd a 0
+	testpmd b 1
+	measure testpmd 10.150.0.3 || { tail "$sites_dir"/pmd?.log >&2; return 1; }
 	down
 }
 
@@ -67,4 +84,4 @@ tunnelled() {
 
 [ "$(id -u)" -eq 0 ] || { echo "needs root for network namespaces" >&2; exit 77; }
 command -v dpdk-testpmd >/dev/null || { echo "dpdk-testpmd (package dpdk-dev) is not installed" >&2; exit 77; }
-bridged && tunnelled
+kernel_bridged && testpmd_bridged && tunnelled
