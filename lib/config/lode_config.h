@@ -116,6 +116,14 @@ struct lode_config_class {
 };
 
 enum lode_idle_mode { LODE_IDLE_RAMP, LODE_IDLE_POLL };
+/* In the order of lode_nn_isa. */
+enum lode_isa_choice {
+	LODE_ISA_CHOICE_AUTO,
+	LODE_ISA_CHOICE_PORTABLE,
+	LODE_ISA_CHOICE_AVX2,
+	LODE_ISA_CHOICE_AVX512VNNI,
+	LODE_ISA_CHOICE_NEON
+};
 enum lode_aead_choice {
 	LODE_AEAD_CHOICE_AUTO,
 	LODE_AEAD_CHOICE_IPSEC_MB,
@@ -164,6 +172,7 @@ struct lode_config {
 	char state_dir[LODE_PATH_MAX];
 	char drivers_dir[LODE_PATH_MAX];
 	char model_dir[LODE_PATH_MAX];
+	enum lode_isa_choice model_isa;
 	enum lode_aead_choice aead;
 };
 

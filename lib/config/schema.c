@@ -13,6 +13,7 @@
 static const char *const role_words[] = {"lan", "wan", NULL};
 static const char *const idle_words[] = {"ramp", "poll", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
+static const char *const isa_words[] = {"auto", "portable", "avx2", "avx512vnni", "neon", NULL};
 static const char *const aead_words[] = {"auto", "ipsec-mb", "openssl", NULL};
 static const char *const class_words[] = {
 	"gaming", "voip", "streaming", "bulk", "web", "management", NULL};
@@ -280,6 +281,8 @@ static const struct field system_fields[] = {
 		.def = "/usr/share/lodestone/drivers-config", RESTART, .help = "Driver profiles"},
 	{"model_dir", F_STRING, SIZED(lode_config, model_dir), .def = "/usr/share/lodestone/models",
 		RESTART, .help = "Models shipped with us"},
+	{"model_isa", F_ENUM, SIZED(lode_config, model_isa), .words = isa_words, .def = "auto",
+		RESTART, .help = "Instruction set that models run on; auto: the best of this CPU"},
 	FIELD_END};
 
 /* In the order of reading: ports before the links that name them, peers before the default route. */

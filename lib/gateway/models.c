@@ -3,6 +3,8 @@
  * it. A role without one is served by its classic algorithm, and the log says so. */
 #include "gateway.h"
 
+#include "lode_schemas.h"
+
 #include <stdlib.h>
 
 static void log_reports(struct gateway *g)
@@ -18,15 +20,15 @@ static void log_reports(struct gateway *g)
 	}
 }
 
+static_assert(
+	(int)LODE_ISA_CHOICE_NEON == (int)LODE_NN_NEON, "configuration and nn name the same sets");
+
 int start_models(struct gateway *g, struct lode_err *err)
 {
-	/* What this gateway can feed. */
-	const struct lode_schema *schemas[8] = {&lode_schema_oxidize_drl};
-	unsigned n_schemas = 1;
-	for (unsigned i = 0; i < lode_loss_n_schemas; i++)
-		schemas[n_schemas++] = lode_loss_schemas[i];
 	const struct lode_model_options model_options = {
-		.isa = LODE_NN_ISA_AUTO, .schemas = schemas, .n_schemas = n_schemas};
+		.isa = (enum lode_nn_isa)g->config->model_isa,
+		.schemas = lode_engine_schemas,
+		.n_schemas = lode_engine_n_schemas};
 	char committed[LODE_PATH_MAX + sizeof("/models")];
 	const char *shipped = getenv("LODESTONE_MODEL_DIR");
 	snprintf(committed, sizeof(committed), "%s/models", g->config->state_dir);
@@ -63,6 +65,8 @@ int view_models(struct gateway *g, const char *params, struct lode_json *j, stru
 			: m->format == LODE_NN_FORMAT_INT8 ? "int8"
 							   : "fp32");
 		lode_json_string(j, "schema", m ? m->schema->name : "-");
+		lode_json_string(j, "isa",
+			m ? lode_nn_isa_name(lode_nn_model_isa(m->nets[0].packed)) : "-");
 		lode_json_u64(j, "params", m ? m->n_params : 0);
 		lode_json_u64(j, "golden", m ? m->n_golden : 0);
 		lode_json_string(j, "sha256", digest);
