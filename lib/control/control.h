@@ -41,12 +41,13 @@ struct port_state {
 
 /* What the policy knows of one path. */
 struct path_health {
-	uint8_t state;	     /* enum lode_path_state, as last reported */
-	uint64_t healthy_ns; /* up without a break since; 0: not up */
-	uint64_t tx_bytes;   /* at the last budget */
-	uint32_t tx_kbps;    /* moving average */
-	double availability; /* share of the last minutes it was up */
-	bool poor;	     /* loses so much more than the others that it would spoil them */
+	uint8_t state;	       /* enum lode_path_state, as last reported */
+	uint64_t healthy_ns;   /* up without a break since; 0: not up */
+	uint64_t tx_bytes;     /* at the last budget */
+	uint32_t tx_kbps;      /* moving average */
+	double availability;   /* share of the last minutes it was up */
+	struct lode_ewma mbps; /* what the controller thinks it carries, without the hurry */
+	bool poor;	       /* loses so much more than the others that it would spoil them */
 	uint64_t poor_until_ns;
 	uint32_t poor_hold_s, poor_windows;
 	/* Since the last window in which the fate of traffic was looked at. */

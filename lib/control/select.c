@@ -13,6 +13,7 @@
 #define WINDOW_PKTS	20 /* fewer say nothing about a loss rate */
 #define OTHERS_WEIGHT	0.25
 #define AVAILABILITY_NS (300.0 * (double)LODE_NS_PER_S)
+#define RATE_NS		(3.0 * (double)LODE_NS_PER_S)
 #define POOR_ENTER	0.10 /* of packets, and so many times what the best path loses */
 #define POOR_LEAVE	0.05
 #define POOR_TIMES	3
@@ -125,7 +126,7 @@ static uint8_t estimate(const struct lode_control *c, unsigned peer_idx, uint64_
 		out[p] = (struct lode_selector_path){.rtt_ms = s->srtt_us / 1e3,
 			.jitter_ms = s->jitter_us / 1e3,
 			.loss = s->probe_loss_ppm / 1e6,
-			.mbps = s->pacing_kbps / 1e3,
+			.mbps = slot->health[p].mbps.value,
 			.availability = slot->health[p].availability,
 			.cost = path_cost(c, peer_idx, p),
 			.updated_ns = now_ns};
@@ -173,7 +174,7 @@ static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_n
 	const struct lode_selector_fate fate = {.rtt_ms = s->srtt_us / 1e3,
 		.jitter_ms = s->jitter_us / 1e3,
 		.loss = LODE_MIN(1.0, (double)lost / (double)pkts),
-		.mbps = s->pacing_kbps / 1e3};
+		.mbps = h->mbps.value};
 	if (h->state == LODE_PATH_UP)
 		learn(slot, path, &fate, sent, now_ns);
 	return s->loss_ppm / 1e6;
@@ -218,11 +219,14 @@ static void look_at_traffic(struct lode_control *c, struct peer_slot *slot, uint
 			judge_poor(c, &slot->health[p], loss[p], least, now_ns);
 }
 
-static void update_availability(struct peer_slot *slot)
+static void update_averages(struct peer_slot *slot)
 {
 	static const double weight = (double)TICK_NS / AVAILABILITY_NS;
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
 		struct path_health *h = &slot->health[p];
+		double mbps = slot->summary.paths[p].pacing_kbps / 1e3;
+		if (mbps > 0)
+			lode_ewma_add(&h->mbps, mbps, (double)TICK_NS / RATE_NS);
 		double up = h->state == LODE_PATH_UP;
 		/* Before it was up for the first time nothing speaks against it. */
 		if (h->availability > 0)
@@ -237,7 +241,7 @@ void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
 	struct peer_slot *slot = &c->peers[peer_idx];
 	struct lode_selector_path path[LODE_SELECTOR_PATHS];
 	follow_names(c, peer_idx, now_ns);
-	update_availability(slot);
+	update_averages(slot);
 	uint8_t known = estimate(c, peer_idx, now_ns, path);
 	lode_selector_update(slot->selector, path, known, now_ns);
 	if (now_ns < slot->window_ns)

@@ -4,11 +4,12 @@
 
 #include <math.h>
 
-#define FADE_NS	      LODE_NS_PER_S
-#define GAIN_DISCOUNT 0.998
-#define GAIN_SAMPLES  200.0 /* remembered before it may be called losing */
-#define GAIN_MIN      -0.02
-#define LOSING_NS     (60 * LODE_NS_PER_S)
+#define FADE_NS		LODE_NS_PER_S
+#define GAIN_DISCOUNT	0.998
+#define GAIN_SAMPLES	200.0 /* remembered before it may be called losing */
+#define GAIN_MIN	-0.02
+#define STRIPED_MARGINS 5
+#define LOSING_NS	(60 * LODE_NS_PER_S)
 
 const struct lode_counter_desc lode_selector_counter_descs[] = {
 	LODE_SELECTOR_COUNTERS(LODE_COUNTER_DESC_)};
@@ -119,7 +120,10 @@ static unsigned stay_or_move(struct lode_selector *s, struct per_class *c, unsig
 {
 	if (s->params.margin <= 0 || c->chosen == LODE_SELECTOR_NONE || !(mask & 1u << c->chosen))
 		return best;
-	if (score[best] - score[c->chosen] <= s->params.margin) {
+	/* What is striped over all paths gains little by a move, and its rates wander. */
+	bool striped = c == &s->cls[LODE_STREAMING] || c == &s->cls[LODE_BULK];
+	double margin = s->params.margin * (striped ? STRIPED_MARGINS : 1);
+	if (score[best] - score[c->chosen] <= margin) {
 		c->better_ns = 0;
 		return c->chosen;
 	}

@@ -3,6 +3,7 @@
 """UDP packets with their send time, and how many came within a deadline. Both ends share the machine's clock.
 
 udp_deadline.py receive PORT SECONDS DEADLINE_MS    prints "received N within N p50_us N p99_us N"
+udp_deadline.py dump PORT SECONDS FILE              writes "number sent_ns received_ns" of each
 udp_deadline.py send ADDRESS PORT PPS BYTES SECONDS  prints the number of packets sent
 """
 import socket
@@ -33,6 +34,21 @@ def receive(port, seconds, deadline_ms):
     print("received", len(order), "within", within, "p50_us", p50, "p99_us", p99)
 
 
+def dump(port, seconds, path):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sock.bind(("", port))
+    sock.settimeout(0.2)
+    end = time.monotonic() + seconds
+    with open(path, "w", buffering=1) as f:
+        while time.monotonic() < end:
+            try:
+                number, sent_ns = HEADER.unpack_from(sock.recv(2048))
+            except socket.timeout:
+                continue
+            print(number, sent_ns, time.monotonic_ns(), file=f)
+
+
 def send(address, port, pps, size, seconds):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     padding = bytes(size - HEADER.size)
@@ -47,5 +63,7 @@ def send(address, port, pps, size, seconds):
 
 if sys.argv[1] == "receive":
     receive(int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+elif sys.argv[1] == "dump":
+    dump(int(sys.argv[2]), float(sys.argv[3]), sys.argv[4])
 else:
     send(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))
