@@ -4,6 +4,7 @@
 #include "lode_perf.h"
 #include "path_life.h"
 #include "path_tick.h"
+#include "path_whole.h"
 #include "path_world.h"
 
 #include <math.h>
@@ -298,5 +299,5 @@ int suite_path(struct lode_perf *p)
 		cost_rows(p);
 	path_tick_rows(p);
 	path_life_rows(p);
-	return 0;
+	return path_whole_rows(p);
 }

@@ -48,6 +48,7 @@ struct path_health {
 	double availability;   /* share of the last minutes it was up */
 	struct lode_ewma mbps; /* what the controller thinks it carries, without the hurry */
 	bool poor;	       /* loses so much more than the others that it would spoil them */
+	bool gross;	       /* it lost so much in the newest window that there is no doubt */
 	uint64_t poor_until_ns;
 	uint32_t poor_hold_s, poor_windows;
 	/* Since the last window in which the fate of traffic was looked at. */
@@ -61,6 +62,7 @@ struct class_policy {
 	union lode_choice choice;
 	uint8_t healthy; /* paths that the last choice was among */
 	uint8_t why;	 /* enum lode_decision_why of the last change */
+	uint8_t late;	 /* mask: paths it keeps off because they would spoil its order */
 	uint8_t thrifty; /* mask: paths it keeps off because they are ahead of their quota */
 };
 
@@ -180,6 +182,10 @@ int selector_sync(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
 void selector_free(struct lode_control *c, unsigned peer_idx);
 /* Estimates of the paths in, and what became of traffic since the last window. */
 void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
+
+/* Mask of paths too slow beside the others for a class that is striped over them; was: the last answer. */
+uint8_t selector_laggards(
+	const struct lode_control *c, unsigned peer_idx, unsigned cls, uint8_t was);
 
 /* ---- quota.c ---- */
 

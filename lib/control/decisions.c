@@ -53,6 +53,7 @@ int lode_control_explain(const struct lode_control *c, unsigned peer_idx, enum l
 	*out = (struct lode_choice_status){.choice = policy->choice,
 		.since_ns = policy->moved_ns,
 		.healthy = policy->healthy,
+		.late = policy->late,
 		.thrifty = policy->thrifty,
 		.listed = config->n_links > 0 && config->prefer == LODE_PREFER_LISTED};
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)

@@ -123,7 +123,7 @@ enum lode_decision_why {
 	LODE_WHY_RETURNED, /* the listed order again, or a path that was away and is healthy again */
 	LODE_WHY_LISTED,   /* the configuration's order */
 	LODE_WHY_QUOTA,	   /* the path before is ahead of its monthly budget */
-	LODE_WHY_POOR,	   /* the path before loses too much */
+	LODE_WHY_POOR,	   /* the path before loses too much, or is too slow beside the others */
 	LODE_WHY_TURN,	   /* round robin */
 };
 const char *lode_decision_why_name(enum lode_decision_why why);
@@ -143,10 +143,10 @@ unsigned lode_control_decisions(
 /* Why the class uses the path that it uses now. -ENOENT: no such peer, or it has no paths yet. */
 struct lode_choice_status {
 	union lode_choice choice;
-	uint64_t since_ns;		/* when it moved there */
-	uint8_t healthy, poor, thrifty; /* masks */
-	bool listed;			/* the configuration's order decides, not the selector */
-	struct lode_decision last;	/* as of now: its reason says how the paths compare */
+	uint64_t since_ns;		      /* when it moved there */
+	uint8_t healthy, poor, late, thrifty; /* masks */
+	bool listed;		   /* the configuration's order decides, not the selector */
+	struct lode_decision last; /* as of now: its reason says how the paths compare */
 };
 int lode_control_explain(const struct lode_control *c, unsigned peer_idx, enum lode_class cls,
 	struct lode_choice_status *out);

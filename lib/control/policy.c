@@ -123,6 +123,8 @@ static uint8_t learned(struct lode_control *c, unsigned peer_idx, unsigned cls, 
 	struct lode_selector_choice choice;
 	uint8_t up = up_paths(slot), poor = poor_paths(slot);
 	policy->thrifty = thrifty_paths(c, peer_idx, cls, policy->thrifty);
+	policy->late = selector_laggards(c, peer_idx, cls, policy->late);
+	poor |= policy->late;
 	next->allowed = first_up(up, candidates & (uint8_t) ~(poor | policy->thrifty),
 		candidates & (uint8_t)~poor, candidates);
 	policy->healthy = next->allowed & up;

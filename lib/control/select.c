@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the selectors hear. Promises come from probes (round trip, jitter, loss on the way to the peer) and
- * from the controller (rate); every 100 ms the fate of the traffic itself is held against them: a class
+ * from the controller (rate); every 50 ms the fate of the traffic itself is held against them: a class
  * learns with full weight from paths that carried its own segments, with less from what others met there.
  * A path that loses so much more than the others that it would spoil what is striped over them is poor, and
  * set aside at once. */
@@ -9,18 +9,23 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define WINDOW_NS	(100 * LODE_NS_PER_MS)
-#define WINDOW_PKTS	20 /* fewer say nothing about a loss rate */
-#define OTHERS_WEIGHT	0.25
-#define AVAILABILITY_NS (300.0 * (double)LODE_NS_PER_S)
-#define RATE_NS		(3.0 * (double)LODE_NS_PER_S)
-#define POOR_ENTER	0.10 /* of packets, and so many times what the best path loses */
-#define POOR_LEAVE	0.05
-#define POOR_TIMES	3
-#define POOR_WINDOWS	6 /* in a row; two of them, if the loss is gross */
-#define POOR_GROSS	0.25
-#define POOR_HOLD_S	10 /* twice as long each time, at most */
-#define POOR_HOLD_MAX_S 160
+#define WINDOW_NS	 (50 * LODE_NS_PER_MS)
+#define WINDOW_PKTS	 20 /* fewer say nothing about a loss rate */
+#define OWN_WEIGHT	 0.5
+#define OTHERS_WEIGHT	 0.125
+#define AVAILABILITY_NS	 (300.0 * (double)LODE_NS_PER_S)
+#define RATE_NS		 (3.0 * (double)LODE_NS_PER_S)
+#define POOR_ENTER	 0.10 /* of packets, and so many times what the best path loses */
+#define POOR_LEAVE	 0.05
+#define POOR_TIMES	 3
+#define POOR_WINDOWS	 10 /* in a row; one of them, if the loss is gross and no queue explains it */
+#define POOR_GROSS	 0.25
+#define POOR_GROSS_PKTS	 40
+#define POOR_QUEUE_US	 15000
+#define LAGGARD_LOSS_PPM 20000
+#define LAGGARD_BACK	 0.7 /* of the limit */
+#define POOR_HOLD_S	 10  /* twice as long each time, at most */
+#define POOR_HOLD_MAX_S	 160
 
 const struct lode_config_link *config_link(
 	const struct lode_control *c, unsigned peer_idx, const char *name)
@@ -153,11 +158,11 @@ static void learn(struct peer_slot *slot, unsigned path, const struct lode_selec
 		lode_selector_describe(slot->selector, (enum lode_class)cls, path, now_ns, &choice);
 		lode_selector_observe(slot->selector, &choice,
 			lode_selector_reward(slot->selector, (enum lode_class)cls, fate),
-			sent[cls] ? 1 : OTHERS_WEIGHT);
+			sent[cls] ? OWN_WEIGHT : OTHERS_WEIGHT);
 	}
 }
 
-/* Loss of the newest window; < 0: too little was sent to tell. */
+/* Average loss of traffic; < 0: too little was sent in the newest window to tell. */
 static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_ns)
 {
 	struct path_health *h = &slot->health[path];
@@ -169,6 +174,8 @@ static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_n
 		all += sent[cls] = class_sent(slot, path, cls);
 	h->sent_pkts = s->tx_pkts;
 	h->lost_pkts = s->lost_pkts;
+	h->gross = !restarted && pkts >= POOR_GROSS_PKTS && s->owd_us < POOR_QUEUE_US &&
+		   (double)lost > POOR_GROSS * (double)pkts;
 	if (restarted || all == 0 || pkts < WINDOW_PKTS)
 		return -1;
 	const struct lode_selector_fate fate = {.rtt_ms = s->srtt_us / 1e3,
@@ -177,16 +184,43 @@ static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_n
 		.mbps = h->mbps.value};
 	if (h->state == LODE_PATH_UP)
 		learn(slot, path, &fate, sent, now_ns);
-	return s->loss_ppm / 1e6;
+	return h->gross ? fate.loss : s->loss_ppm / 1e6;
 }
 
-/* ---- poor paths ---- */
+/* ---- paths that spoil the others ---- */
+
+/* What the path delivers later than the receiver of the class waits for it, next to the fastest one; a loss
+ * that is asked for again takes a round trip more. */
+uint8_t selector_laggards(
+	const struct lode_control *c, unsigned peer_idx, unsigned cls, uint8_t was)
+{
+	const struct peer_slot *slot = &c->peers[peer_idx];
+	double limit_ms = c->prepared->config->classes[cls].reorder_limit_us / 1e3;
+	double least_ms = INFINITY;
+	uint8_t late = 0;
+	if (cls != LODE_STREAMING && cls != LODE_BULK)
+		return 0; /* their flows stay on one path */
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		if (slot->health[p].healthy_ns)
+			least_ms = LODE_MIN(least_ms, slot->summary.paths[p].srtt_us / 1e3);
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		double rtt_ms = s->srtt_us / 1e3;
+		double lag_ms = (rtt_ms - least_ms) / 2 + 2 * s->jitter_us / 1e3;
+		if (s->probe_loss_ppm > LAGGARD_LOSS_PPM)
+			lag_ms += rtt_ms;
+		if (slot->health[p].healthy_ns &&
+			lag_ms > limit_ms * (was & 1u << p ? LAGGARD_BACK : 1))
+			late |= (uint8_t)(1u << p);
+	}
+	return late;
+}
 
 static void judge_poor(
 	struct lode_control *c, struct path_health *h, double loss, double least, uint64_t now_ns)
 {
 	bool bad = loss > LODE_MAX(POOR_ENTER, POOR_TIMES * least);
-	h->poor_windows = bad ? h->poor_windows + (loss > POOR_GROSS ? POOR_WINDOWS / 2 : 1) : 0;
+	h->poor_windows = !bad ? 0 : h->gross ? POOR_WINDOWS : h->poor_windows + 1;
 	if (h->poor_windows >= POOR_WINDOWS) {
 		if (!h->poor) {
 			h->poor_hold_s = LODE_MIN(

@@ -158,6 +158,8 @@ static const char *role_of(const struct lode_choice_status *st, unsigned path)
 		return "preferred";
 	if (st->poor & 1u << path)
 		return "set aside: loses too much";
+	if (st->late & 1u << path)
+		return "set aside: too slow beside the others";
 	if (st->thrifty & 1u << path)
 		return "spared: ahead of its budget";
 	return st->choice.allowed & 1u << path ? "allowed" : "backup";
