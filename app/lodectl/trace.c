@@ -13,8 +13,9 @@
 struct tracing {
 	struct lodectl *ctl;
 	json_int_t serial;
-	unsigned n_wanted, n_done, n_open;
-	json_t *packets;  /* by number: array of records */
+	unsigned n_wanted, n_done;
+	json_int_t round; /* of reading */
+	json_t *packets;  /* by number: records, and the round that brought the last one */
 	json_t *finished; /* with -j: all packets */
 };
 
@@ -93,14 +94,38 @@ static bool ends_packet(const json_t *record)
 	return false;
 }
 
+static int earlier_first(const void *a, const void *b)
+{
+	json_int_t x = number_of(*(json_t *const *)a, "at_ns");
+	json_int_t y = number_of(*(json_t *const *)b, "at_ns");
+	return (x > y) - (x < y);
+}
+
+/* Workers that hand a packet over write to rings of their own, which are read one after the other. */
+static json_t *sorted(const json_t *records)
+{
+	size_t n = json_array_size(records);
+	json_t **all = calloc(n ? n : 1, sizeof(*all)), *result = json_array();
+	if (!all)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		all[i] = json_array_get(records, i);
+	qsort(all, n, sizeof(*all), earlier_first);
+	for (size_t i = 0; i < n; i++)
+		json_array_append(result, all[i]);
+	free(all);
+	return result;
+}
+
 static void finish_packet(struct tracing *t, const char *key)
 {
-	json_t *records = json_object_get(t->packets, key);
+	json_t *records = sorted(json_object_get(json_object_get(t->packets, key), "records"));
 	t->n_done++;
 	if (t->ctl->json)
 		json_array_append(t->finished, records);
 	else
 		print_packet(t->n_done, records);
+	json_decref(records);
 	json_object_del(t->packets, key);
 }
 
@@ -108,14 +133,30 @@ static void take_record(struct tracing *t, json_t *record)
 {
 	char key[24];
 	snprintf(key, sizeof(key), "%" JSON_INTEGER_FORMAT, number_of(record, "packet"));
-	json_t *records = json_object_get(t->packets, key);
-	if (!records) {
-		records = json_array();
-		json_object_set_new(t->packets, key, records);
+	json_t *packet = json_object_get(t->packets, key);
+	if (!packet) {
+		packet = json_pack("{s:[]}", "records");
+		json_object_set_new(t->packets, key, packet);
 	}
-	json_array_append(records, record);
-	if (ends_packet(record) && t->n_done < t->n_wanted)
-		finish_packet(t, key);
+	json_array_append(json_object_get(packet, "records"), record);
+	if (ends_packet(record))
+		json_object_set_new(packet, "ended_in", json_integer(t->round));
+}
+
+/* A packet that ended in an earlier round: whatever another worker wrote of it is here by now. */
+static void finish_ended(struct tracing *t)
+{
+	const char *key;
+	json_t *packet;
+	void *next;
+	json_object_foreach_safe(t->packets, next, key, packet)
+	{
+		const json_t *ended_in = json_object_get(packet, "ended_in");
+		char copy[24];
+		snprintf(copy, sizeof(copy), "%s", key);
+		if (ended_in && json_integer_value(ended_in) < t->round && t->n_done < t->n_wanted)
+			finish_packet(t, copy);
+	}
 }
 
 /* What did not come to an end in time: it is shown as far as it came. */
@@ -147,11 +188,13 @@ static int read_once(struct tracing *t)
 	size_t i;
 	if (!answer)
 		return -1;
+	t->round++;
 	json_array_foreach(json_object_get(answer, "records"), i, record) take_record(t, record);
 	if (number_of(answer, "lost_records"))
 		complain(EXIT_OTHER,
 			"%" JSON_INTEGER_FORMAT " records were lost: ask for fewer packets",
 			number_of(answer, "lost_records"));
+	finish_ended(t);
 	int running = json_is_true(json_object_get(answer, "running"));
 	json_decref(answer);
 	return running;

@@ -4,6 +4,7 @@
 #include "views.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define WATCH_NS (5 * LODE_NS_PER_S)
 #define STALE_NS (3 * LODE_NS_PER_S)
@@ -20,17 +21,53 @@ static void take(struct worker_run *r)
 	}
 }
 
+static bool same_conversation(const struct lode_packet_id *a, const struct lode_packet_id *b)
+{
+	return a->protocol == b->protocol && a->sport == b->sport && a->dport == b->dport &&
+	       !memcmp(&a->src, &b->src, sizeof(a->src)) &&
+	       !memcmp(&a->dst, &b->dst, sizeof(a->dst));
+}
+
 static uint64_t per_second(uint64_t n, const struct lode_talker *t)
 {
 	return n * LODE_NS_PER_S / LODE_MAX(t->until_ns - t->since_ns, 1ull);
 }
 
-static void put_talker(struct gateway *g, unsigned worker, unsigned place,
-	const struct lode_talker *t, struct lode_json *j)
+/* Lanes of one conversation may belong to two workers, one each way. */
+static unsigned merge(const struct gateway *g, struct lode_talker *all)
+{
+	unsigned n = 0;
+	for (unsigned w = 0; w < g->config->n_workers; w++)
+		for (unsigned i = 0; i < g->workers[w].n_talkers; i++) {
+			const struct lode_talker *t = &g->workers[w].talkers[i];
+			unsigned k = 0;
+			while (k < n && !same_conversation(&all[k].id, &t->id))
+				k++;
+			if (k == n) {
+				all[n++] = *t;
+				continue;
+			}
+			all[k].tx_bytes += t->tx_bytes;
+			all[k].rx_bytes += t->rx_bytes;
+			all[k].tx_pkts += t->tx_pkts;
+			all[k].rx_pkts += t->rx_pkts;
+		}
+	return n;
+}
+
+static int heavier_first(const void *a, const void *b)
+{
+	const struct lode_talker *x = a, *y = b;
+	uint64_t nx = x->tx_bytes + x->rx_bytes, ny = y->tx_bytes + y->rx_bytes;
+	return (nx < ny) - (nx > ny);
+}
+
+static void put_talker(
+	struct gateway *g, unsigned place, const struct lode_talker *t, struct lode_json *j)
 {
 	char key[24], text[INET6_ADDRSTRLEN + 10], protocol[12];
 	const struct lode_config *c = lode_control_config(g->control);
-	snprintf(key, sizeof(key), "%u/%u", worker, place);
+	snprintf(key, sizeof(key), "%u", place);
 	lode_json_object(j, key);
 	lode_json_string(j, "proto", format_protocol(t->id.protocol, protocol));
 	format_endpoint(&t->id.src, t->id.sport, text, sizeof(text));
@@ -49,6 +86,7 @@ static void put_talker(struct gateway *g, unsigned worker, unsigned place,
 
 int view_talkers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
 {
+	struct lode_talker all[LODE_WORKERS_MAX * LODE_TALKERS_MAX];
 	uint64_t now = now_ns();
 	for (unsigned w = 0; w < g->config->n_workers; w++) {
 		struct worker_run *r = &g->workers[w];
@@ -56,8 +94,10 @@ int view_talkers(struct gateway *g, const char *params, struct lode_json *j, str
 		take(r);
 		if (r->n_talkers && now - r->talkers[0].until_ns > STALE_NS)
 			r->n_talkers = 0;
-		for (unsigned i = 0; i < r->n_talkers; i++)
-			put_talker(g, w, i, &r->talkers[i], j);
 	}
+	unsigned n = merge(g, all);
+	qsort(all, n, sizeof(all[0]), heavier_first);
+	for (unsigned i = 0; i < n && i < LODE_TALKERS_MAX; i++)
+		put_talker(g, i + 1, &all[i], j);
 	return 0;
 }

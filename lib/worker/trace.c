@@ -97,6 +97,7 @@ static void begin(struct lode_worker *w, struct rte_mbuf *m, const char *stage)
 {
 	w->trace.n_packets--;
 	w->trace_id = w->trace_id == UINT8_MAX ? 1 : (uint8_t)(w->trace_id + 1);
+	w->trace_delivered[w->trace_id / 64] &= ~(1ull << w->trace_id % 64);
 	lode_pkt(m)->traced = w->trace_id;
 	area(m)->tracer = (uint8_t)w->params.worker_idx;
 	trace_write(w, m, stage, NULL, w->rx_ns);
@@ -158,15 +159,24 @@ bool trace_opened(void *ctx, struct rte_mbuf *m, unsigned peer_idx)
 	return true;
 }
 
+/* Of a bundle the first packet that matches keeps the trace. */
+static bool is_first_delivered(struct lode_worker *w, unsigned id)
+{
+	uint64_t *mask = &w->trace_delivered[id / 64], bit = 1ull << id % 64;
+	bool first = !(*mask & bit);
+	*mask |= bit;
+	return first;
+}
+
 void trace_delivered(
 	struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip, unsigned peer_idx)
 {
 	const struct lode_trace_filter *f = &w->trace.filter;
 	struct lode_pkt *pkt = lode_pkt(m);
 	bool wanted = tuple_matches(f, &ip->tuple) && class_matches(f, pkt->cls, peer_idx);
-	if (!wanted)
-		pkt->traced = 0; /* it came in one bundle with a packet that was */
-	else if (!pkt->traced && w->trace.n_packets)
+	if (pkt->traced && (!wanted || !is_first_delivered(w, pkt->traced)))
+		pkt->traced = 0;
+	else if (wanted && !pkt->traced && w->trace.n_packets)
 		begin(w, m, "wan rx");
 	if (pkt->traced)
 		trace_write(w, m, "deliver", NULL, trace_clock(w));

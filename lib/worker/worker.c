@@ -73,8 +73,6 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		if (trace_wanted(w) || lode_unlikely(pkt->traced))
 			trace_class(w, p->pkts[i], ip);
 	}
-	if (lode_unlikely(w->talkers != NULL))
-		talkers_count(w, p, true);
 }
 
 /* Takes the packets of the first peer in `left` out of it, in their order. Returns how many. */
@@ -146,6 +144,8 @@ static void to_lanes(struct lode_worker *w, struct packets *p)
 		clamp_mss(w, area(p->pkts[i])->peer_idx, p->pkts[i], &p->ip[i]);
 		hint_size(w, area(p->pkts[i])->peer_idx, p->pkts[i], &p->ip[i], p->now_ns);
 	}
+	if (lode_unlikely(w->talkers != NULL))
+		talkers_count(w, p, true);
 	enqueue(w, p->pkts, p->n, p->now_ns);
 }
 

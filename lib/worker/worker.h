@@ -94,6 +94,7 @@ struct lode_worker {
 	struct lode_ring *trace_requests; /* struct trace_request */
 	struct trace_request trace;
 	uint8_t trace_id;
+	uint64_t trace_delivered[4]; /* mask: by id, the packet has left its lane */
 	uint64_t rx_ns; /* when the packets in hand came in, by the clock of the trace */
 	uint64_t drop_noted_ns[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
 	uint64_t lane_drop_noted_ns[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];

@@ -108,6 +108,22 @@ Test(watch, opened_segments_are_known_by_what_they_carry)
 	rte_pktmbuf_free(m);
 }
 
+/* Both packets of a bundle match: one of them is followed. */
+Test(watch, one_packet_of_a_bundle_keeps_the_trace)
+{
+	struct rte_mbuf *m[2];
+	ask_trace(&(struct lode_trace_filter){.sport = 7}, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len = world_udp4(frame, "10.2.0.5", "10.1.0.9", (uint16_t)(5 + i), 7, 300);
+		m[i] = world_mbuf(&x, frame + 14, len - 14);
+		memset(lode_pkt(m[i]), 0, sizeof(struct lode_pkt));
+	}
+	cr_assert(trace_opened(x.w, m[0], 0));
+	*lode_pkt(m[1]) = *lode_pkt(m[0]);
+	deliver(x.w, 0, m, 2, x.now_ns);
+	cr_assert_str_eq(stages(), "wan rx deliver tx ");
+}
+
 Test(watch, filters_by_class_and_peer)
 {
 	const struct {
