@@ -36,7 +36,7 @@ void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, str
 	}
 	q->pkts[q->n++] = m;
 	timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
-		LODE_MAX(site->next_loop_ns, site->sim->now_ns));
+		LODE_MAX(site->next_loop_ns[worker_idx], site->sim->now_ns));
 }
 
 /* Frames that the port takes now, from the front of the queue into `frames`. */
@@ -92,7 +92,7 @@ static void wake_for_refused(struct site *site, unsigned worker_idx)
 			site->sim, site->sim->now_ns, site->sim->now_ns - site->tx_limited_ns[p]);
 		if (lode_worker_tx(site->workers[worker_idx], p)->n)
 			timeline_set(&site->sim->timeline, due_worker(site->idx, worker_idx),
-				site->next_loop_ns);
+				site->next_loop_ns[worker_idx]);
 	}
 }
 
@@ -120,34 +120,32 @@ static void poll_worker(struct site *site, unsigned worker_idx)
 		site_resolve(site, &want);
 }
 
-/* What a worker got from another after its own turn must not wait for its next deadline. */
-static void wake_for_handoffs(struct site *site)
+/* What another worker got from this one. */
+static void wake_for_handoffs(struct site *site, unsigned from)
 {
-	unsigned n = site->n_workers;
-	for (unsigned from = 0; from < n; from++)
-		for (unsigned to = 0; to < n; to++)
-			if (from != to && !rte_ring_empty(site->handoff[from][to]))
-				timeline_set(&site->sim->timeline, due_worker(site->idx, to),
-					site->next_loop_ns);
+	for (unsigned to = 0; to < site->n_workers; to++)
+		if (from != to && !rte_ring_empty(site->handoff[from][to]))
+			timeline_set(&site->sim->timeline, due_worker(site->idx, to),
+				LODE_MAX(site->next_loop_ns[to], site->sim->now_ns));
 }
 
-void site_step(struct site *site)
+void site_step(struct site *site, unsigned worker_idx)
 {
-	site->next_loop_ns = site->sim->now_ns + LOOP_NS;
+	site->next_loop_ns[worker_idx] = site->sim->now_ns + LOOP_NS;
 	memcpy(site->tx_left, site->tx_limit, sizeof(site->tx_left));
-	for (unsigned w = 0; w < site->n_workers; w++)
-		poll_worker(site, w);
+	poll_worker(site, worker_idx);
 	if (site->n_workers > 1)
-		wake_for_handoffs(site);
-	for (unsigned w = 0; w < site->n_workers && site->n_limited; w++)
-		wake_for_refused(site, w);
+		wake_for_handoffs(site, worker_idx);
+	if (lode_unlikely(site->n_limited))
+		wake_for_refused(site, worker_idx);
 }
 
 void site_poll_control(struct site *site)
 {
 	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
 	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
-	site_step(site);
+	for (unsigned w = 0; w < site->n_workers; w++)
+		site_step(site, w);
 	uint64_t serial = UINT64_MAX;
 	for (unsigned w = 0; w < site->n_workers; w++)
 		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));

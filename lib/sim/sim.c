@@ -167,7 +167,7 @@ static void handle(struct lode_sim *s, uint32_t thing)
 	if (thing < LODE_SIM_SITES_MAX * LODE_WORKERS_MAX) {
 		struct site *site = &s->sites[thing / LODE_WORKERS_MAX];
 		if (!is_stalled(s, site, due))
-			site_step(site);
+			site_step(site, thing % LODE_WORKERS_MAX);
 		return;
 	}
 	thing -= LODE_SIM_SITES_MAX * LODE_WORKERS_MAX;

@@ -77,8 +77,9 @@ struct site {
 	struct worker_place places[LODE_WORKERS_MAX];
 	struct rx_queue rx[LODE_WORKERS_MAX][LODE_ALL_PORTS];
 	struct cable cables[LODE_WAN_PORTS_MAX];
-	uint64_t next_loop_ns; /* a loop takes LOOP_NS: what comes in between waits for the next */
-	unsigned generation;   /* of restarts: names DPDK objects */
+	/* A worker's loop takes LOOP_NS: what comes in between waits for the next. */
+	uint64_t next_loop_ns[LODE_WORKERS_MAX];
+	unsigned generation; /* of restarts: names DPDK objects */
 };
 
 /* ---- flows ---- */
@@ -211,8 +212,8 @@ void site_flush(struct site *site);
 void site_poll_control(struct site *site);
 /* lode_worker_params.flush */
 void site_flush_tx(void *ctx, unsigned port_idx);
-/* One loop of its workers: what waits in receive queues, what is due, what leaves. */
-void site_step(struct site *site);
+/* One loop of a worker: what waits in receive queues, what is due, what leaves. */
+void site_step(struct site *site, unsigned worker_idx);
 /* Takes the frame; one more than the receive queue holds is lost, as in a NIC. */
 void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m);
 
