@@ -64,7 +64,7 @@ static void note_arrival(struct lode_sim *s, struct flow *f, uint64_t i)
 	if (i >= t->nxt || i + WINDOW <= t->nxt)
 		return;
 	f->stats.doubled_pkts += ++g->n_came > g->n_sent;
-	if (g->n_sent == 1 && g->n_came == 1)
+	if (!g->resent && g->n_came == 1)
 		watch_arrival(s, f, i, g->sent_ns);
 }
 
