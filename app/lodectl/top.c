@@ -271,8 +271,9 @@ static void put_talkers(const struct screen *s)
 /* The text, cut to the terminal. */
 static void show_cut(const char *text)
 {
-	struct winsize size = {.ws_row = 24, .ws_col = 80};
-	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	struct winsize size = {0};
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_row || !size.ws_col)
+		size = (struct winsize){.ws_row = 24, .ws_col = 80};
 	fputs("\033[H\033[J", stdout);
 	for (unsigned row = 1; *text && row < size.ws_row; row++) {
 		size_t len = strcspn(text, "");

@@ -71,7 +71,6 @@ struct class_window {
 	uint64_t limit_ns; /* longest wait; 0: released at once */
 	uint64_t n_segments, n_duplicates;
 	struct wait_fifo packets, parts;
-	uint64_t repair_ns; /* a missing segment may come by repair so much later */
 	uint64_t received[WINDOW_BITS / 64];
 };
 
@@ -470,6 +469,22 @@ static inline uint32_t repair_cost(const struct lode_lane *l, unsigned cls, uint
 {
 	return bytes + (bytes * l->repair->classes[cls].cache.decision.rate_q8 >> 8);
 }
+/* How much later than by the network alone what is missing now may come. */
+static inline uint32_t repair_wait_us(const struct lode_lane *l, unsigned cls)
+{
+	const struct class_repair *c = &l->repair->classes[cls];
+	uint32_t span_us = c->rx != NULL ? c->rx->span_us : 0;
+	return c->n_asked > 0 ? LODE_MAX(span_us, l->repair->ask_us) : span_us;
+}
+/* The class's limit; elastic classes wait for what has been asked for even if that takes longer: a window that an
+ * inner TCP does not halve is worth it. */
+static inline uint64_t repair_wait_limit_ns(
+	const struct lode_lane *l, unsigned cls, uint64_t limit_ns)
+{
+	if (l->repair->classes[cls].n_asked == 0 || cls == LODE_GAMING || cls == LODE_VOIP)
+		return limit_ns;
+	return LODE_MAX(limit_ns, l->repair->ask_us * LODE_NS_PER_US);
+}
 void repair_on_nack(struct lode_lane *l, const struct lode_wire_tlv *tlv, uint64_t now_ns);
 
 /* Stage: sources are remembered while parity comes. */
@@ -477,7 +492,7 @@ void repair_keep(struct lode_lane *l, struct lode_burst *b);
 /* Takes the repairs that arrived with a burst; new segments that they gave go into b. */
 void repair_solve(struct lode_lane *l, struct lode_burst *b);
 /* Segments of a class between these two (not included) did not come before the second. */
-void repair_missing(struct lode_lane *l, unsigned cls, uint32_t after, uint32_t seq, uint32_t tx_us,
-	uint64_t now_ns);
+void repair_missing(struct lode_lane *l, unsigned cls, unsigned path, uint32_t after, uint32_t seq,
+	uint32_t tx_us, uint64_t now_ns);
 /* NACKs that are due. */
 void repair_ask(struct lode_lane *l, struct lode_burst *b);

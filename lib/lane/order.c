@@ -210,11 +210,11 @@ static struct rte_mbuf *unhold(struct lode_lane *l, uint32_t idx)
 static uint64_t deadline_of(
 	const struct lode_lane *l, unsigned cls, uint32_t tx_us, uint64_t now_ns)
 {
-	uint64_t limit_ns = l->window[cls].limit_ns;
+	uint64_t limit_ns = repair_wait_limit_ns(l, cls, l->window[cls].limit_ns);
 	if (!l->late_valid)
 		return now_ns + limit_ns;
 	int32_t left_us = (int32_t)(tx_us + l->late_us + MARGIN_US - lode_path_tx_us(now_ns));
-	left_us += (int32_t)(l->window[cls].repair_ns / LODE_NS_PER_US);
+	left_us += (int32_t)repair_wait_us(l, cls);
 	uint64_t left_ns = left_us > 0 ? (uint64_t)left_us * LODE_NS_PER_US : 0;
 	return now_ns + LODE_MIN(left_ns, limit_ns);
 }

@@ -11,6 +11,7 @@
 #define QUEUE_MIN_NS   (5 * LODE_NS_PER_MS) /* delay above the floor that counts as congestion */
 #define RENEW_MIN_NS   (5 * LODE_NS_PER_MS)
 #define HORIZON_NS     (250 * LODE_NS_PER_MS) /* a decision is worth nothing after */
+#define FORGET_NS      (10.0 * (double)LODE_NS_PER_S)
 #define PPS_OVER_NS    (50.0 * (double)LODE_NS_PER_MS)
 
 /* ---- slots ---- */
@@ -120,7 +121,6 @@ static void give_rx(struct lode_lane *l, unsigned cls)
 	l->env.pools->repair.free_rx = rx;
 	l->repair->classes[cls].rx = NULL;
 	l->repair->keeping &= (uint8_t) ~(1u << cls);
-	l->window[cls].repair_ns = 0;
 }
 
 /* The lane gets a state of its own when its peer agrees, as long as there are any. */
@@ -144,7 +144,6 @@ void repair_flush(struct lode_lane *l)
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
 		give_tx(l, cls);
 		give_rx(l, cls);
-		l->window[cls].repair_ns = 0;
 	}
 	l->repair->next_free = pools->free_lane;
 	pools->free_lane = l->repair;
@@ -326,19 +325,6 @@ static void renew_pps(struct class_repair *c, uint64_t elapsed_ns, double path_p
 	}
 }
 
-/* How much later than by the network alone a missing segment of the class may come. */
-static void renew_wait(struct lode_lane *l, unsigned cls)
-{
-	const struct class_repair *c = &l->repair->classes[cls];
-	uint64_t wait_ns = 0;
-	if (l->repair->asking & 1u << cls && l->repair->rtt_ns > 0 &&
-		l->repair->rtt_ns < c->deadline_ns)
-		wait_ns = 2 * LODE_REPAIR_ASK_NS(l->repair->rtt_ns); /* asked for twice */
-	if (c->rx != NULL)
-		wait_ns = LODE_MAX(wait_ns, c->rx->span_us * LODE_NS_PER_US);
-	l->window[cls].repair_ns = wait_ns;
-}
-
 static void give_back_idle(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	const struct class_repair *c = &l->repair->classes[cls];
@@ -363,10 +349,14 @@ void repair_renew(struct lode_lane *l, uint64_t now_ns)
 			continue;
 		lode_path_get_stats(l->path[p].est, &s);
 		renew_noise(&r->noise[p], &s, now_ns);
+		r->noise[p].rx_queue_max_ns *= 1 - LODE_MIN((double)elapsed_ns / FORGET_NS, 1.0);
+		r->noise[p].rx_queue_max_ns =
+			LODE_MAX(r->noise[p].rx_queue_max_ns, (double)s.rx.owd_queue_ns);
 	}
 	for (cls = 0; cls < LODE_N_CLASSES; cls++)
 		renew_pps(&r->classes[cls], elapsed_ns, path_pps);
 	r->rtt_ns = fastest_rtt_ns(l, &late_ns);
+	r->ask_us = (uint32_t)(LODE_REPAIR_ASK_NS(r->rtt_ns) / LODE_NS_PER_US);
 	LODE_FOREACH_BIT (cls, r->sending | r->keeping) {
 		struct class_repair *c = &r->classes[cls];
 		renew_paths_of(l, c, cls, path_pps, now_ns);
@@ -374,6 +364,5 @@ void repair_renew(struct lode_lane *l, uint64_t now_ns)
 		c->input.late_ns = late_ns;
 		repair_decide(l, cls, now_ns);
 		give_back_idle(l, cls, now_ns);
-		renew_wait(l, cls);
 	}
 }

@@ -71,6 +71,7 @@ struct path_noise {
 	uint64_t sent_pkts, lost_pkts; /* when looked at last */
 	uint64_t lossy_ns; /* when something was lost last, congestion included; 0: never */
 	double loss, burst;
+	double rx_queue_max_ns; /* longest queue of the other direction, forgotten within some 10 s */
 };
 
 /* One class of a lane. */
@@ -80,6 +81,7 @@ struct class_repair {
 	struct lode_repair_input input; /* as of the last renewal */
 	struct lode_repair_cache cache;
 	uint64_t lossy_ns;    /* when something of its paths was lost last; 0: never */
+	uint8_t n_asked;      /* missing segments that are asked for */
 	uint8_t last_path;    /* that took a repair */
 	struct repair_tx *tx; /* NULL: no slot */
 	struct repair_rx *rx;
@@ -95,6 +97,7 @@ struct lane_repair {
 	uint8_t asking;	 /* mask of classes whose losses are asked for */
 	uint8_t keeping; /* mask of classes that have an rx slot */
 	uint64_t renewed_ns, rtt_ns;
+	uint32_t ask_us;      /* from asking to having, at most */
 	uint64_t due_ns;      /* a NACK, a resend or a pause wants attention; LODE_NEVER_NS: none */
 	uint64_t nack_due_ns; /* not before */
 	uint32_t n_missing, n_resend;

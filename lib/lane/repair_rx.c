@@ -4,6 +4,8 @@
  * their further way), and what can be computed is put in order like anything that arrived. */
 #include "lane.h"
 
+#define FULL_MIN_NS    (2.0 * (double)LODE_NS_PER_MS)
+#define FULL_SHARE     0.85
 #define NACK_MARGIN_US 500
 #define NACK_TRIES     3
 #define NACK_BYTES     (LODE_WIRE_TLV_HEADER_BYTES + 2 + LODE_WIRE_RANGES_MAX * 8)
@@ -19,8 +21,21 @@ static bool has_come(const struct lode_lane *l, unsigned cls, uint32_t seq)
 	return order_has(&l->window[cls], seq);
 }
 
-void repair_missing(struct lode_lane *l, unsigned cls, uint32_t after, uint32_t seq, uint32_t tx_us,
-	uint64_t now_ns)
+/* Lost where the path's queue was about as long as it gets: a full buffer. An inner TCP shall see that loss at
+ * once and slow down; to wait a round trip for the packet would only stop its clock. */
+static bool is_congestion(const struct lode_lane *l, unsigned cls, unsigned path)
+{
+	const struct path_noise *n = &l->repair->noise[path];
+	struct lode_path_stats s;
+	if (cls == LODE_GAMING || cls == LODE_VOIP || l->path[path].est == NULL)
+		return false;
+	lode_path_get_stats(l->path[path].est, &s);
+	double queue_ns = (double)s.rx.owd_queue_ns;
+	return queue_ns > FULL_MIN_NS && queue_ns > FULL_SHARE * n->rx_queue_max_ns;
+}
+
+void repair_missing(struct lode_lane *l, unsigned cls, unsigned path, uint32_t after, uint32_t seq,
+	uint32_t tx_us, uint64_t now_ns)
 {
 	struct lane_repair *r = l->repair;
 	struct class_repair *c = &r->classes[cls];
@@ -32,14 +47,21 @@ void repair_missing(struct lode_lane *l, unsigned cls, uint32_t after, uint32_t 
 		l->late_valid ? (int32_t)(tx_us + l->late_us - lode_path_tx_us(now_ns)) : 0;
 	uint64_t due_ns =
 		now_ns + (uint64_t)(LODE_MAX(left_us, 0) + NACK_MARGIN_US) * LODE_NS_PER_US;
-	bool ask = r->asking & 1u << cls && r->rtt_ns > 0 && r->rtt_ns < c->deadline_ns;
-	for (uint32_t i = 1; i <= n && ask && r->n_missing < MISSING_MAX; i++)
+	bool ask = r->asking & 1u << cls && r->rtt_ns > 0 && r->rtt_ns < c->deadline_ns &&
+		   !is_congestion(l, cls, path);
+	for (uint32_t i = 1; i <= n && ask && r->n_missing < MISSING_MAX; i++, c->n_asked++)
 		r->missing[r->n_missing++] = (struct missing_segment){.due_ns = due_ns,
 			.since_ns = now_ns,
 			.seq = (after + i) & LODE_WIRE_SEQ_MASK,
 			.cls = (uint8_t)cls};
 	c->stats.rx_missing += n;
 	r->due_ns = LODE_MIN(r->due_ns, due_ns);
+}
+
+static void drop_missing(struct lane_repair *r, unsigned i)
+{
+	r->classes[r->missing[i].cls].n_asked--;
+	r->missing[i] = r->missing[--r->n_missing];
 }
 
 /* Forgets what has come, or would come too late if it were asked for now. */
@@ -51,7 +73,7 @@ static void forget_missing(struct lode_lane *l, uint64_t now_ns)
 		uint64_t back_ns = now_ns - m->since_ns + r->rtt_ns;
 		if (has_come(l, m->cls, m->seq) || m->tries == NACK_TRIES ||
 			back_ns > r->classes[m->cls].deadline_ns)
-			r->missing[i] = r->missing[--r->n_missing];
+			drop_missing(r, i);
 		else
 			i++;
 	}

@@ -186,7 +186,7 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t 
 		return &c->drop_rx_late;
 	}
 	if (lode_unlikely(gap && l->repair->agreed))
-		repair_missing(l, s.cls, highest, s.seq, s.tx_us, now_ns);
+		repair_missing(l, s.cls, pkt->path, highest, s.seq, s.tx_us, now_ns);
 	w->n_segments++;
 	pkt->cls = s.cls;
 	pkt->hop_limit = s.hop_limit;

@@ -3,12 +3,12 @@
  * h_i = E x_i + e + p_i, query q = W_q h_L + b_q and per head d = 1..dims:
  *
  *   score_i = q . (W_k h_i + b_k)  =  ((W_k E)^T q) . x_i  +  (W_k p_i) . q  +  the same for all i
- *   out     = W_o sum_i a_i (W_v h_i + b_v)
- *           = (W_o W_v E) sum_i a_i x_i  +  sum_i a_i (W_o W_v p_i)  +  W_o (W_v e + b_v)
+ *   mixture = sum_i a_i (W_v h_i + b_v)
+ *           = (W_v E) sum_i a_i x_i  +  sum_i a_i (W_v p_i)  +  W_v e + b_v
  *
  * q is affine in x_L, so what multiplies x_i (and the score of p_i) is affine in x_L too: matrix
- * fold_in. What follows the softmax is linear in the mixed inputs and weights: matrix fold_out.
- * Computed in double from the INT8 tensors. */
+ * fold_in. The mixture is affine in mixed inputs and weights: matrix fold_value. Computed in double from
+ * the INT8 tensors. */
 #include "packed.h"
 #include "points.h"
 
@@ -106,19 +106,15 @@ static void write_query_column(const struct fold *f, unsigned head, const double
 	}
 }
 
-static void write_fold_in(const struct fold *f, struct lode_nn_model *m, const struct weights *w)
+static void write_fold_in(const struct fold *f, struct lode_nn_model *m)
 {
 	const struct packed_transformer *t = &m->tf;
 	unsigned row_floats = 16u * t->fold_in_vecs;
 	float *to = (float *)((uint8_t *)m + t->fold_in);
-	const float *out_bias = weights_find(w, "out.bias")->data;
-	struct int8_layer out = open_layer(w, "out.weight", "out.scale");
 	for (unsigned o = 0; o < f->dm; o++) {
-		double constant = f->constant[o] + out_bias[o];
+		double constant = f->constant[o];
 		if (f->position)
 			constant += f->position[(size_t)(f->steps - 1) * f->dm + o];
-		for (unsigned k = 0; k < f->dm; k++)
-			constant += dequantised(&out, o, k) * f->base[2][k];
 		for (unsigned i = 0; i < f->n_in; i++)
 			to[(size_t)i * row_floats + o] = (float)f->embed[o * f->n_in + i];
 		to[(size_t)f->n_in * row_floats + o] = (float)constant;
@@ -134,23 +130,24 @@ static void write_fold_in(const struct fold *f, struct lode_nn_model *m, const s
 	}
 }
 
-static void write_fold_out(const struct fold *f, struct lode_nn_model *m, const struct weights *w)
+/* Value of dimension k that a unit of mixed input j (a feature, or the weight of a step) makes. */
+static double folded_value(const struct fold *f, unsigned j, unsigned k)
+{
+	return j < f->n_in ? f->in[2][k * f->n_in + j] : f->steps_kv[2][(j - f->n_in) * f->dm + k];
+}
+
+static void write_fold_value(const struct fold *f, struct lode_nn_model *m)
 {
 	const struct packed_transformer *t = &m->tf;
-	float *to = (float *)((uint8_t *)m + t->fold_out);
-	struct int8_layer out = open_layer(w, "out.weight", "out.scale");
-	for (unsigned j = 0; j < (unsigned)m->desc.n_heads * t->n_mixed; j++) {
-		unsigned first = j / t->n_mixed * f->dh, mixed = j % t->n_mixed;
-		for (unsigned o = 0; o < f->dm; o++) {
-			double sum = 0;
-			for (unsigned k = first; k < first + f->dh; k++)
-				sum += dequantised(&out, o, k) *
-				       (mixed < f->n_in ? f->in[2][k * f->n_in + mixed]
-							: f->steps_kv[2][(mixed - f->n_in) * f->dm +
-									 k]);
-			to[(size_t)j * 16 * t->dm_vecs + o] = (float)sum;
-		}
-	}
+	unsigned row_floats = 16u * t->head_vecs;
+	float *to = (float *)((uint8_t *)m + t->fold_value);
+	for (unsigned h = 0; h < m->desc.n_heads; h++)
+		for (unsigned j = 0; j <= t->n_mixed; j++, to += row_floats)
+			for (unsigned d = 0; d < f->dh; d++) {
+				unsigned k = h * f->dh + d;
+				to[d] = (float)(j < t->n_mixed ? folded_value(f, j, k)
+							       : f->base[2][k]);
+			}
 }
 
 static double *cut(double **at, size_t n)
@@ -182,8 +179,8 @@ int fold_attention(struct lode_nn_model *m, const struct weights *w, struct lode
 	open_embedding(&f, d, w);
 	for (unsigned part = 0; part < 3; part++)
 		open_projection(&f, d, w, part);
-	write_fold_in(&f, m, w);
-	write_fold_out(&f, m, w);
+	write_fold_in(&f, m);
+	write_fold_value(&f, m);
 	free(memory);
 	return 0;
 }

@@ -326,6 +326,16 @@ static int pack_qkv(struct lode_nn_model *m, const struct weights *w, struct lod
 	return rc;
 }
 
+static int pack_out(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	struct source s;
+	source_open(&s, w, "out", 0, m->desc.d_model);
+	reads_point(&s, range_of(w, "attn"));
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(s.col); i++)
+		s.col[i] = head_dim(&m->desc, m->tf.head_vecs, i);
+	return pack_linear(m, TF_OUT, &s, NULL, err);
+}
+
 static int pack_attention(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
 {
 	const struct lode_nn_desc *d = &m->desc;
@@ -347,11 +357,15 @@ static int pack_attention(struct lode_nn_model *m, const struct weights *w, stru
 		t->embed = quantiser_of(range_of(w, "embed"));
 	if (!rc)
 		rc = pack_qkv(m, w, err);
-	source_open(&s, w, "out", 0, d->d_model);
-	reads_point(&s, attn);
-	for (unsigned i = 0; i < LODE_ARRAY_LEN(s.col); i++)
-		s.col[i] = head_dim(d, t->head_vecs, i);
-	return rc ? rc : pack_linear(m, TF_OUT, &s, NULL, err);
+	return rc ? rc : pack_out(m, w, err);
+}
+
+/* The folded form's attention is in real numbers. */
+static int pack_folded(struct lode_nn_model *m, const struct weights *w, struct lode_err *err)
+{
+	int rc = fold_attention(m, w, err);
+	m->tf.attn = quantiser_of(range_of(w, "attn"));
+	return rc ? rc : pack_out(m, w, err);
 }
 
 /* n values to the packed vector at offset, padded with 0. */
@@ -401,7 +415,7 @@ int pack_transformer(struct lode_nn_model *m, const struct weights *w, struct lo
 	const struct lode_nn_desc *d = &m->desc;
 	struct packed_transformer *t = &m->tf;
 	bool folded = m->form == LODE_NN_FORM_FOLDED;
-	int rc = folded ? fold_attention(m, w, err) : pack_attention(m, w, err);
+	int rc = folded ? pack_folded(m, w, err) : pack_attention(m, w, err);
 	if (!rc)
 		rc = pack_feed_forward(m, w, err);
 	if (rc)

@@ -56,7 +56,7 @@ struct packed_transformer {
 	/* folded form, all f32 */
 	uint32_t
 		fold_in; /* [n_in + 1][(dm_vecs + n_heads * head_in_vecs) * 16], last row constants */
-	uint32_t fold_out; /* [n_heads * n_mixed][dm_vecs * 16] */
+	uint32_t fold_value; /* [n_heads][n_mixed + 1][head_vecs * 16], last row constants */
 	uint16_t fold_in_vecs, head_in_vecs, n_mixed;
 };
 

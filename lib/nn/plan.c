@@ -113,7 +113,8 @@ static void plan_fold(struct lode_nn_model *m)
 	t->n_mixed = (uint16_t)(d->n_in + (t->position ? d->n_steps : 0));
 	t->fold_in_vecs = (uint16_t)(t->dm_vecs + d->n_heads * t->head_in_vecs);
 	t->fold_in = take(m, 64u * (d->n_in + 1u) * t->fold_in_vecs);
-	t->fold_out = take(m, 64u * d->n_heads * t->n_mixed * t->dm_vecs);
+	t->fold_value = take(m, 64u * d->n_heads * (t->n_mixed + 1u) * t->head_vecs);
+	plan_linear(m, TF_OUT, t->dm_vecs, 16 * d->n_heads * t->head_vecs, SINK_F32);
 }
 
 static void plan_transformer(struct lode_nn_model *m)

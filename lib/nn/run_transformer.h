@@ -236,11 +236,11 @@ static void affine(const float *in, unsigned n_in, const float *matrix, unsigned
 	}
 }
 
-/* stream += sum over z[j] * row j of the matrix, in two chains. */
-INLINE void mix_out(const float *z, unsigned n, const float *matrix, unsigned n_vecs, float *stream)
+/* out = last row of the matrix + sum over z[j] * row j, in two chains. */
+INLINE void mix_values(const float *z, unsigned n, const float *matrix, unsigned n_vecs, float *out)
 {
 	for (unsigned v = 0; v < n_vecs; v++) {
-		v16f even = vf_load(stream + 16 * v), odd = vf_set1(0);
+		v16f even = vf_load(matrix + 16 * (n * n_vecs + v)), odd = vf_set1(0);
 		unsigned j = 0;
 		for (; j + 2 <= n; j += 2) {
 			const float *row = matrix + 16 * (j * n_vecs + v);
@@ -249,8 +249,17 @@ INLINE void mix_out(const float *z, unsigned n, const float *matrix, unsigned n_
 		}
 		if (j < n)
 			even = vf_fma(vf_set1(z[j]), vf_load(matrix + 16 * (j * n_vecs + v)), even);
-		vf_store(stream + 16 * v, vf_add(even, odd));
+		vf_store(out + 16 * v, vf_add(even, odd));
 	}
+}
+
+INLINE v16f mixed(const v16f *weights, const float *column, const unsigned n_vecs)
+{
+	v16f sum = vf_mul(weights[0], vf_load(column));
+	UNROLL
+	for (unsigned v = 1; v < n_vecs; v++)
+		sum = vf_fma(weights[v], vf_load(column + 16 * v), sum);
+	return sum;
 }
 
 /* One head. u: n_in weights of the features, then (with positions) n_vecs vectors of scores. columns:
@@ -287,13 +296,16 @@ INLINE void fold_head_vecs(const struct lode_nn_model *m, const float *u, const 
 	UNROLL
 	for (unsigned v = 0; v < n_vecs; v++)
 		score[v] = vf_mul(score[v], scale);
-	for (unsigned i = 0; i < n_in; i++) {
-		v16f mixed = vf_mul(score[0], vf_load(columns + i * slots));
+	unsigned i = 0;
+	for (; i + 8 <= n_in; i += 8) {
+		v16f eight[8];
 		UNROLL
-		for (unsigned v = 1; v < n_vecs; v++)
-			mixed = vf_fma(score[v], vf_load(columns + i * slots + 16 * v), mixed);
-		z[i] = vf_sum(mixed);
+		for (unsigned k = 0; k < 8; k++)
+			eight[k] = mixed(score, columns + (i + k) * slots, n_vecs);
+		vf_sums8(eight, z + i);
 	}
+	for (; i < n_in; i++)
+		z[i] = vf_sum(mixed(score, columns + i * slots, n_vecs));
 	for (unsigned v = 0; m->tf.position && v < n_vecs; v++)
 		vf_store_part(
 			z + n_in + 16 * v, n_steps - 16 * v < 16 ? n_steps - 16 * v : 16, score[v]);
@@ -325,12 +337,9 @@ INLINE bool to_columns(const struct lode_nn_model *m, const float *in, float *co
 	v16f not_finite = vf_set1(0);
 	for (unsigned i = 0; i < n_in; i++) {
 		float *column = columns + i * slots;
-		for (unsigned s = 0; s < n_steps; s++)
-			column[s] = in[s * n_in + i];
-		for (unsigned s = n_steps; s < slots; s++)
-			column[s] = 0;
 		for (unsigned s = 0; s < slots; s += 16) {
-			v16f x = vf_load(column + s);
+			unsigned some = LODE_MIN(n_steps - s, 16u);
+			v16f x = vf_load_strided(in + s * n_in + i, n_in, some);
 			not_finite = vf_fma(x, vf_set1(0), not_finite);
 			x = vf_min(vf_max(x, vf_set1(low[i])), vf_set1(high[i]));
 			vf_store(column + s, x);
@@ -351,11 +360,16 @@ static int run_folded(const struct lode_nn_model *m, uint8_t *scratch, const flo
 	for (unsigned i = 0; i < d->n_in; i++)
 		last[i] = s.columns[i * 16 * t->step_vecs + d->n_steps - 1];
 	affine(last, d->n_in, model_at(m, t->fold_in), t->fold_in_vecs, u);
+	const float *value = model_at(m, t->fold_value);
 	for (unsigned h = 0; h < d->n_heads; h++) {
 		const float *head = u + 16u * (t->dm_vecs + h * t->head_in_vecs);
-		fold_head(m, head, s.columns, z + h * t->n_mixed);
+		fold_head(m, head, s.columns, z);
+		mix_values(z, t->n_mixed, value, t->head_vecs, s.add + 16u * h * t->head_vecs);
+		value += 16u * (t->n_mixed + 1u) * t->head_vecs;
 	}
-	mix_out(z, d->n_heads * t->n_mixed, model_at(m, t->fold_out), t->dm_vecs, u);
+	to_bytes(s.add, d->n_heads * t->head_vecs, t->attn, s.attn);
+	linear_row(m, &m->linear[TF_OUT], s.attn, s.add);
+	add_rows(u, s.add, s.stream_row);
 	feed_forward(m, &s, u, 1, 0, out);
 	return 0;
 }

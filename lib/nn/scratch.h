@@ -86,10 +86,10 @@ static inline size_t transformer_places(
 	s->ff1 = cut(&at, steps * s->ff_row);
 	s->final = cut(&at, steps * s->row);
 	s->stream = cut(&at, 4 * steps * s->row);
-	s->add = cut(&at, 4 * steps * s->row);
+	s->add = cut(&at, 4 * steps * LODE_MAX(s->row, s->dims));
 	s->head = cut(&at, 4 * LODE_NN_MAX_OUT);
 	s->columns = cut(&at, 64ul * m->desc.n_in * t->step_vecs);
 	s->fold_u = cut(&at, 64ul * t->fold_in_vecs);
-	s->fold_z = cut(&at, 4ul * m->desc.n_heads * t->n_mixed);
+	s->fold_z = cut(&at, 4ul * t->n_mixed + 64);
 	return at - (uintptr_t)scratch;
 }

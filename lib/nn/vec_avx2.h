@@ -44,6 +44,13 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 	return (v16f){_mm256_maskload_ps(p, lane_mask((int)n)),
 		_mm256_maskload_ps(p + 8, lane_mask((int)n - 8))};
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	float all[16] = {0};
+	for (unsigned l = 0; l < n; l++)
+		all[l] = p[l * stride];
+	return vf_load(all);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	_mm256_storeu_ps(p, v.lo);
@@ -151,6 +158,11 @@ INLINE float vf_sum(v16f x)
 	__m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
 	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
 }
 INLINE float vf_highest(v16f x)
 {

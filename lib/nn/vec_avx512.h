@@ -22,6 +22,14 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 {
 	return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	const __m512i lane =
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	__m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)stride));
+	return _mm512_mask_i32gather_ps(
+		_mm512_setzero_ps(), (__mmask16)((1u << n) - 1), index, p, 4);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	_mm512_storeu_ps(p, v);
@@ -109,6 +117,24 @@ INLINE float vf_sum(v16f x)
 	__m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
 	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+INLINE v16f add_eighths(v16f a, v16f b) /* lanes i and i + 8 of both, eight lanes each */
+{
+	return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+INLINE v16f add_quarters(v16f a, v16f b)
+{
+	return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+/* The additions of vf_sum, in the same order, on several vectors at once. */
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+	v16f a = add_quarters(add_eighths(x[0], x[1]), add_eighths(x[2], x[3]));
+	v16f b = add_quarters(add_eighths(x[4], x[5]), add_eighths(x[6], x[7]));
+	v16f c = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+	c = _mm512_add_ps(c, _mm512_movehdup_ps(c));
+	_mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, c)));
 }
 INLINE float vf_highest(v16f x)
 {

@@ -41,6 +41,13 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 	__builtin_memcpy(all, p, n * sizeof(*p));
 	return vf_load(all);
 }
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	float all[16] = {0};
+	for (unsigned l = 0; l < n; l++)
+		all[l] = p[l * stride];
+	return vf_load(all);
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	EACH vst1q_f32(p + 4 * r, v.val[r]);
@@ -143,6 +150,11 @@ INLINE float vf_sum(v16f x)
 	float32x4_t a = vaddq_f32(vaddq_f32(x.val[0], x.val[2]), vaddq_f32(x.val[1], x.val[3]));
 	float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
 	return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
+}
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
 }
 INLINE float vf_highest(v16f x)
 {

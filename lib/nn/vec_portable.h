@@ -37,6 +37,14 @@ INLINE v16f vf_load_part(const float *p, unsigned n)
 	memcpy(&v, p, n * sizeof(float));
 	return v;
 }
+/* n in 0..16 lanes, stride floats apart, the others 0; reads no further. */
+INLINE v16f vf_load_strided(const float *p, unsigned stride, unsigned n)
+{
+	v16f v = {{0}};
+	for (unsigned l = 0; l < n; l++)
+		v.lane[l] = p[l * stride];
+	return v;
+}
 INLINE void vf_store(float *p, v16f v)
 {
 	memcpy(p, &v, sizeof(v));
@@ -160,6 +168,12 @@ INLINE float vf_sum(v16f x)
 		for (unsigned l = 0; l < n; l++)
 			x.lane[l] += x.lane[l + n];
 	return x.lane[0];
+}
+/* vf_sum of each of eight. */
+INLINE void vf_sums8(const v16f *x, float to[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = vf_sum(x[i]);
 }
 INLINE float vf_highest(v16f x)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A lane between hostile neighbours: datagrams with and without a valid tag (null AEAD), inner packets of any
- * content, and time that passes. Records of the input: kind and path (8 bits), time step (8), length (16),
- * bytes. At the end every buffer must be back in its pool. */
+/* A lane between hostile neighbours: datagrams with and without a valid tag (null AEAD), repairs and NACKs
+ * among them, inner packets of any content, and time that passes. Records of the input: kind, path and whether
+ * sealed data is a repair (8 bits), time step (8), length (16), bytes. At the end every buffer must be back in its pool. */
 #include "lane.h"
 
 #include <rte_eal.h>
@@ -45,6 +45,7 @@ static void make_view(void)
 	w.view.epochs[0] = (struct lode_epoch_view){.rx_valid = true,
 		.tx_valid = true,
 		.version = LODE_WIRE_VERSION,
+		.features = LODE_WIRE_FEATURE_REPAIR,
 		.generation = 1,
 		.rx_key = {w.key},
 		.tx_key = {w.key}};
@@ -72,7 +73,11 @@ static void make_world(void)
 		abort();
 	w.pool = rte_pktmbuf_pool_create(
 		"fuzz", 2047, 0, sizeof(struct lode_pkt), 2176, SOCKET_ID_ANY);
-	struct lode_lane_limits limits = {.flow_queues = 8, .queued_pkts = 64, .waiting_pkts = 64};
+	struct lode_lane_limits limits = {.flow_queues = 8,
+		.queued_pkts = 64,
+		.waiting_pkts = 64,
+		.repair_lanes = 1,
+		.repair_slots = 2};
 	w.pools = lode_lane_pools_new(&limits, SOCKET_ID_ANY);
 	w.shared = calloc(1, sizeof(*w.shared));
 	w.memory = aligned_alloc(64, (lode_lane_bytes() + 63) / 64 * 64);
@@ -81,7 +86,12 @@ static void make_world(void)
 		w.config.classes[cls] = (struct lode_config_class){.queue_limit_us = 50000,
 			.codel_target_us = 5000,
 			.reorder_limit_us = 20000,
-			.outer_dscp = -1};
+			.outer_dscp = -1,
+			.repair = (enum lode_repair_mode)(cls % 4),
+			.fec_sources = 4,
+			.fec_repairs = 2,
+			.deadline_us = 50000,
+			.residual_ppm = 100};
 	make_view();
 	w.snapshot = lode_snapshot_new(1);
 	w.snapshot->config = &w.config;
@@ -106,7 +116,7 @@ static void start_lane(void)
 }
 
 /* The datagram behind a 42-byte outer header, as the worker hands it over. */
-static void receive(enum kind kind, unsigned path, const uint8_t *bytes, uint16_t len)
+static void receive(enum kind kind, unsigned path, bool repair, const uint8_t *bytes, uint16_t len)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w.pool);
 	uint8_t *outer = (uint8_t *)rte_pktmbuf_append(m, 28);
@@ -124,7 +134,9 @@ static void receive(enum kind kind, unsigned path, const uint8_t *bytes, uint16_
 		abort();
 	if (sealed) {
 		struct lode_wire_clear clear = {.version = LODE_WIRE_VERSION,
-			.type = kind == SEALED_DATA ? LODE_WIRE_DATA : LODE_WIRE_CONTROL,
+			.type = (uint8_t)(kind == SEALED_CONTROL ? LODE_WIRE_CONTROL
+					  : repair		 ? LODE_WIRE_REPAIR
+								 : LODE_WIRE_DATA),
 			.path = (uint8_t)path,
 			.number = (uint32_t)w.number[path]};
 		struct lode_aead_op op = {.data = at,
@@ -181,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if ((head & 3) == INNER_PACKET)
 			send_inner(head >> 2, data, len);
 		else
-			receive((enum kind)(head & 3), head >> 2 & 1, data, len);
+			receive((enum kind)(head & 3), head >> 2 & 1, head & 8, data, len);
 		data += len;
 		size -= len;
 		poll_and_drain();

@@ -19,16 +19,20 @@ struct lode_fec_encoder {
 		oldest; /* the open ones are oldest, oldest + 1, ... modulo the size of the ring */
 	uint8_t n_since_repair; /* sources that no repair sent so far covers, at most 255 */
 	uint32_t next_seq;
-	/* One more than can be open: the one handed out stays whole until the next call. */
-	struct accumulator ring[LODE_FEC_OPEN_MAX + 1];
+	struct accumulator ring[LODE_FEC_OPEN_MAX];
+	/* One buffer more than can be open: the one handed out stays whole until the next call. The newest one
+	 * back is used first, so that few buffers stay in the cache. */
+	uint8_t n_spare;
+	uint8_t *spare[LODE_FEC_OPEN_MAX + 1];
+	uint8_t *handed_out;
 };
 
-#define RING (LODE_FEC_OPEN_MAX + 1)
+#define BUFFERS (LODE_FEC_OPEN_MAX + 1)
 
 size_t lode_fec_encoder_bytes(uint16_t symbol_bytes)
 {
 	size_t own = (sizeof(struct lode_fec_encoder) + LODE_CACHE_LINE - 1) / LODE_CACHE_LINE;
-	return own * LODE_CACHE_LINE + (size_t)RING * padded(symbol_bytes);
+	return own * LODE_CACHE_LINE + (size_t)BUFFERS * padded(symbol_bytes);
 }
 
 struct lode_fec_encoder *lode_fec_encoder_init(
@@ -36,12 +40,13 @@ struct lode_fec_encoder *lode_fec_encoder_init(
 {
 	struct lode_fec_encoder *e = mem;
 	uint8_t *bytes = (uint8_t *)mem + lode_fec_encoder_bytes(symbol_bytes) -
-			 (size_t)RING * padded(symbol_bytes);
+			 (size_t)BUFFERS * padded(symbol_bytes);
 	memset(e, 0, sizeof(*e));
 	e->tables = tables;
 	e->symbol_bytes = symbol_bytes;
-	for (unsigned i = 0; i < RING; i++)
-		e->ring[i].bytes = bytes + (size_t)i * padded(symbol_bytes);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		e->spare[i] = bytes + (size_t)(BUFFERS - 1 - i) * padded(symbol_bytes);
+	e->n_spare = BUFFERS;
 	return e;
 }
 
@@ -54,14 +59,28 @@ void lode_fec_encoder_set(struct lode_fec_encoder *e, uint16_t rate_q8, uint8_t 
 
 static struct accumulator *open_at(struct lode_fec_encoder *e, unsigned i)
 {
-	return &e->ring[(e->oldest + i) % RING];
+	return &e->ring[(e->oldest + i) % LODE_FEC_OPEN_MAX];
 }
 
 static void open_one(struct lode_fec_encoder *e, uint32_t first_seq)
 {
 	struct accumulator *a = open_at(e, e->n_open++);
-	*a = (struct accumulator){.first_seq = first_seq, .id = e->next_id, .bytes = a->bytes};
+	*a = (struct accumulator){
+		.first_seq = first_seq, .id = e->next_id, .bytes = e->spare[--e->n_spare]};
 	e->next_id = (e->next_id + 1) & 0x7f;
+}
+
+static void take_back(struct lode_fec_encoder *e)
+{
+	if (e->handed_out)
+		e->spare[e->n_spare++] = e->handed_out;
+	e->handed_out = NULL;
+}
+
+static void drop_open(struct lode_fec_encoder *e)
+{
+	for (; e->n_open > 0; e->n_open--)
+		e->spare[e->n_spare++] = open_at(e, e->n_open - 1u)->bytes;
 }
 
 static void close_oldest(struct lode_fec_encoder *e, struct lode_fec_repair *out)
@@ -73,7 +92,9 @@ static void close_oldest(struct lode_fec_encoder *e, struct lode_fec_repair *out
 		.coded_length = a->coded_length,
 		.len = a->len,
 		.bytes = a->bytes};
-	e->oldest = (uint8_t)((e->oldest + 1) % RING);
+	e->oldest = (uint8_t)((e->oldest + 1) % LODE_FEC_OPEN_MAX);
+	take_back(e);
+	e->handed_out = a->bytes;
 	e->n_open--;
 	e->n_since_repair = 0;
 }
@@ -122,11 +143,12 @@ bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *ou
 bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes,
 	uint16_t len, struct lode_fec_repair *out)
 {
+	take_back(e);
 	if (seq != e->next_seq)
-		e->n_open = 0; /* the window must be consecutive */
+		drop_open(e); /* the window must be consecutive */
 	e->next_seq = seq + 1;
 	if (e->rate_q8 == 0 || len > e->symbol_bytes) {
-		e->n_open = 0;
+		drop_open(e);
 		e->credit_q8 = 0;
 		return false;
 	}

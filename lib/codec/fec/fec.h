@@ -3,6 +3,8 @@
 
 #include "lode_fec.h"
 
+#include "kernel.h"
+
 #include <isa-l/erasure_code.h>
 
 static inline uint8_t gf_product(const struct lode_fec_tables *t, uint8_t a, uint8_t b)
@@ -31,6 +33,15 @@ static inline void fold(const struct lode_fec_tables *t, unsigned n, const uint8
 	uint8_t **to, const uint8_t *from, uint16_t len)
 {
 	uint8_t product[LODE_FEC_OPEN_MAX][32] LODE_CACHE_ALIGNED;
+#ifdef __x86_64__
+	if (lode_likely(t->gfni)) {
+		uint64_t matrix[LODE_FEC_OPEN_MAX];
+		for (unsigned i = 0; i < n; i++)
+			matrix[i] = t->matrix[coefficient[i]];
+		fold_gfni(matrix, n, to, from, len);
+		return;
+	}
+#endif
 	for (unsigned i = 0; i < n; i++)
 		copy_product(product[i], t->product[coefficient[i]]);
 	if (n && len)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* codec/fec: systematic sliding-window random linear code over GF(2^8), after RFC 8681, on ISA-L kernels.
+/* codec/fec: systematic sliding-window random linear code over GF(2^8), after RFC 8681, on kernels for GFNI,
+ * or those of ISA-L.
  * Source packets go out unchanged; every now and then a repair packet goes out that is a linear
  * combination of the last `span` source packets. A lost source is computed from repairs and the sources
  * that did arrive.
@@ -21,11 +22,13 @@
 #define LODE_FEC_LOST_MAX    32	 /* lost sources solved for at once */
 #define LODE_FEC_SYMBOL_MAX  9216
 
-/* Products of every coefficient, in the layout of ISA-L, and logarithms. Read-only after init: one per
+/* Products of every coefficient, in the layouts of ISA-L and of GFNI, and logarithms. Read-only after init: one per
  * program is enough, for any number of threads. 64-byte aligned. */
 struct lode_fec_tables {
 	uint8_t product[256][32];
+	uint64_t matrix[256];
 	uint8_t log[256], exp[512], inverse[256];
+	bool gfni; /* this CPU has AVX-512 and GFNI; else ISA-L's kernels are used */
 } LODE_CACHE_ALIGNED;
 
 void lode_fec_tables_init(struct lode_fec_tables *t);

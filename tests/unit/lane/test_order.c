@@ -277,6 +277,7 @@ static struct lode_lane *bare_lane(struct rte_mempool *pool, struct released *ou
 		.deliver = deliver,
 	};
 	l->expire_due_ns = LODE_NEVER_NS;
+	l->repair = &l->env.pools->repair.none;
 	l->window[CLS].limit_ns = LIMIT_NS;
 	return l;
 }
