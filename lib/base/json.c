@@ -20,11 +20,34 @@ static void put_char(struct lode_json *j, char c)
 	put(j, &c, 1);
 }
 
+/* Bytes of the UTF-8 character at s (RFC 3629); 0: it is none. */
+static size_t utf8_bytes(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80			 ? 1
+		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+						 : 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+	bool surrogate = s[0] == 0xed && s[1] >= 0xa0, beyond = s[0] == 0xf4 && s[1] >= 0x90;
+	return overlong || surrogate || beyond ? 0 : n;
+}
+
+/* Text may come from outside or be cut in the middle of a character: what is no UTF-8 becomes U+FFFD. */
 static void put_quoted(struct lode_json *j, const char *s)
 {
 	put_char(j, '"');
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
+		size_t n = utf8_bytes((const unsigned char *)s);
+		if (n != 1) {
+			put(j, n ? s : "\\ufffd", n ? n : 6);
+			s += n ? n - 1 : 0;
+			continue;
+		}
 		char esc[8];
 		if (c == '"' || c == '\\')
 			put(j, (char[]){'\\', (char)c}, 2);

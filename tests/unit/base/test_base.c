@@ -4,6 +4,7 @@
 #include "lode_base.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 Test(err, keeps_code_and_prefixes)
@@ -144,6 +145,28 @@ Test(counters, table_and_struct_agree)
 	cr_assert_eq(lode_counter_read(&((uint64_t *)&c)[1]), 3);
 	cr_assert_str_eq(demo_descs[1].name, "bad_tag");
 	cr_assert_eq(demo_descs[1].severity, LODE_WARN);
+}
+
+Test(json, text_that_is_no_utf8_is_replaced)
+{
+	static const char *const cases[][2] = {
+		{"gr\u00fc\u00df \u20ac \U0001F600", "gr\u00fc\u00df \u20ac \U0001F600"},
+		{"a\xff", "a\\ufffd"},
+		{"cut \xe2\x82", "cut \\ufffd\\ufffd"},
+		{"\xc0\xaf", "\\ufffd\\ufffd"},			      /* overlong */
+		{"\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd"},	      /* surrogate */
+		{"\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"}, /* beyond U+10FFFF */
+		{"\xf0\x9f\"", "\\ufffd\\ufffd\\\""},
+	};
+	for (size_t i = 0; i < LODE_ARRAY_LEN(cases); i++) {
+		char buf[64], want[64];
+		struct lode_json j;
+		lode_json_begin(&j, buf, sizeof(buf));
+		lode_json_string(&j, NULL, cases[i][0]);
+		cr_assert_gt(lode_json_end(&j), 0);
+		snprintf(want, sizeof(want), "\"%s\"", cases[i][1]);
+		cr_assert_str_eq(buf, want);
+	}
 }
 
 Test(json, nesting_escapes_and_numbers)
