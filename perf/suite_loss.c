@@ -152,8 +152,8 @@ static void say_trees(struct loss_perf *l)
 	snprintf(out, sizeof(out), "%s/out", folder);
 	float *said = new_row(l, TREES, "boosted trees (sklearn)");
 	int rc = dump(l, fit, l->fit, l->n_fit) || dump(l, test, l->test, l->n_test);
-	snprintf(command, sizeof(command), "%s/perf/peers/loss_trees.py %s %s %s", LODE_SOURCE_ROOT,
-		fit, test, out);
+	snprintf(command, sizeof(command), "OMP_NUM_THREADS=1 %s/perf/peers/loss_trees.py %s %s %s",
+		LODE_SOURCE_ROOT, fit, test, out);
 	rc = rc || system(command);
 	FILE *f = rc ? NULL : fopen(out, "r");
 	if (!f || fread(said, sizeof(float), l->n_test, f) != l->n_test)
