@@ -139,7 +139,8 @@ void life_proof(struct lode_path *p, uint64_t now_ns)
 	l->judge_ns = now_ns + JUDGE_INTERVALS * l->interval_ns + p->tx.srtt_ns;
 }
 
-/* A probe was answered: five within a second bring the path up. */
+/* A probe was answered: five within a second bring the path up, or, while it is held back for having flapped,
+ * make it one that answers: better than none. */
 static void good_probe(struct lode_path *p, uint64_t now_ns)
 {
 	struct life *l = &p->life;
@@ -150,10 +151,15 @@ static void good_probe(struct lode_path *p, uint64_t now_ns)
 	l->good_ns[l->n_good++ % GOOD_PROBES] = now_ns;
 	if (l->state == LODE_PATH_UNKNOWN)
 		l->state = LODE_PATH_PROBING;
-	if (lode_path_usable(l->state) || now_ns < l->hold_until_ns)
+	if (lode_path_usable(l->state))
 		return;
 	oldest_ns = l->good_ns[l->n_good % GOOD_PROBES];
-	if (p->params.follower || (l->n_good >= GOOD_PROBES && now_ns - oldest_ns <= GOOD_WITHIN_NS))
+	if (!p->params.follower &&
+		(l->n_good < GOOD_PROBES || now_ns - oldest_ns > GOOD_WITHIN_NS))
+		return;
+	if (now_ns < l->hold_until_ns)
+		l->state = LODE_PATH_PROBING;
+	else
 		go_up(p, now_ns);
 }
 
