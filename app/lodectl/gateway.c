@@ -125,6 +125,7 @@ SHOW(ports)
 SHOW(workers)
 SHOW(peers)
 SHOW(paths)
+SHOW(lanes)
 SHOW(flows)
 SHOW(classes)
 SHOW(fec)
@@ -217,6 +218,7 @@ const struct command gateway_commands[] = {
 		explain_path},
 	{"selector", "show", "[PEER]", "what the selectors learned; budgets", show_selector},
 	{"selector", "log", "[PEER]", "the last path choices and their reasons", show_decisions},
+	{"lane", "show", "[PEER]", "lanes: worker, use, rate granted by the home lane", show_lanes},
 	{"worker", "loops", "[WORKER]", "how long loops take; the newest long ones", worker_loops},
 	{"flow", "top", "", "heaviest conversations of a second", flow_top},
 	{"flow", "show", "[WORKER]", "flow tables", show_flows},

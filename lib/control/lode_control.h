@@ -109,6 +109,7 @@ struct lode_peer_status {
 	bool established, initiator;
 	uint64_t established_ns; /* of the running session */
 	uint64_t n_handshakes, n_failed_handshakes;
+	uint8_t n_lanes, lane_worker[LODE_LANES_MAX];
 	uint8_t n_paths;
 	struct lode_path_status paths[LODE_LINKS_MAX];
 	union lode_choice choice[LODE_N_CLASSES];

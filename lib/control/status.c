@@ -58,6 +58,9 @@ int lode_control_peer_status(const struct lode_control *c, unsigned peer_idx, ui
 	memcpy(out->name, c->prepared->config->peers[peer_idx].name, sizeof(out->name));
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		out->choice[cls] = slot->policy[cls].choice;
+	out->n_lanes = slot->view ? slot->view->n_lanes : 1;
+	for (unsigned l = 0; l < out->n_lanes; l++)
+		out->lane_worker[l] = (uint8_t)lane_owner(c, peer_idx, l);
 	for (unsigned p = 0; slot->view && p < LODE_LINKS_MAX; p++)
 		if (slot->view->paths[p].valid)
 			fill_path(c, peer_idx, p, &out->paths[out->n_paths++]);

@@ -337,6 +337,7 @@ const struct view *view_by_name(const char *name);
 /* ---- views_peers.c ---- */
 int view_peers(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_paths(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+int view_lanes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
 /* ---- views_repair.c ---- */

@@ -271,6 +271,8 @@ const struct view views[] = {
 	{"workers", "workers: load and counters. Parameters: int worker (optional)", view_workers},
 	{"peers", "peers: sessions and handshakes. Parameters: string peer (optional)", view_peers},
 	{"paths", "paths: state, RTT, loss, rates. Parameters: string peer (optional)", view_paths},
+	{"lanes", "lanes: worker, use, rate granted. Parameters: string peer (optional)",
+		view_lanes},
 	{"flows", "flow tables. Parameters: int worker (optional)", view_flows},
 	{"classes", "classes: queues, path choice. Parameters: string peer (optional)",
 		view_classes},

@@ -120,6 +120,18 @@ static void put_class(struct gateway *g, const struct lode_peer_status *s, unsig
 	lode_json_close_object(j);
 }
 
+static void add_lane(struct lode_class_summary *sums, const struct lode_lane_summary *s)
+{
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
+		sums[cls].queue_pkts += s->classes[cls].queue_pkts;
+		sums[cls].queue_bytes += s->classes[cls].queue_bytes;
+		sums[cls].wait_us = LODE_MAX(sums[cls].wait_us, s->classes[cls].wait_us);
+		sums[cls].tx_segments += s->classes[cls].tx_segments;
+		sums[cls].rx_segments += s->classes[cls].rx_segments;
+		sums[cls].duplicates += s->classes[cls].duplicates;
+	}
+}
+
 int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err)
 {
 	struct lode_peer_status s;
@@ -128,11 +140,15 @@ int view_classes(struct gateway *g, const char *params, struct lode_json *j, str
 		if (lode_control_peer_status(g->control, i, now_ns(), &s) ||
 			!wanted_peer(params, s.name))
 			continue;
-		const struct lode_lane_summary *slot = atomic_load(&g->shared->summary[i][0]);
-		if (!slot || !lode_lane_summary_read(slot, &sum))
-			memset(&sum, 0, sizeof(sum));
+		struct lode_class_summary sums[LODE_N_CLASSES] = {0};
+		for (unsigned l = 0; l < s.n_lanes; l++) {
+			const struct lode_lane_summary *slot =
+				atomic_load(&g->shared->summary[i][l]);
+			if (slot && lode_lane_summary_read(slot, &sum))
+				add_lane(sums, &sum);
+		}
 		for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-			put_class(g, &s, cls, &sum.classes[cls], j);
+			put_class(g, &s, cls, &sums[cls], j);
 	}
 	return check_peer(g, params, err);
 }

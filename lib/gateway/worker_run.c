@@ -301,6 +301,8 @@ static int worker_main(void *arg)
 		tell_load(r, next);
 		now = next;
 	}
+	lode_worker_close(r->worker, now_ns());
+	drain(r, now_ns());
 	return 0;
 }
 

@@ -294,6 +294,29 @@ static bool can_send(const struct lode_lane *l)
 	return epoch->tx_valid && epoch->tx_key[l->lane_id] != NULL;
 }
 
+#define CLOSE_BYTES (LODE_WIRE_TLV_HEADER_BYTES + 1)
+#define LAST_STAGES 2 /* seal, send */
+
+void lode_lane_close(struct lode_lane *l, enum lode_wire_close reason, uint64_t now_ns)
+{
+	struct lode_burst b = {.now_ns = now_ns};
+	unsigned p, first = LAN_TO_WAN_STAGES - LAST_STAGES;
+	if (l->lane_id != 0 || !can_send(l))
+		return;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		struct lode_wire_writer w;
+		struct rte_mbuf *m = lode_txq_room(l->path[p].txq) < LODE_LINKS_MAX
+					     ? NULL
+					     : paths_begin_control(l, p, CLOSE_BYTES, &w, now_ns);
+		if (m == NULL)
+			continue;
+		lode_wire_put_close(&w, reason);
+		paths_end_control(l, &b, m, &w);
+	}
+	if (b.n > 0)
+		stages_run(l, lan_to_wan + first, LAST_STAGES, l->stages + first, &b);
+}
+
 static void send_bursts(struct lode_lane *l, uint64_t now_ns)
 {
 	l->unfinished = true;

@@ -10,6 +10,7 @@
 #include "lode_base.h"
 #include "lode_loss.h"
 #include "lode_snapshot.h"
+#include "lode_wire.h"
 
 #include <rte_mbuf.h>
 
@@ -164,7 +165,7 @@ struct lode_lane_env {
 	struct lode_shared *shared;
 	struct lode_txq *txqs; /* [LODE_ALL_PORTS] */
 	unsigned worker_idx;
-	uint64_t seed; /* sequence starts, probe phases, challenges */
+	uint64_t seed;		      /* sequence starts, probe phases, challenges */
 	const struct lode_load *load; /* the worker's, as of now; NULL: not known, so normal */
 	void *ctx;
 	/* Inner packets released by a lane, data at the IP header, owned by the callee; n <= 64. */
@@ -212,6 +213,8 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
  * The snapshot must live until the next call. Sequences, numbers and estimators go on. */
 void lode_lane_set_snapshot(
 	struct lode_lane *lane, const struct lode_snapshot *snapshot, uint64_t now_ns);
+/* Home lane: tells the peer that we go, over every path; the datagrams are in the transmit queues then. */
+void lode_lane_close(struct lode_lane *lane, enum lode_wire_close reason, uint64_t now_ns);
 /* Frees every packet it holds and returns its pool slots. */
 void lode_lane_flush(struct lode_lane *lane);
 
@@ -277,6 +280,7 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(tx_control, datagrams, LODE_INFO, "control datagrams sent")                           \
 	X(tx_control_skipped, datagrams, LODE_WARN, "control datagrams without a buffer")       \
 	X(tx_repairs, datagrams, LODE_INFO, "repair segments: parity")                          \
+	X(parity_shed, decisions, LODE_WARN, "parity for Bulk left out by overload")            \
 	X(tx_resent, segments, LODE_INFO, "segments sent again because a NACK asked")           \
 	X(tx_nacks, datagrams, LODE_INFO, "NACKs sent")                                         \
 	X(repair_no_slot, segments, LODE_INFO, "not protected: all repair slots were in use")   \

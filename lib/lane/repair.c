@@ -303,6 +303,11 @@ void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 	for (unsigned i = 0; i < c->input.n_paths; i++)
 		loss += c->input.paths[i].weight * c->input.paths[i].loss;
 	uint16_t ladder = c->mode == LODE_REPAIR_AUTO ? lode_repair_ladder(loss) : d.rate_q8;
+	bool shed = cls == LODE_BULK && l->env.load && l->env.load->level >= LODE_LOAD_SEVERE;
+	if (lode_unlikely(shed && (d.rate_q8 | ladder))) {
+		d.rate_q8 = ladder = 0;
+		lode_counter_add(&l->counters.parity_shed, 1);
+	}
 	lode_repair_cache_put(&c->cache, &d, ladder, now_ns + HORIZON_NS);
 	c->stats.nack = d.nack;
 	c->stats.copies = d.copies;

@@ -55,6 +55,8 @@ void lode_path_take_grant(struct lode_path *p, union lode_path_grant grant)
 enum lode_path_state follow_state(const struct lode_path *p)
 {
 	enum lode_path_state own = p->life.state;
+	if (!p->life.validated) /* it may send little: flows had better stay where they are */
+		own = LODE_MIN(own, LODE_PATH_PROBING);
 	return lode_path_usable(own) ? (enum lode_path_state)p->follow.grant.state : own;
 }
 

@@ -67,6 +67,7 @@ int cgnat_in(struct lode_sim *s, unsigned wan_port, struct rte_mbuf *m)
 		nat->ports[i].remote_port != lode_load_be16(ip + IPV4_BYTES))
 		return -1;
 	nat_rewrite(m, false, (uint8_t)(nat->ports[i].site + 1), nat->ports[i].inside_port);
+	port_mac(nat->ports[i].site, WAN_PORT(wan_port), rte_pktmbuf_mtod(m, uint8_t *));
 	return nat->ports[i].site;
 }
 

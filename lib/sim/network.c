@@ -63,7 +63,8 @@ bool resolve_mac(const struct lode_sim *s, const struct lode_resolve *want, uint
 		host_mac(site, is_v4 ? lode_load_be16(b + 14) : lode_load_be16(b + 14), mac);
 		return true;
 	}
-	int site = site_of_wan(s, want->port_idx - 1u, b + 12);
+	bool shared = b[12] == 198 && b[13] == 18 && b[15] == CGNAT_HOST;
+	int site = shared ? CGNAT_HOST : site_of_wan(s, want->port_idx - 1u, b + 12);
 	if (site < 0)
 		return false;
 	port_mac((unsigned)site, want->port_idx, mac);

@@ -11,11 +11,14 @@ static int our_lane_id(const struct lode_worker *w, const struct lode_peer_view 
 	return -1;
 }
 
-static void close_lane(struct lode_worker *w, unsigned peer_idx)
+/* Under the view that the lane had: the newest snapshot may not know the peer any more. */
+static void close_lane(struct lode_worker *w, unsigned peer_idx, bool removed, uint64_t now_ns)
 {
 	struct lode_lane *lane = lane_of(w, peer_idx);
 	if (!lane)
 		return;
+	if (removed)
+		lode_lane_close(lane, LODE_WIRE_CLOSE_REMOVED, now_ns);
 	lode_lane_flush(lane);
 	atomic_store_explicit(&w->lanes[peer_idx], NULL, memory_order_release);
 	heap_remove(&w->due, (uint8_t)peer_idx);
@@ -42,7 +45,7 @@ static void adopt_peer(struct lode_worker *w, unsigned peer_idx, uint64_t now_ns
 		!memcmp(w->lane_keys[peer_idx], c->peers[peer_idx].public_key, LODE_KEY_BYTES);
 	int lane_id = view ? our_lane_id(w, view) : w->lane_ids[peer_idx];
 	if (!same_peer || lane_id != w->lane_ids[peer_idx])
-		close_lane(w, peer_idx);
+		close_lane(w, peer_idx, !same_peer, now_ns);
 	if (view && lane_id >= 0 && !lane_of(w, peer_idx))
 		open_lane(w, peer_idx, (unsigned)lane_id, now_ns);
 	if (lane_of(w, peer_idx)) {
@@ -85,4 +88,11 @@ uint64_t poll_lanes(struct lode_worker *w, uint64_t now_ns)
 	for (unsigned i = 0; i < LODE_PEERS_MAX && heap_first_ns(&w->due) <= now_ns; i++)
 		poll_lane(w, w->due.items[0], now_ns);
 	return heap_first_ns(&w->due);
+}
+
+void lode_worker_close(struct lode_worker *w, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++)
+		if (lane_of(w, i))
+			lode_lane_close(lane_of(w, i), LODE_WIRE_CLOSE_SHUTDOWN, now_ns);
 }

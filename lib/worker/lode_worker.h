@@ -156,6 +156,9 @@ void lode_worker_set_load(struct lode_worker *w, uint32_t permille);
 /* As last set; any thread. */
 struct lode_load lode_worker_load(const struct lode_worker *w);
 
+/* Its last words: says goodbye to all peers; what is to be sent is in the transmit queues then. */
+void lode_worker_close(struct lode_worker *w, uint64_t now_ns);
+
 /* Frames to transmit on that port (index of the configuration, or LODE_HOST_PORT). The caller sends from
  * the front, moves what is left to the front and sets n; a full queue stops lanes, it never drops. */
 struct lode_txq *lode_worker_tx(struct lode_worker *w, unsigned port_idx);
@@ -216,6 +219,7 @@ void lode_rules_free(struct lode_rules *rules);
 	X(exception, packets, LODE_INFO, "frames given to the kernel's mirrors")                   \
 	X(handoff, packets, LODE_INFO, "packets moved to the worker that owns their lane")         \
 	X(icmp_sent, packets, LODE_INFO, "ICMP errors sent to LAN hosts")                          \
+	X(fragmented, packets, LODE_INFO, "IPv4 packets cut for a smaller LAN MTU")                \
 	X(mss_clamped, packets, LODE_INFO, "TCP handshakes whose MSS was lowered")                 \
 	X(flows_new, flows, LODE_INFO, "flows that entered the table")                             \
 	X(flows_expired, flows, LODE_INFO, "flows that left it")                                   \

@@ -177,11 +177,29 @@ static bool may_forward(struct lode_worker *w, enum origin origin, const struct 
 	return true;
 }
 
+static void leave_in_fragments(struct lode_worker *w, unsigned port_idx,
+	const struct lode_ip *next_hop, struct rte_mbuf *m, uint64_t now_ns)
+{
+	struct rte_mbuf *fragments[FRAGMENTS_MAX];
+	unsigned n = fragment_ipv4(w, m, w->snapshot->ports[port_idx].mtu_bytes, fragments);
+	if (n == 0) {
+		DROP(w, m, no_mbuf);
+		return;
+	}
+	lode_counter_add(&w->counters.fragmented, 1);
+	rte_pktmbuf_free(m);
+	for (unsigned i = 0; i < n; i++)
+		to_port(w, port_idx, next_hop, fragments[i], now_ns);
+}
+
 static void leave_by_port(struct lode_worker *w, enum origin origin, const struct lode_route *route,
 	struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns)
 {
 	const struct lode_port_view *port = &w->snapshot->ports[route->idx];
-	if (ip->total_bytes > port->mtu_bytes) {
+	const struct lode_ip *next_hop =
+		lode_ip_is_none(&route->via) ? &ip->tuple.dst : &route->via;
+	bool too_long = ip->total_bytes > port->mtu_bytes;
+	if (too_long && ip->dont_fragment) {
 		answer_icmp(w, LODE_WIRE_ICMP_TOO_BIG, port->mtu_bytes, m, ip, now_ns);
 		DROP(w, m, too_big);
 		return;
@@ -192,8 +210,10 @@ static void leave_by_port(struct lode_worker *w, enum origin origin, const struc
 		lode_counter_add(&w->counters.local_forward, 1);
 	lode_counter_add(&w->counters.lan_tx, 1);
 	lode_counter_add(&w->counters.lan_tx_bytes, ip->total_bytes);
-	to_port(w, route->idx, lode_ip_is_none(&route->via) ? &ip->tuple.dst : &route->via, m,
-		now_ns);
+	if (lode_unlikely(too_long))
+		leave_in_fragments(w, route->idx, next_hop, m, now_ns);
+	else
+		to_port(w, route->idx, next_hop, m, now_ns);
 }
 
 /* Longest match decides. Packets for peers are collected, so that lanes get bursts. */

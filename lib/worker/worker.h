@@ -209,6 +209,14 @@ uint64_t pending_poll(struct lode_worker *w, uint64_t now_ns);
 void pending_free(struct lode_worker *w);
 void send_for_control(struct lode_worker *w, uint64_t now_ns);
 
+/* ---- fragment.c ---- */
+
+#define FRAGMENTS_MAX 16 /* of one packet */
+
+/* Copies an IPv4 packet into fragments of at most mtu_bytes; m stays the caller's. 0: no buffers. */
+unsigned fragment_ipv4(struct lode_worker *w, struct rte_mbuf *m, uint16_t mtu_bytes,
+	struct rte_mbuf *out[FRAGMENTS_MAX]);
+
 /* ---- errors.c: ICMP and MSS ---- */
 
 /* Answers the sender of m, if rate and standards allow; m stays the caller's. The answer is sent by the next

@@ -98,6 +98,13 @@ static void deliver(
 	}
 }
 
+static void on_control(void *ctx, unsigned peer_idx, unsigned path, unsigned type,
+	const uint8_t *value, unsigned len)
+{
+	struct site *s = ctx;
+	s->n_closed += type == LODE_WIRE_TLV_CLOSE && len == 1;
+}
+
 /* ---- the pipe ---- */
 
 static void add_flight(
@@ -306,7 +313,8 @@ static void make_site(struct pair *p, unsigned idx)
 		.txqs = s->txqs,
 		.seed = lode_rng_u64(&p->rng),
 		.ctx = s,
-		.deliver = deliver};
+		.deliver = deliver,
+		.control = on_control};
 	atomic_store(&s->shared->summary[0][0], &s->summary);
 	void *memory = aligned_alloc(64, (lode_lane_bytes() + 63) / 64 * 64);
 	s->lane = lode_lane_init(memory, &env, 0, 0, p->now_ns);

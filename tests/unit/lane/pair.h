@@ -47,6 +47,7 @@ struct site {
 	struct flow_check *flows; /* what this site sends */
 	uint64_t due_ns;
 	uint32_t n_altered, n_twice, n_delivered;
+	uint32_t n_closed; /* goodbyes of the other end */
 };
 
 struct pair {

@@ -178,6 +178,18 @@ Test(pair, congestion_marks_come_through)
 	pair_free(p);
 }
 
+Test(pair, goodbye_goes_over_every_path)
+{
+	struct pair *p = pair_new(31, 3, "auto");
+	pair_run(p, LODE_NS_PER_S);
+	lode_lane_close(p->site[0].lane, LODE_WIRE_CLOSE_SHUTDOWN, p->now_ns);
+	pair_run(p, 2 * LODE_NS_PER_S);
+	cr_assert_eq(p->site[1].n_closed, 3);
+	cr_assert_eq(p->site[0].n_closed, 0);
+	pair_check(p);
+	pair_free(p);
+}
+
 Test(pair, a_lane_is_small)
 {
 	cr_assert_leq(lode_lane_bytes(), LODE_LANE_BYTES_MAX, "%zu bytes", lode_lane_bytes());

@@ -427,3 +427,53 @@ Test(sim, lanes_share_the_rate_of_the_paths)
 	cr_assert_eq(st->received_pkts, st->sent_pkts);
 	finish(s, 13);
 }
+
+/* Both ends use as many lanes as the end with fewer workers. */
+Test(sim, lane_counts_that_differ)
+{
+	params.site_workers[0] = 4;
+	params.site_workers[1] = 2;
+	params.yaml = OPEN;
+	struct lode_sim *s = start();
+	for (unsigned i = 0; i < 16; i++)
+		add(s, bulk(i % 2, !(i % 2), 100, 6 * S));
+	lode_sim_run(s, 8 * S);
+	for (unsigned i = 0; i < 16; i++) {
+		const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, i);
+		cr_assert_eq(st->received_pkts, st->sent_pkts, "flow %u", i);
+		cr_assert_eq(st->reordered_pkts, 0, "flow %u", i);
+	}
+	for (unsigned site = 0; site < 2; site++)
+		for (unsigned w = 0; w < 2; w++)
+			cr_assert_gt(segments_of(s, site, w), 100, "site %u worker %u", site, w);
+	cr_assert_eq(segments_of(s, 0, 2) + segments_of(s, 0, 3), 0);
+	finish(s, 16);
+}
+
+/* Every lane's port becomes another one that tells nothing of the others: each is learned by itself. A few
+ * packets may go while the controller finds the rate. */
+Test(sim, lanes_behind_a_nat_that_rewrites_every_port)
+{
+	params.n_wan_ports = 1;
+	params.n_workers = 3;
+	params.topology = LODE_SIM_HUB_LEARNS;
+	params.yaml = OPEN;
+	struct lode_sim *s = start();
+	lode_sim_set_cgnat(s, 1, 0, 120 * S);
+	for (unsigned i = 0; i < 16; i++) {
+		struct lode_sim_flow f = bulk(i % 2, !(i % 2), 50, 11 * S);
+		f.start_ns = 6 * S;
+		add(s, f);
+	}
+	lode_sim_run(s, 13 * S);
+	for (unsigned i = 0; i < 16; i++) {
+		const struct lode_sim_flow_stats *st = lode_sim_flow_stats(s, i);
+		cr_assert_geq(st->received_pkts + 3, st->sent_pkts, "flow %u: %lu of %lu", i,
+			(unsigned long)st->received_pkts, (unsigned long)st->sent_pkts);
+		cr_assert_eq(st->reordered_pkts, 0, "flow %u", i);
+	}
+	for (unsigned site = 0; site < 2; site++)
+		for (unsigned w = 0; w < 3; w++)
+			cr_assert_gt(segments_of(s, site, w), 50, "site %u worker %u", site, w);
+	finish(s, 16);
+}

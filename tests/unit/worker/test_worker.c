@@ -293,3 +293,20 @@ Test(worker, trace_follows_matching_packets)
 	world_lan(&x, 0, frame, len);
 	cr_assert(!lode_ring_pop(lode_worker_rings(x.w)->trace, &r), "one was asked for");
 }
+
+Test(worker, overload_levels_have_a_margin)
+{
+	static const struct {
+		uint32_t permille;
+		enum lode_overload level;
+	} steps[] = {{799, LODE_LOAD_NORMAL}, {800, LODE_LOAD_HIGH}, {751, LODE_LOAD_HIGH},
+		{749, LODE_LOAD_NORMAL}, {2000, LODE_LOAD_SEVERE}, {850, LODE_LOAD_SEVERE},
+		{849, LODE_LOAD_HIGH}, {0, LODE_LOAD_NORMAL}};
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(steps); i++) {
+		lode_worker_set_load(x.w, steps[i].permille);
+		cr_assert_eq(lode_worker_load(x.w).level, steps[i].level, "step %u", i);
+		cr_assert_eq(lode_worker_load(x.w).permille, LODE_MIN(steps[i].permille, 1000));
+	}
+	cr_assert_eq(COUNTER(overload_high), 2);
+	cr_assert_eq(COUNTER(overload_severe), 1);
+}
