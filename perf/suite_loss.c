@@ -229,7 +229,8 @@ static void against(struct loss_perf *l, unsigned model, unsigned other, double 
 		return;
 	snprintf(base, sizeof(base), "bar %+.2f", bar);
 	snprintf(metric, sizeof(metric), "AUC above %s", l->names[other]);
-	lode_perf_row(l->p, l->names[model], metric, d.auc, "", base, NAN);
+	lode_perf_row(l->p, l->names[model], metric, d.auc, "", bar > 0 ? base : NULL,
+		bar > 0 ? d.auc / bar : NAN);
 	snprintf(metric, sizeof(metric), "lower bound (95 %%) of that");
 	lode_perf_row(l->p, l->names[model], metric, d.auc_low, "", NULL, NAN);
 	if (other != LODE_TRAIN_EWMA)
