@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Speed of the code, and the overhead it needs: packets of a 1000 pps stream lost at random or in bursts on
  * 1 to 4 striped paths, 99.9 % of them there within 20 ms. */
-#include "lode_perf.h"
+#include "fec_rows.h"
 
-#include "lode_fec.h"
+#include "lode_repair.h"
 #include "reference.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SYMBOL	  1400
@@ -184,8 +185,71 @@ static void overhead_row(struct lode_perf *p, const char *name, struct loss loss
 	lode_perf_row(p, name, "overhead for 99.9 %", best / 2.56, "%", NULL, NAN);
 }
 
+/* ---- the policy's look-up, and its table ---- */
+
+static void look_up(void *arg)
+{
+	struct lode_repair_cache *c = arg;
+	c->left_pkts |= 64; /* never used up here */
+	uint16_t rate = lode_repair_cache_rate(c, 1);
+	__asm__ volatile("" : : "r"(rate));
+}
+
+static void decide(void *arg)
+{
+	struct lode_repair_decision d;
+	lode_repair_decide(arg, &d);
+	*(volatile uint8_t *)&((struct lode_repair_input *)arg)->copies = d.copies;
+}
+
+static void policy_speed(struct lode_perf *p)
+{
+	struct lode_repair_cache cache = {.left_pkts = 64, .expires_ns = LODE_NEVER_NS};
+	struct lode_repair_input in = {.scheme = LODE_REPAIR_SCHEME_AUTO,
+		.deadline_ns = 20 * LODE_NS_PER_MS,
+		.residual = 1e-3,
+		.rtt_ns = 60 * LODE_NS_PER_MS,
+		.pps = 1000,
+		.copies = 1,
+		.n_paths = 1,
+		.paths = {{1, 0.03, 2}}};
+	if (!lode_perf_wanted(p, "policy"))
+		return;
+	lode_perf_row(p, "policy", "look-up of a packet",
+		lode_perf_median_ns(look_up, &cache, 100000, 21), "ns", NULL, NAN);
+	lode_perf_row(p, "policy", "decision", lode_perf_median_ns(decide, &in, 10000, 21), "ns",
+		NULL, NAN);
+}
+
+/* lib/engine/repair_table.h on standard output. */
+static int print_table(void)
+{
+	printf("/* SPDX-License-Identifier: BSD-3-Clause */\n"
+	       "/* Made by `lode-perf fec -- table`; do not edit. */\n");
+	for (unsigned i = 0; i < LODE_REPAIR_TABLE_RESIDUAL * LODE_REPAIR_TABLE_DENSITY *
+					 LODE_REPAIR_TABLE_WINDOW * LODE_REPAIR_TABLE_BAD *
+					 LODE_REPAIR_TABLE_LOSS;
+		i++) {
+		unsigned row = i / LODE_REPAIR_TABLE_LOSS, bad = row % LODE_REPAIR_TABLE_BAD;
+		unsigned window = row / LODE_REPAIR_TABLE_BAD % LODE_REPAIR_TABLE_WINDOW;
+		row /= LODE_REPAIR_TABLE_BAD * LODE_REPAIR_TABLE_WINDOW;
+		unsigned density = row % LODE_REPAIR_TABLE_DENSITY;
+		const struct lode_repair_channel c = {
+			.loss = lode_repair_table_loss[i % LODE_REPAIR_TABLE_LOSS],
+			.bad_pkts = lode_repair_table_bad[bad],
+			.density = lode_repair_table_density[density]};
+		printf("%u,%c",
+			lode_repair_model_rate(&c, (unsigned)lode_repair_table_window[window],
+				lode_repair_table_residual[row / LODE_REPAIR_TABLE_DENSITY]),
+			i % LODE_REPAIR_TABLE_LOSS == LODE_REPAIR_TABLE_LOSS - 1 ? '\n' : ' ');
+	}
+	return 0;
+}
+
 int suite_fec(struct lode_perf *p)
 {
+	if (p->argc == 1 && !strcmp(p->argv[0], "table"))
+		return print_table();
 	struct lode_rng rng;
 	struct pool pool = {.bytes = malloc((size_t)POOL * SYMBOL)};
 	void *mem = aligned_alloc(LODE_CACHE_LINE, lode_fec_encoder_bytes(SYMBOL));
@@ -209,5 +273,8 @@ int suite_fec(struct lode_perf *p)
 	overhead_row(p, "bursts of 8, 1 %, 4 paths", (struct loss){.rate = 0.01, .burst = 8}, 4);
 	free(mem);
 	free(pool.bytes);
+	policy_speed(p);
+	fec_policy(p, &tables);
+	fec_harm(p);
 	return 0;
 }

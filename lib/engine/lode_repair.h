@@ -15,6 +15,21 @@
 #define LODE_REPAIR_CACHED_PKTS 100 /* a decision holds for so many packets */
 #define LODE_REPAIR_COPY_PKTS	4   /* fewer packets than this within the deadline: copies */
 
+/* ---- what was lost ---- */
+
+/* Loss of one path as reported, congestion left out by whoever feeds it: two averages, over some 150 and 800
+ * packets. The larger one counts: a start is answered at once, an end slowly. */
+struct lode_repair_loss {
+	double fast, slow;
+	double burst; /* mean run of losses */
+};
+void lode_repair_loss_observe(
+	struct lode_repair_loss *l, uint32_t sent_pkts, uint32_t lost_pkts, double mean_burst);
+static inline double lode_repair_loss_rate(const struct lode_repair_loss *l)
+{
+	return LODE_MAX(l->fast, l->slow);
+}
+
 /* ---- the decision ---- */
 
 enum lode_repair_scheme {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Made by `lode-perf fec --table`; do not edit. */
+/* Made by `lode-perf fec -- table`; do not edit. */
 0, 0, 0, 35, 52, 68, 124, 225,
 0, 0, 0, 116, 154, 205, 288, 397,
 0, 0, 0, 256, 342, 441, 604, 806,

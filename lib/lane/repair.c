@@ -5,9 +5,7 @@
 #include <rte_common.h>
 #include <stdlib.h>
 
-#define NOISE_PKTS     400.0 /* after which the loss average has forgotten 63 % */
-#define NOISE_MIN_PKTS 20    /* fewer say nothing yet */
-#define BURST_WEIGHT   0.2
+#define NOISE_MIN_PKTS 20		    /* fewer say nothing yet */
 #define QUEUE_MIN_NS   (5 * LODE_NS_PER_MS) /* delay above the floor that counts as congestion */
 #define RENEW_MIN_NS   (5 * LODE_NS_PER_MS)
 #define HORIZON_NS     (250 * LODE_NS_PER_MS) /* a decision is worth nothing after */
@@ -227,27 +225,22 @@ static void renew_noise(struct path_noise *n, const struct lode_path_stats *s, u
 		n->lossy_ns = now_ns;
 	if (s->tx.owd_queue_ns > QUEUE_MIN_NS + s->min_rtt_ns / 8)
 		return;
-	double rate = LODE_MIN((double)lost / (double)LODE_MAX(sent, lost), 1.0);
-	double weight = LODE_MIN((double)sent / NOISE_PKTS, 1.0);
-	n->loss += weight * (rate - n->loss);
-	if (lost > 0)
-		n->burst += BURST_WEIGHT * (LODE_MAX(s->tx.burst, 1.0) - n->burst);
+	lode_repair_loss_observe(&n->loss, (uint32_t)sent, (uint32_t)lost, s->tx.burst);
 }
 
-/* What the predictor foresees for the next 100 ms; without a fresh forecast, and while it sees congestion, at most
- * what is noise by measurement. */
+/* What was lost lately, or more if the predictor foresees more for the next 100 ms that is not congestion. */
 static void expected_loss(
 	const struct lode_lane *l, unsigned p, uint64_t now_ns, double *loss, double *burst)
 {
-	const struct path_noise *n = &l->repair->noise[p];
+	const struct lode_repair_loss *seen = &l->repair->noise[p].loss;
 	const struct lode_loss *predictor = l->path[p].loss;
 	const struct lode_loss_forecast *f = predictor ? lode_loss_newest(predictor) : NULL;
-	*loss = n->loss;
-	*burst = n->burst;
-	if (f == NULL || now_ns >= f->expires_ns)
+	*loss = lode_repair_loss_rate(seen);
+	*burst = seen->burst;
+	if (f == NULL || now_ns >= f->expires_ns || f->congested || f->loss_ppm / 1e6 <= *loss)
 		return;
-	*loss = f->congested ? LODE_MIN(n->loss, f->loss_ppm / 1e6) : f->loss_ppm / 1e6;
-	*burst = f->burst_centi / 100.0;
+	*loss = f->loss_ppm / 1e6;
+	*burst = LODE_MAX(*burst, f->burst_centi / 100.0);
 }
 
 /* The paths of a class, by what it sent over them; before it sent anything, all it may use alike. */

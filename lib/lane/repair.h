@@ -70,7 +70,7 @@ struct resend {
 struct path_noise {
 	uint64_t sent_pkts, lost_pkts; /* when looked at last */
 	uint64_t lossy_ns; /* when something was lost last, congestion included; 0: never */
-	double loss, burst;
+	struct lode_repair_loss loss;
 	double rx_queue_max_ns; /* longest queue of the other direction, forgotten within some 10 s */
 };
 

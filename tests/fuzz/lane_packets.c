@@ -41,7 +41,7 @@ static void deliver(
 
 static void make_view(void)
 {
-	w.view = (struct lode_peer_view){.refs = 1, .association = 1};
+	w.view = (struct lode_peer_view){.refs = 1, .association = 1, .n_lanes = 1};
 	w.view.epochs[0] = (struct lode_epoch_view){.rx_valid = true,
 		.tx_valid = true,
 		.version = LODE_WIRE_VERSION,
