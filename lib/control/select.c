@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define WINDOW_NS	 (50 * LODE_NS_PER_MS)
-#define WINDOW_PKTS	 20 /* fewer say nothing about a loss rate */
+#define WINDOW_PKTS	 20 /* fewer say nothing about a loss rate, and may be control messages alone */
 #define OWN_WEIGHT	 0.5
 #define OTHERS_WEIGHT	 0.125
 #define AVAILABILITY_NS	 (300.0 * (double)LODE_NS_PER_S)
@@ -168,15 +168,15 @@ static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_n
 	struct path_health *h = &slot->health[path];
 	const struct lode_path_summary *s = &slot->summary.paths[path];
 	uint64_t pkts = s->tx_pkts - h->sent_pkts, lost = s->lost_pkts - h->lost_pkts;
-	uint32_t sent[LODE_N_CLASSES], all = 0;
+	uint32_t sent[LODE_N_CLASSES]; /* of the home lane: further ones tell none apart */
 	bool restarted = s->tx_pkts < h->sent_pkts || s->lost_pkts < h->lost_pkts;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-		all += sent[cls] = class_sent(slot, path, cls);
+		sent[cls] = class_sent(slot, path, cls);
 	h->sent_pkts = s->tx_pkts;
 	h->lost_pkts = s->lost_pkts;
 	h->gross = !restarted && pkts >= POOR_GROSS_PKTS && s->owd_us < POOR_QUEUE_US &&
 		   (double)lost > POOR_GROSS * (double)pkts;
-	if (restarted || all == 0 || pkts < WINDOW_PKTS)
+	if (restarted || pkts < WINDOW_PKTS)
 		return -1;
 	const struct lode_selector_fate fate = {.rtt_ms = s->srtt_us / 1e3,
 		.jitter_ms = s->jitter_us / 1e3,
