@@ -73,14 +73,14 @@ sites_config() { # a|b [more-yaml]
 	{
 		echo "version: 1"
 		echo "name: site-$site"
-		echo "cpu: {control: 0, workers: [$cpu]}"
-		echo "memory: {size_mb: 192, packets: 24576}"
+		echo "cpu: {control: 0, workers: [${sites_workers:-$cpu}]}"
+		echo "memory: {${sites_memory:-size_mb: 192, packets: 24576}}"
 		echo "ports:"
 		echo "  - {name: lan, role: lan, device: lan, addresses: [10.10$n.0.1/24, \"fd00:10$n::1/64\"]}"
 		for ((i = 0; i < sites_links; i++)); do
 			echo "  - {name: wan$i, role: wan, device: wan$i, addresses: [192.0.2.$((16 * i + n))/28]}"
 		done
-		echo "tunnel: {key_file: $sites_dir/$site.key}"
+		echo "tunnel: {key_file: $sites_dir/$site.key${sites_tunnel:+, $sites_tunnel}}"
 		echo "peers:"
 		echo "  - name: site-$other"
 		echo "    public_key: \"$(cat "$sites_dir/$other.pub")\""
