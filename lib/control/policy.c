@@ -160,8 +160,8 @@ static void count_move(
 {
 	const union lode_choice *before = &c->peers[peer_idx].policy[cls].choice;
 	uint8_t from = before->serial ? before->preferred : LODE_NO_PATH;
-	if (why == LODE_WHY_TURN)
-		return; /* a hundred times a second, and nobody moves */
+	if (why == LODE_WHY_TURN || from == to)
+		return; /* turns are taken a hundred times a second, and nobody moves */
 	note_decision(c, peer_idx, cls, from, to, (enum lode_decision_why)why);
 	if (why == LODE_WHY_FIRST)
 		return;
