@@ -91,7 +91,7 @@ static uint32_t find_in(const struct flow_table *t, const struct flow_bucket *b,
 {
 	unsigned slot;
 	LODE_FOREACH_BIT (slot, match(b, sig)) {
-		if (same_tuple(&t->keys[b->idx[slot]].tuple, tuple))
+		if (same_tuple(&t->entries[b->idx[slot]].tuple, tuple))
 			return b->idx[slot];
 	}
 	return LODE_NO_FLOW;
@@ -132,25 +132,22 @@ int flow_table_init(struct flow_table *t, uint32_t size, uint64_t seed, int sock
 	while (n_buckets * (uint64_t)BUCKET_SLOTS < 2 * (uint64_t)size)
 		n_buckets *= 2;
 	*t = (struct flow_table){.size = size, .bucket_mask = n_buckets - 1, .seed = seed};
-	t->flows =
-		rte_zmalloc_socket("flows", sizeof(t->flows[0]) * size, LODE_CACHE_LINE, socket_id);
-	t->keys = rte_zmalloc_socket(
-		"flow keys", sizeof(t->keys[0]) * size, LODE_CACHE_LINE, socket_id);
+	t->entries = rte_zmalloc_socket(
+		"flows", sizeof(t->entries[0]) * size, sizeof(t->entries[0]), socket_id);
 	t->buckets = rte_zmalloc_socket(
 		"flow buckets", sizeof(t->buckets[0]) * n_buckets, LODE_CACHE_LINE, socket_id);
-	if (!t->flows || !t->keys || !t->buckets) {
+	if (!t->entries || !t->buckets) {
 		flow_table_fini(t);
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < size; i++)
-		t->keys[i].next_free = i + 1 < size ? i + 1 : LODE_NO_FLOW;
+		t->entries[i].next_free = i + 1 < size ? i + 1 : LODE_NO_FLOW;
 	return 0;
 }
 
 void flow_table_fini(struct flow_table *t)
 {
-	rte_free(t->flows);
-	rte_free(t->keys);
+	rte_free(t->entries);
 	rte_free(t->buckets);
 	*t = (struct flow_table){0};
 }
@@ -169,13 +166,13 @@ void flow_lookup_burst(const struct flow_table *t, const struct five_tuple *cons
 		unsigned slots = match(b, sig_of(hash[i]));
 		idx[i] = slots ? b->idx[__builtin_ctz(slots)] : LODE_NO_FLOW;
 		if (slots) {
-			__builtin_prefetch(&t->keys[idx[i]]);
-			__builtin_prefetch(&t->flows[idx[i]], 1);
+			__builtin_prefetch(&t->entries[idx[i]].tuple);
+			__builtin_prefetch(&t->entries[idx[i]].flow, 1);
 		}
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (lode_unlikely(idx[i] == LODE_NO_FLOW ||
-				  !same_tuple(&t->keys[idx[i]].tuple, tuples[i])))
+				  !same_tuple(&t->entries[idx[i]].tuple, tuples[i])))
 			idx[i] = find(t, tuples[i], hash[i]);
 }
 
@@ -189,11 +186,11 @@ uint32_t flow_insert(struct flow_table *t, const struct five_tuple *tuple, uint6
 	if (idx == LODE_NO_FLOW || (!add_to(first_bucket(t, hash), sig_of(hash), idx) &&
 					   !add_to(second_bucket(t, hash), sig_of(hash), idx)))
 		return LODE_NO_FLOW;
-	t->free = t->keys[idx].next_free;
+	t->free = t->entries[idx].next_free;
 	t->n_used++;
-	t->keys[idx].tuple = *tuple;
-	t->keys[idx].symmetric_hash = flow_symmetric_hash(tuple);
-	t->flows[idx] = (struct flow){
+	t->entries[idx].tuple = *tuple;
+	t->entries[idx].symmetric_hash = flow_symmetric_hash(tuple);
+	t->entries[idx].flow = (struct flow){
 		.last_ns = LODE_MAX(now_ns, 1),
 		.mark_ns = now_ns,
 		.min_bytes = UINT16_MAX,
@@ -208,11 +205,11 @@ uint32_t flow_insert(struct flow_table *t, const struct five_tuple *tuple, uint6
 
 static void remove_flow(struct flow_table *t, uint32_t idx)
 {
-	uint64_t hash = hash_tuple(t, &t->keys[idx].tuple);
+	uint64_t hash = hash_tuple(t, &t->entries[idx].tuple);
 	remove_from(first_bucket(t, hash), sig_of(hash), idx);
 	remove_from(second_bucket(t, hash), sig_of(hash), idx);
-	t->flows[idx].last_ns = 0;
-	t->keys[idx].next_free = t->free;
+	t->entries[idx].flow.last_ns = 0;
+	t->entries[idx].next_free = t->free;
 	t->free = idx;
 	t->n_used--;
 }
@@ -229,7 +226,7 @@ unsigned flow_sweep(struct flow_table *t, unsigned n, uint64_t now_ns)
 {
 	unsigned n_expired = 0;
 	for (unsigned i = 0; i < n; i++) {
-		if (expired(&t->flows[t->sweep_idx], now_ns)) {
+		if (expired(&t->entries[t->sweep_idx].flow, now_ns)) {
 			remove_flow(t, t->sweep_idx);
 			n_expired++;
 		}

@@ -2,7 +2,7 @@
 /* flow: one direction of a conversation as its worker remembers it. A fixed table: a full one refuses new
  * flows and never searches; old flows leave by a sweep of a few entries at a time. Each tuple has two
  * buckets where it may be (Azar et al., Balanced Allocations, 1994), each one cache line of short
- * signatures: one line tells nearly always whether and where a flow is. About 140 bytes a flow. */
+ * signatures: one line tells nearly always whether and where a flow is. Some 150 bytes a flow. */
 #pragma once
 
 #include "lode_lane.h"
@@ -36,16 +36,17 @@ struct flow {
 };
 static_assert(sizeof(struct flow) == LODE_CACHE_LINE, "one cache line per packet and flow");
 
-struct flow_key {
+/* What a packet writes in one cache line, what the look-up reads in the next: one page, fetched together. */
+struct flow_entry {
+	struct flow flow;
 	struct five_tuple tuple;
 	uint32_t symmetric_hash;
 	uint32_t next_free;
-};
+} __attribute__((aligned(2 * LODE_CACHE_LINE)));
 struct flow_bucket;
 
 struct flow_table {
-	struct flow *flows;    /* [size] */
-	struct flow_key *keys; /* [size] */
+	struct flow_entry *entries; /* [size] */
 	struct flow_bucket *buckets;
 	uint32_t bucket_mask, free; /* LODE_NO_FLOW: none */
 	uint32_t size, n_used, sweep_idx;

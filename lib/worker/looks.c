@@ -8,8 +8,9 @@
 /* The same for all packets of a flow, another for the next flow at its place. */
 static uint32_t tag_of(const struct lode_worker *w, uint32_t flow_idx)
 {
-	const struct flow_key *key = &w->flows.keys[flow_idx];
-	return key->symmetric_hash ^ (uint32_t)key->tuple.sport_be << 16 ^ key->tuple.dport_be;
+	const struct flow_entry *entry = &w->flows.entries[flow_idx];
+	return entry->symmetric_hash ^ (uint32_t)entry->tuple.sport_be << 16 ^
+	       entry->tuple.dport_be;
 }
 
 static bool has_payload(const struct ip_info *ip)
@@ -43,7 +44,7 @@ static void take_verdict(struct lode_worker *w, const struct lode_verdict *v)
 			      : LODE_NO_APP_CLASS;
 	if (cls >= LODE_MANAGEMENT)
 		return;
-	struct flow *f = v->flow_idx < w->flows.size ? &w->flows.flows[v->flow_idx] : NULL;
+	struct flow *f = v->flow_idx < w->flows.size ? &w->flows.entries[v->flow_idx].flow : NULL;
 	if (!f || !f->last_ns || tag_of(w, v->flow_idx) != v->tag || f->source < CLASS_BY_APP) {
 		lode_counter_add(&w->counters.app_verdicts_late, 1);
 		return;

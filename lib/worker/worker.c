@@ -56,11 +56,11 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 			lode_counter_add(&w->counters.flow_table_full, idx[i] == LODE_NO_FLOW);
 		}
 		struct flow none = {0},
-			    *f = idx[i] == LODE_NO_FLOW ? &none : &w->flows.flows[idx[i]];
+			    *f = idx[i] == LODE_NO_FLOW ? &none : &w->flows.entries[idx[i]].flow;
 		if (f->n_pkts == 0 || f->rules_serial != w->rules_serial || f->dscp != ip->dscp)
 			classify_start(w->rules, w->rules_serial, ip, f);
 		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
-							: w->flows.keys[idx[i]].symmetric_hash;
+							: w->flows.entries[idx[i]].symmetric_hash;
 		choose_lane(w, p->pkts[i], f, p->now_ns);
 		classify_account(f, ip->total_bytes, p->now_ns);
 		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
