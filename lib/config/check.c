@@ -166,10 +166,15 @@ static int check_classes(const struct lode_config *c, const char *name, struct l
 			return lode_err_set(err, -EINVAL,
 				"%s: rules[%u].class: management found; it is for lode0 only", name,
 				i);
+	for (unsigned i = 0; i < LODE_N_BEHAVIOURS; i++)
+		if (c->behaviour[i] == LODE_MANAGEMENT)
+			return lode_err_set(err, -EINVAL,
+				"%s: behaviour: management found; it is for lode0 only", name);
 	for (unsigned i = 0; i < c->n_apps; i++)
 		if (c->apps[i].cls == LODE_MANAGEMENT)
 			return lode_err_set(err, -EINVAL,
-				"%s: applications[%u].class: management found; it is for lode0 only",
+				"%s: applications[%u].class: management found; it is for lode0 "
+				"only",
 				name, i);
 	return 0;
 }

@@ -86,6 +86,16 @@ enum lode_algorithm {
 	LODE_ALGORITHM_ROUND_ROBIN
 };
 
+/* What a flow looks like that nothing else says the class of. */
+enum lode_behaviour {
+	LODE_BEHAVES_CALL,     /* UDP, small packets of one size, steady */
+	LODE_BEHAVES_GAME,     /* UDP, small packets, frequent */
+	LODE_BEHAVES_STREAM,   /* UDP, large packets, frequent */
+	LODE_BEHAVES_DOWNLOAD, /* TCP, large packets, many */
+	LODE_BEHAVES_TYPING,   /* TCP, small packets, few */
+	LODE_N_BEHAVIOURS,
+};
+
 /* Class of an application, in place of the one its kind suggests. */
 struct lode_config_app {
 	char name[LODE_NAME_MAX]; /* as `lodectl app show` has it, upper and lower case alike */
@@ -145,7 +155,8 @@ struct lode_config {
 	char key_file[LODE_PATH_MAX];
 	uint16_t udp_port; /* worker i listens on udp_port + i */
 	uint8_t lanes;	   /* per peer, at most; never more than workers */
-	uint16_t lanes_open_permille; /* load of a peer's home worker from which new flows leave it */
+	uint16_t
+		lanes_open_permille; /* load of a peer's home worker from which new flows leave it */
 	struct lode_config_peer peers[LODE_PEERS_MAX];
 	uint8_t n_peers;
 	int8_t default_peer; /* for prefixes no peer owns; -1: ICMP unreachable */
@@ -156,6 +167,7 @@ struct lode_config {
 	uint16_t n_rules;
 	struct lode_config_app apps[LODE_APPS_MAX];
 	uint16_t n_apps;
+	enum lode_class behaviour[LODE_N_BEHAVIOURS];
 	uint32_t management_kbps; /* cap of class management */
 	struct {
 		enum lode_algorithm algorithm;

@@ -136,6 +136,19 @@ static const struct field app_fields[] = {{"name", F_STRING, SIZED(lode_config_a
 		.help = "Class of its flows"},
 	FIELD_END};
 
+#define BEHAVIOUR(name, index, cls, what)                                                          \
+	{                                                                                          \
+		name, F_ENUM, .offset = offsetof(struct lode_config, behaviour[index]),            \
+			      .size = sizeof(enum lode_class), .words = class_words, .def = (cls), \
+			      LIVE, .help = (what)                                                 \
+	}
+static const struct field behaviour_fields[] = {
+	BEHAVIOUR("call", LODE_BEHAVES_CALL, "voip", "UDP, small packets of one size, steady"),
+	BEHAVIOUR("game", LODE_BEHAVES_GAME, "gaming", "UDP, small packets, frequent"),
+	BEHAVIOUR("stream", LODE_BEHAVES_STREAM, "streaming", "UDP, large packets, frequent"),
+	BEHAVIOUR("download", LODE_BEHAVES_DOWNLOAD, "bulk", "TCP, large packets, many"),
+	BEHAVIOUR("typing", LODE_BEHAVES_TYPING, "web", "TCP, small packets, few"), FIELD_END};
+
 static const struct field class_link_item[] = {
 	{"", F_STRING, .size = LODE_NAME_MAX, LIVE, .unit = "link name"}, FIELD_END};
 
@@ -307,6 +320,8 @@ const struct field config_schema[] = {
 	{"applications", F_LIST, AT(lode_config, apps), .size = sizeof(struct lode_config_app),
 		COUNT(lode_config, n_apps), .max_items = LODE_APPS_MAX, .sub = app_fields, LIVE,
 		.def = "[]", .help = "Classes of what lodestone-classify recognises"},
+	{"behaviour", F_GROUP, .sub = behaviour_fields, .def = "",
+		.help = "Classes of flows that nothing else says the class of"},
 	{"selector", F_GROUP, .sub = selector_fields, .def = "",
 		.help = "Which path for which class"},
 	{"idle", F_GROUP, .sub = idle_fields, .def = "", .help = "Power against latency"},

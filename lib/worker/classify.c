@@ -118,43 +118,44 @@ void classify_start(const struct lode_rules *rules, uint32_t rules_serial, const
 #define HEAVY_PKTS	   1024 /* about a megabyte of full ones */
 
 static bool udp_behaviour(
-	uint32_t mean_bytes, uint32_t pps, uint32_t span_bytes, enum lode_class *cls)
+	uint32_t mean_bytes, uint32_t pps, uint32_t span_bytes, enum lode_behaviour *behaviour)
 {
 	if (mean_bytes <= 320 && pps >= 15 && pps <= 250) {
-		*cls = span_bytes <= CONSTANT_SIZE_SPAN && pps <= 120 ? LODE_VOIP : LODE_GAMING;
+		*behaviour = span_bytes <= CONSTANT_SIZE_SPAN && pps <= 120 ? LODE_BEHAVES_CALL
+									    : LODE_BEHAVES_GAME;
 		return true;
 	}
-	*cls = LODE_STREAMING;
+	*behaviour = LODE_BEHAVES_STREAM;
 	return mean_bytes >= 700 && pps >= 50;
 }
 
 static bool tcp_behaviour(
-	const struct flow *f, uint32_t mean_bytes, uint32_t pps, enum lode_class *cls)
+	const struct flow *f, uint32_t mean_bytes, uint32_t pps, enum lode_behaviour *behaviour)
 {
 	if (mean_bytes >= 900 && f->n_pkts >= HEAVY_PKTS) {
-		*cls = LODE_BULK;
+		*behaviour = LODE_BEHAVES_DOWNLOAD;
 		return true;
 	}
-	*cls = LODE_WEB; /* typing, clicking: few and small */
+	*behaviour = LODE_BEHAVES_TYPING;
 	return mean_bytes <= 300 && pps <= 100;
 }
 
 /* The windows double from 16 to 1024 packets, so this runs seldom. */
-static void look(struct flow *f, uint64_t now_ns)
+static void look(const struct lode_rules *rules, struct flow *f, uint64_t now_ns)
 {
 	uint64_t elapsed_ns = LODE_MAX(now_ns - f->mark_ns, LODE_NS_PER_US);
 	uint32_t pps = (uint32_t)LODE_MIN(f->mark_pkts * LODE_NS_PER_S / elapsed_ns, UINT32_MAX);
 	uint32_t mean_bytes = f->mark_bytes / f->mark_pkts;
-	enum lode_class cls;
-	bool known = f->protocol == PROTO_UDP
-			     ? udp_behaviour(mean_bytes, pps, f->max_bytes - f->min_bytes, &cls)
-		     : f->protocol == PROTO_TCP ? tcp_behaviour(f, mean_bytes, pps, &cls)
+	enum lode_behaviour behaviour;
+	bool known = f->protocol == PROTO_UDP	? udp_behaviour(mean_bytes, pps,
+							  f->max_bytes - f->min_bytes, &behaviour)
+		     : f->protocol == PROTO_TCP ? tcp_behaviour(f, mean_bytes, pps, &behaviour)
 						: false;
 	/* A port says what a flow may be; only a heavy download disproves it. */
-	bool disproves =
-		f->source == CLASS_BY_PORT && f->cls == LODE_WEB && known && cls == LODE_BULK;
+	bool disproves = f->source == CLASS_BY_PORT && f->cls == LODE_WEB && known &&
+			 behaviour == LODE_BEHAVES_DOWNLOAD;
 	if (known && (f->source >= CLASS_BY_BEHAVIOUR || disproves)) {
-		f->cls = (uint8_t)cls;
+		f->cls = (uint8_t)rules_behaviour(rules, behaviour);
 		f->source = CLASS_BY_BEHAVIOUR;
 	}
 	f->mark_ns = now_ns;
@@ -163,7 +164,8 @@ static void look(struct flow *f, uint64_t now_ns)
 	f->max_bytes = 0;
 }
 
-void classify_account(struct flow *f, uint16_t bytes, uint64_t now_ns)
+void classify_account(
+	const struct lode_rules *rules, struct flow *f, uint16_t bytes, uint64_t now_ns)
 {
 	f->last_ns = LODE_MAX(now_ns, 1);
 	f->n_pkts++;
@@ -173,5 +175,5 @@ void classify_account(struct flow *f, uint16_t bytes, uint64_t now_ns)
 	f->max_bytes = LODE_MAX(f->max_bytes, bytes);
 	bool half = f->mark_pkts >= f->n_pkts / 2 || f->mark_pkts >= LAST_LOOK_PKTS;
 	if (lode_unlikely(half && f->mark_pkts >= FIRST_LOOK_PKTS))
-		look(f, now_ns);
+		look(rules, f, now_ns);
 }

@@ -12,6 +12,7 @@ struct lode_rules {
 	struct rte_acl_ctx *acl; /* NULL: there are no rules */
 	uint16_t n_rules;
 	uint8_t cls[LODE_RULES_MAX];
+	uint8_t behaviour[LODE_N_BEHAVIOURS]; /* enum lode_class */
 };
 
 /* What the context looks at; rte_acl wants a single byte first, then groups of four. */
@@ -131,6 +132,8 @@ int lode_rules_build(const struct lode_config *c, struct lode_rules **out, struc
 	if (!rules)
 		return lode_err_set(err, -ENOMEM, "no memory for the class rules");
 	rules->n_rules = c->n_rules;
+	for (unsigned i = 0; i < LODE_N_BEHAVIOURS; i++)
+		rules->behaviour[i] = (uint8_t)c->behaviour[i];
 	int rc = c->n_rules ? build(rules, c) : 0;
 	if (rc) {
 		lode_rules_free(rules);
@@ -166,6 +169,13 @@ bool rules_match(const struct lode_rules *rules, const struct five_tuple *tuple,
 		return false;
 	*cls = rules->cls[result - 1];
 	return true;
+}
+
+enum lode_class rules_behaviour(const struct lode_rules *rules, enum lode_behaviour behaviour)
+{
+	static const uint8_t usual[LODE_N_BEHAVIOURS] = {
+		LODE_VOIP, LODE_GAMING, LODE_STREAMING, LODE_BULK, LODE_WEB};
+	return (enum lode_class)(rules ? rules->behaviour : usual)[behaviour];
 }
 
 static bool prefix_holds(const struct lode_prefix *p, const struct lode_ip *ip)

@@ -62,7 +62,7 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
 							: w->flows.entries[idx[i]].symmetric_hash;
 		choose_lane(w, p->pkts[i], f, p->now_ns);
-		classify_account(f, ip->total_bytes, p->now_ns);
+		classify_account(w->rules, f, ip->total_bytes, p->now_ns);
 		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
 		if (look_wanted(w, f, area(p->pkts[i])->from_wan) && idx[i] != LODE_NO_FLOW)
 			look_at(w, p->pkts[i], ip, idx[i]);

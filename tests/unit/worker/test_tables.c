@@ -164,7 +164,7 @@ static struct flow run_flow(uint8_t protocol, uint16_t dport, unsigned n, unsign
 	lode_rng_seed(&rng, 9);
 	classify_start(NULL, 0, &ip, &f);
 	for (unsigned i = 0; i < n; i++)
-		classify_account(&f,
+		classify_account(NULL, &f,
 			(uint16_t)(min_bytes + lode_rng_below(&rng, max_bytes - min_bytes + 1u)),
 			LODE_NS_PER_S + i * LODE_NS_PER_S / pps);
 	return f;
@@ -181,6 +181,22 @@ Test(classify, behaviour)
 	cr_assert_eq(run_flow(PROTO_TCP, 443, 5000, 2000, 1300, 1400).cls, LODE_BULK);
 	cr_assert_eq(run_flow(PROTO_UDP, 5060, 100, 50, 1000, 1400).cls, LODE_VOIP,
 		"a port's word stands");
+}
+
+Test(classify, the_operator_says_the_class_of_a_behaviour)
+{
+	struct lode_config *c = calloc(1, sizeof(*c));
+	struct lode_rules *rules;
+	struct lode_err err;
+	for (unsigned i = 0; i < LODE_N_BEHAVIOURS; i++)
+		c->behaviour[i] = LODE_BULK;
+	c->behaviour[LODE_BEHAVES_STREAM] = LODE_WEB;
+	cr_assert_eq(lode_rules_build(c, &rules, &err), 0);
+	cr_assert_eq(rules_behaviour(rules, LODE_BEHAVES_STREAM), LODE_WEB);
+	cr_assert_eq(rules_behaviour(rules, LODE_BEHAVES_CALL), LODE_BULK);
+	cr_assert_eq(rules_behaviour(NULL, LODE_BEHAVES_CALL), LODE_VOIP);
+	lode_rules_free(rules);
+	free(c);
 }
 
 Test(classify, dscp_goes_before_ports)
