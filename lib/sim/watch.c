@@ -2,7 +2,8 @@
 /* Promises about order and time, for flows that are sure of their class.
  *
  * Order: a packet comes behind a later one of its flow only when, since it was sent, some lane on the way gave
- * up waiting (its deadline passed, or it had no slot to wait in), the flow paused so long that nobody waits any
+ * up waiting (a deadline passed, it had no slot to wait in, or the parts of a packet between the two did
+ * not become whole in time, so that those behind it went on), the flow paused so long that nobody waits any
  * more, or a gateway on the way was upset: started again, stalled, suspended, reconfigured.
  *
  * Time: no packet is older on arrival than what its class allows on each leg (queue limit, reorder limit, the
@@ -48,7 +49,8 @@ void watch_leaves(struct site *site)
 			const struct lode_lane *lane = lode_worker_lane(site->workers[w], p);
 			if (lane)
 				n += lode_lane_counters(lane)->rx_gave_up +
-				     lode_lane_counters(lane)->rx_wait_skipped;
+				     lode_lane_counters(lane)->rx_wait_skipped +
+				     lode_lane_counters(lane)->drop_rx_parts;
 		}
 		if (n != s->n_leaves[site->idx][p])
 			s->leave_ns[site->idx][p] = s->now_ns;
