@@ -23,10 +23,10 @@ static void print_line(void *ctx, const char *line)
 
 static int show_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 {
-	static const char *const units = "fetched %.1f of %.1f MB\r";
 	(void)ctx;
 	if (isatty(STDERR_FILENO) && total_bytes)
-		fprintf(stderr, units, (double)done_bytes / 1e6, (double)total_bytes / 1e6);
+		fprintf(stderr, "fetched %.1f of %.1f MB\r", (double)done_bytes / 1e6,
+			(double)total_bytes / 1e6);
 	return stopping;
 }
 

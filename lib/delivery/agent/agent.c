@@ -196,11 +196,6 @@ void lode_agent_free(struct lode_agent *a)
 	free(a);
 }
 
-const char *lode_agent_model(const struct lode_agent *a)
-{
-	return a->current.model;
-}
-
 const char *lode_agent_version(const struct lode_agent *a)
 {
 	return a->current.version;

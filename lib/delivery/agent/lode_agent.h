@@ -55,5 +55,4 @@ enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *
 unsigned lode_agent_wait_s(struct lode_agent *a);
 
 /* What runs now, "" when nothing does. */
-const char *lode_agent_model(const struct lode_agent *a);
 const char *lode_agent_version(const struct lode_agent *a);

@@ -170,8 +170,7 @@ static int collect_one(void *ctx, const char *sha256, uint64_t n_bytes)
 
 unsigned lode_api_collect(struct lode_api *api, int64_t now_ms)
 {
-	static const enum lode_store_kind kinds[] = {
-		LODE_DOC_VERSION, LODE_DOC_DELTA, LODE_DOC_RELEASE};
+	static const enum lode_store_kind kinds[] = {LODE_DOC_VERSION, LODE_DOC_DELTA};
 	struct collection k = {.api = api, .named = json_object()};
 	struct lode_store_query all = {0};
 	struct lode_err err;

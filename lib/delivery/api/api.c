@@ -219,11 +219,6 @@ void lode_api_free(struct lode_api *api)
 	free(api);
 }
 
-struct lode_store *lode_api_store(struct lode_api *api)
-{
-	return api->store;
-}
-
 struct lode_blobs *lode_api_blobs(struct lode_api *api)
 {
 	return api->blobs;

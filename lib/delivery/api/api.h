@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-#define PARTS_MAX 8
+#define PARTS_MAX      8
+#define OXDL_MAX_BYTES (512u << 20) /* the older format wants whole files in memory */
 
 struct lode_api {
 	struct lode_api_options options;

@@ -11,8 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define STUCK_MS       (30 * 60 * 1000) /* a worker that has died held it */
-#define OXDL_MAX_BYTES (512u << 20)
+#define STUCK_MS (30 * 60 * 1000) /* a worker that has died held it */
 
 void delta_want(struct lode_api *api, const char *base_sha, const char *target_sha, int64_t now_ms)
 {

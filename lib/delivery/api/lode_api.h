@@ -62,7 +62,6 @@ struct lode_api_options {
 int lode_api_new(const struct lode_api_options *options, const char *store_url,
 	const char *blob_dir, struct lode_api **out, struct lode_err *err);
 void lode_api_free(struct lode_api *api);
-struct lode_store *lode_api_store(struct lode_api *api);
 struct lode_blobs *lode_api_blobs(struct lode_api *api);
 
 /* What a request's body is, known from its first line. */

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OXDL_MAX_BYTES (512u << 20) /* the older format wants whole files in memory */
-
 struct model_names {
 	struct call *c;
 	json_t *items;

@@ -38,7 +38,7 @@ static int take_hash(void *ctx, const struct sql_row *row)
 	return 0;
 }
 
-int lode_store_audit(struct lode_store *s, const struct lode_audit *entry, struct lode_err *err)
+static int append(struct lode_store *s, const struct lode_audit *entry, struct lode_err *err)
 {
 	char before[65] = FIRST_HASH, hash[65];
 	int rc = store_run(s, "SELECT hash FROM audit ORDER BY seq DESC LIMIT 1", NULL, 0,
@@ -54,6 +54,21 @@ int lode_store_audit(struct lode_store *s, const struct lode_audit *entry, struc
 		"$3, "
 		"$4, $5, $6)",
 		v, 6, NULL, NULL, err);
+}
+
+/* Nobody else may append between reading the last hash and writing the next. */
+int lode_store_audit(struct lode_store *s, const struct lode_audit *entry, struct lode_err *err)
+{
+	if (s->in_transaction)
+		return append(s, entry, err);
+	int rc = lode_store_begin(s, true, err);
+	if (rc)
+		return rc;
+	rc = append(s, entry, err);
+	if (!rc)
+		return lode_store_commit(s, err);
+	lode_store_rollback(s);
+	return rc;
 }
 
 struct audit_list {

@@ -40,11 +40,6 @@ void lode_blob_path(const char *sha256, char path[72])
 	snprintf(path, 72, "%.2s/%.64s", sha256, sha256);
 }
 
-void lode_blob_full_path(const struct lode_blobs *b, const char *sha256, char *path, size_t size)
-{
-	snprintf(path, size, "%s/%.2s/%.64s", b->path, sha256, sha256);
-}
-
 /* Nobody writes to a part for days: what began it is gone. */
 static void sweep_parts(struct lode_blobs *b, int64_t now_s)
 {

@@ -17,12 +17,9 @@ enum lode_store_kind {
 	LODE_DOC_VERSION, /* parent: model, id: version */
 	LODE_DOC_DELTA,	  /* parent: SHA-256 of the target, id: SHA-256 of the base */
 	LODE_DOC_CAMPAIGN,
-	LODE_DOC_TARGET,  /* parent: campaign, id: device */
-	LODE_DOC_UPLOAD,  /* an upload that may be continued */
-	LODE_DOC_TOKEN,	  /* id: SHA-256 of the secret */
-	LODE_DOC_CERT,	  /* id: serial */
-	LODE_DOC_RELEASE, /* parent: model, id: counter */
-	LODE_DOC_SETTING,
+	LODE_DOC_TARGET, /* parent: campaign, id: device */
+	LODE_DOC_UPLOAD, /* an upload that may be continued */
+	LODE_DOC_TOKEN,	 /* id: SHA-256 of the secret */
 	LODE_N_DOCS,
 };
 
@@ -127,8 +124,6 @@ int64_t lode_blob_size(const struct lode_blobs *b, const char *sha256);
 int lode_blob_open(const struct lode_blobs *b, const char *sha256);
 /* Its path below the folder the store was opened with ("ab/abcd..."), whether it is there or not. */
 void lode_blob_path(const char *sha256, char path[72]);
-/* The whole path, for tools that want files. */
-void lode_blob_full_path(const struct lode_blobs *b, const char *sha256, char *path, size_t size);
 int lode_blob_delete(const struct lode_blobs *b, const char *sha256);
 /* Calls fn for every blob older than min_age_s; fn may delete it. */
 int lode_blobs_list(const struct lode_blobs *b, int64_t now_ms, unsigned min_age_s,

@@ -101,7 +101,9 @@ void lode_store_close(struct lode_store *s)
 
 int lode_store_begin(struct lode_store *s, bool durable, struct lode_err *err)
 {
-	return s->driver->begin(s->db, durable, err);
+	int rc = s->driver->begin(s->db, durable, err);
+	s->in_transaction = rc == 0;
+	return rc;
 }
 
 int lode_store_commit(struct lode_store *s, struct lode_err *err)
@@ -109,6 +111,7 @@ int lode_store_commit(struct lode_store *s, struct lode_err *err)
 	int rc = store_run(s, "COMMIT", NULL, 0, NULL, NULL, err);
 	if (rc)
 		lode_store_rollback(s);
+	s->in_transaction = false;
 	return rc;
 }
 
@@ -116,6 +119,7 @@ void lode_store_rollback(struct lode_store *s)
 {
 	struct lode_err ignored;
 	store_run(s, "ROLLBACK", NULL, 0, NULL, NULL, &ignored);
+	s->in_transaction = false;
 }
 
 void lode_store_doc_clear(struct lode_store_doc *doc)

@@ -6,6 +6,7 @@
 struct lode_store {
 	const struct sql_driver *driver;
 	struct sql *db;
+	bool in_transaction;
 };
 
 int store_run(struct lode_store *s, const char *text, const struct sql_value *params,
