@@ -3,6 +3,7 @@
  * the gateway, which keeps nothing for it but the table of the heaviest conversations. */
 #include "lodectl.h"
 
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -316,19 +317,34 @@ static int draw_json(const struct answers *now)
 	return EXIT_OK;
 }
 
-/* True when the operator wants to leave. */
+/* True when the operator wants to leave. Signals come in here and nowhere else: a request is never cut. */
 static bool pause_for_key(bool terminal)
 {
 	struct pollfd in = {STDIN_FILENO, POLLIN, 0};
 	double end = now_s() + EVERY_MS / 1000.0;
+	sigset_t none;
+	sigemptyset(&none);
 	char key = 0;
 	while (!interrupted && now_s() < end) {
-		int left_ms = (int)((end - now_s()) * 1000) + 1;
-		if (poll(&in, terminal, left_ms) > 0 &&
+		long left_ms = LODE_MAX(lround((end - now_s()) * 1000), 1);
+		struct timespec left = {left_ms / 1000, left_ms % 1000 * 1000000};
+		if (ppoll(&in, terminal, &left, &none) > 0 &&
 			(read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q'))
 			return true;
 	}
 	return interrupted;
+}
+
+static void hold_signals(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	sigset_t held;
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigprocmask(SIG_BLOCK, &held, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 }
 
 static int run(struct lodectl *ctl, unsigned long n_draws, bool terminal)
@@ -361,9 +377,7 @@ static int top(struct lodectl *ctl, int argc, char **argv)
 		return complain(EXIT_OTHER, "usage: lodectl top [-n TIMES]");
 	bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !ctl->json && n == 0;
 	struct termios before, raw;
-	const struct sigaction action = {.sa_handler = on_signal};
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	hold_signals();
 	terminal = terminal && tcgetattr(STDIN_FILENO, &before) == 0;
 	if (terminal) {
 		raw = before;
