@@ -229,6 +229,7 @@ struct lode_lane {
 	struct lode_wire_replay replay[LODE_EPOCHS][LODE_LINKS_MAX];
 	uint64_t replay_generation[LODE_EPOCHS];
 	uint32_t n_control, n_parts, n_repairs; /* in the burst on its way */
+	uint32_t n_behind; /* of its segments, those that came after a later one of their class */
 	struct lode_burst out;			/* released, to be delivered */
 
 	struct lane_repair

@@ -308,6 +308,7 @@ void repair_solve(struct lode_lane *l, struct lode_burst *b)
 	}
 	arrived->n = 0;
 	l->n_parts = 0;
+	l->n_behind = recovered->n;
 	for (unsigned i = 0; i < recovered->n; i++) {
 		struct rte_mbuf *m = recovered->pkts[i];
 		struct lode_pkt *pkt = lode_pkt(m);

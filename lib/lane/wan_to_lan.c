@@ -175,7 +175,8 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t 
 		return &c->drop_rx_encoding;
 	struct class_window *w = &l->window[s.cls];
 	uint32_t highest = w->highest;
-	bool gap = w->started && lode_wire_seq_diff(s.seq, highest) > 1;
+	int32_t ahead = lode_wire_seq_diff(s.seq, highest);
+	bool gap = w->started && ahead > 1;
 	switch (order_note(w, s.seq)) {
 	case ARRIVAL_NEW:
 		break;
@@ -188,6 +189,7 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t 
 	if (lode_unlikely(gap && l->repair->agreed))
 		repair_missing(l, s.cls, pkt->path, highest, s.seq, s.tx_us, now_ns);
 	w->n_segments++;
+	l->n_behind += ahead < 0;
 	pkt->cls = s.cls;
 	pkt->hop_limit = s.hop_limit;
 	pkt->segment.seq = s.seq;
@@ -217,7 +219,7 @@ static void set_aside(struct lode_lane *l, struct lode_burst *b, unsigned i)
 static void segment(struct lode_lane *l, struct lode_burst *b)
 {
 	unsigned n = 0;
-	l->n_parts = 0;
+	l->n_parts = l->n_behind = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		if (lode_unlikely(l->n_repairs > 0) && is_repair(b->pkts[i])) {
 			set_aside(l, b, i);
@@ -282,8 +284,29 @@ static void order_bundle(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_n
 		rte_pktmbuf_free(m);
 }
 
+static bool is_before(struct rte_mbuf *a, struct rte_mbuf *b)
+{
+	const struct lode_pkt *x = lode_pkt(a), *y = lode_pkt(b);
+	return x->cls == y->cls ? lode_wire_seq_diff(x->segment.seq, y->segment.seq) < 0
+				: x->cls < y->cls;
+}
+
+/* All segments of the burst have been noted as received: one in front of its predecessor would not wait. */
+static void sort(struct lode_burst *b)
+{
+	for (unsigned i = 1; i < b->n; i++) {
+		struct rte_mbuf *m = b->pkts[i];
+		unsigned at = i;
+		for (; at > 0 && is_before(m, b->pkts[at - 1]); at--)
+			b->pkts[at] = b->pkts[at - 1];
+		b->pkts[at] = m;
+	}
+}
+
 static void order(struct lode_lane *l, struct lode_burst *b)
 {
+	if (lode_unlikely(l->n_behind > 0))
+		sort(b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);

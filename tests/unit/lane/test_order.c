@@ -290,6 +290,18 @@ static void free_lane(struct lode_lane *l)
 	free(l);
 }
 
+/* Joins the burst somewhere, as the stage before these leaves it. */
+static void arrive(struct lode_lane *l, struct rte_mempool *pool, struct lode_rng *rng,
+	struct lode_burst *b, const struct segment *s)
+{
+	unsigned at = (unsigned)lode_rng_below(rng, b->n + 1);
+	memmove(b->pkts + at + 1, b->pkts + at, (b->n++ - at) * sizeof(b->pkts[0]));
+	b->pkts[at] = segment_mbuf(pool, s);
+	cr_assert_eq(order_note(&l->window[CLS], s->seq), ARRIVAL_NEW);
+	l->n_parts++;
+	l->n_behind++;
+}
+
 static void compare_run(struct rte_mempool *pool, uint64_t seed)
 {
 	struct released *got = calloc(2, sizeof(*got)), *want = got + 1;
@@ -307,17 +319,15 @@ static void compare_run(struct rte_mempool *pool, uint64_t seed)
 		order_expire(l, now_ns);
 		release_flush(l, now_ns);
 		naive_expire(&n, now_ns);
-		for (unsigned i = step >= 20 ? step - 20 : 0; i <= step && i < N_SEGMENTS; i++) {
-			if (segments[i].arrival != step)
-				continue;
-			struct lode_burst b = {.now_ns = now_ns, .n = 1};
-			b.pkts[0] = segment_mbuf(pool, &segments[i]);
-			cr_assert_eq(order_note(&l->window[CLS], segments[i].seq), ARRIVAL_NEW);
-			l->n_parts = 1;
-			stages_run(l, &wan_to_lan[6], 2, &l->stages[6], &b);
-			release_flush(l, now_ns);
-			naive_arrive(&n, &segments[i], now_ns);
-		}
+		struct lode_burst b = {.now_ns = now_ns};
+		l->n_parts = l->n_behind = 0;
+		for (unsigned i = step >= 20 ? step - 20 : 0; i <= step && i < N_SEGMENTS; i++)
+			if (segments[i].arrival == step) {
+				arrive(l, pool, &rng, &b, &segments[i]);
+				naive_arrive(&n, &segments[i], now_ns);
+			}
+		stages_run(l, &wan_to_lan[6], 2, &l->stages[6], &b);
+		release_flush(l, now_ns);
 	}
 	compare(got, want);
 	cr_assert_gt(l->counters.rx_waited, 100, "the traffic must make packets wait");
