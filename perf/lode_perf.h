@@ -29,4 +29,16 @@ uint64_t lode_perf_wall_ns(void);
 double lode_perf_median_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches);
 /* The same, but of the fastest batch: what the code costs when nobody else uses the core or its caches. */
 double lode_perf_min_ns(void (*fn)(void *), void *arg, unsigned n_calls, unsigned n_batches);
+/* A line "CASE METRIC VALUE UNIT" of a script. */
+struct lode_perf_figure {
+	char name[40], metric[20], unit[20];
+	double value;
+};
+/* Runs perf/NAME.sh with the build folder and one argument more, both the suite's own where given. Figures
+ * read, at most max; -1 when the script fails or says nothing. */
+int lode_perf_script(const struct lode_perf *p, const char *name, const char *argument,
+	struct lode_perf_figure *figures, int max);
+/* The figure with these names, NaN if there is none. */
+double lode_perf_figure_of(
+	const struct lode_perf_figure *figures, int n, const char *name, const char *metric);
 bool lode_perf_wanted(const struct lode_perf *p, const char *name);

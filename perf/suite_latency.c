@@ -8,38 +8,27 @@
 #include <stdio.h>
 
 #define ADDED_BAR_US 500.0
+#define ROWS_MAX     8
 
 int suite_latency(struct lode_perf *p);
 
-enum { KERNEL_BRIDGES, TESTPMD, GATEWAYS, N_CASES };
-static const char *const cases[N_CASES] = {"kernel-bridges", "testpmd", "gateways"};
-
 int suite_latency(struct lode_perf *p)
 {
-	double us[N_CASES][2] = {0}; /* p50, p99 */
-	char command[512], line[200], name[40], metric[20];
-	double value;
-	snprintf(command, sizeof(command), "%s/perf/latency.sh '%s' '%s'", LODE_SOURCE_ROOT,
-		p->argc > 0 ? p->argv[0] : LODE_BUILD_ROOT, p->argc > 1 ? p->argv[1] : "10");
-	FILE *script = popen(command, "r");
-	if (!script) {
-		perror(command);
-		return -1;
+	static const char *const others[] = {"kernel-bridges", "testpmd"};
+	static const char *const metrics[] = {"p50", "p99"};
+	struct lode_perf_figure row[ROWS_MAX];
+	int n = lode_perf_script(p, "latency", "10", row, ROWS_MAX);
+	for (int i = 0; i < n; i++)
+		lode_perf_row(p, row[i].name, row[i].metric, row[i].value, "us", NULL, NAN);
+	for (unsigned i = 0; n > 0 && i < LODE_ARRAY_LEN(others); i++) {
+		char name[60];
+		snprintf(name, sizeof(name), "gateways over %s", others[i]);
+		for (unsigned k = 0; k < LODE_ARRAY_LEN(metrics); k++) {
+			double added_us = lode_perf_figure_of(row, n, "gateways", metrics[k]) -
+					  lode_perf_figure_of(row, n, others[i], metrics[k]);
+			lode_perf_row(p, name, metrics[k], added_us, "us", k ? "500 us" : NULL,
+				k ? ADDED_BAR_US / fmax(added_us, 1) : NAN);
+		}
 	}
-	while (fgets(line, sizeof(line), script)) {
-		if (sscanf(line, "%39s %19s %lf", name, metric, &value) != 3)
-			continue;
-		for (unsigned i = 0; i < N_CASES; i++)
-			if (!strcmp(name, cases[i]))
-				us[i][!strcmp(metric, "p99")] = value;
-		lode_perf_row(p, name, metric, value, "us", NULL, NAN);
-	}
-	int rc = pclose(script);
-	for (unsigned i = 0; i < GATEWAYS && rc == 0; i++) {
-		double p50 = us[GATEWAYS][0] - us[i][0], p99 = us[GATEWAYS][1] - us[i][1];
-		snprintf(line, sizeof(line), "gateways over %s", cases[i]);
-		lode_perf_row(p, line, "p50", p50, "us", NULL, NAN);
-		lode_perf_row(p, line, "p99", p99, "us", "500 us", ADDED_BAR_US / LODE_MAX(p99, 1.0));
-	}
-	return rc ? -1 : 0;
+	return n < 0 ? -1 : 0;
 }

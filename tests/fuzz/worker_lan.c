@@ -1,41 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* LAN frames into a worker. Byte 0: 1 the frame is for us, 2 its IPv4 checksum is right, 4 time passes; then
  * the frame. Every so often the worker is taken down, and all packet buffers must be back. */
-#include "../unit/worker/world.c"
+#include "worker_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct world x;
-
-static void drain(void)
-{
-	for (unsigned i = 0; i < LODE_ALL_PORTS; i++) {
-		struct lode_txq *q[2] = {lode_worker_tx(x.w, i), lode_worker_mirror(x.w, i)};
-		for (unsigned k = 0; k < 2; k++) {
-			rte_pktmbuf_free_bulk(q[k]->mbufs, q[k]->n);
-			q[k]->n = 0;
-		}
-	}
-}
-
-static void end_world(void)
-{
-	must(world_free(&x) == 0, "packet buffers were not given back");
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static unsigned n;
 	uint8_t frame[2000];
 	if (size < 1 || size > sizeof(frame))
 		return 0;
-	if (n++ % 20000 == 0) {
-		if (n == 1)
-			atexit(end_world);
-		else
-			end_world();
-		world_make(&x);
-	}
+	fresh_world();
 	size_t len = size - 1;
 	memcpy(frame, data + 1, len);
 	if (data[0] & 1 && len >= 6)

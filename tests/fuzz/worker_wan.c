@@ -2,24 +2,11 @@
 /* WAN frames into a worker that has a session. Byte 0: 1 the frame is for us, 2 its IPv4 checksum is right,
  * 4 time passes, 8 the rest is not a frame but a datagram of our peer, clear header first, that is sealed
  * with the session's key. */
-#include "../unit/worker/world.c"
+#include "worker_fuzz.h"
 
 #define CLEAR LODE_WIRE_CLEAR_BYTES
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct world x;
-
-static void drain(void)
-{
-	for (unsigned i = 0; i < LODE_ALL_PORTS; i++) {
-		struct lode_txq *q[2] = {lode_worker_tx(x.w, i), lode_worker_mirror(x.w, i)};
-		for (unsigned k = 0; k < 2; k++) {
-			rte_pktmbuf_free_bulk(q[k]->mbufs, q[k]->n);
-			q[k]->n = 0;
-		}
-	}
-}
 
 static void send_sealed(const uint8_t *datagram, size_t len)
 {
@@ -47,24 +34,12 @@ static void send_sealed(const uint8_t *datagram, size_t len)
 	world_wan(&x, frame, frame_len);
 }
 
-static void end_world(void)
-{
-	must(world_free(&x) == 0, "packet buffers were not given back");
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static unsigned n;
 	uint8_t frame[1500];
 	if (size < 1 || size > sizeof(frame))
 		return 0;
-	if (n++ % 20000 == 0) {
-		if (n == 1)
-			atexit(end_world);
-		else
-			end_world();
-		world_make(&x);
-	}
+	fresh_world();
 	size_t len = size - 1;
 	memcpy(frame, data + 1, len);
 	x.now_ns += data[0] & 4 ? 100 * LODE_NS_PER_MS : LODE_NS_PER_US;
