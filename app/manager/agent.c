@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-manager agent: keeps this appliance's model at what its manager says. */
+#include "identity.h"
 #include "lode_agent.h"
 #include "manager.h"
 
@@ -39,6 +40,7 @@ static int usage(void)
 	      "  --health-check CMD    shell command that says with exit 0 that "
 	      "LODESTONE_MODEL_PATH is good\n"
 	      "  --token-file FILE     who this appliance is\n"
+	      "  --identity DIR        what `lodestone-manager enroll` made; renewed in time\n"
 	      "  --ca FILE, --cert FILE, --key FILE  for https with mutual TLS\n"
 	      "  --max-rate N          bytes per second, at most\n"
 	      "  --once                one round, then end: 0 idle or updated, 1 otherwise\n",
@@ -50,6 +52,8 @@ struct agent_options {
 	struct lode_agent_options o;
 	bool once;
 	char token[256];
+	const char *identity; /* folder; NULL: none */
+	char ca[512], pair[512];
 };
 
 static int read_token(struct agent_options *y, const char *path)
@@ -106,6 +110,13 @@ static int read_option(struct agent_options *y, int opt)
 	case 'r':
 		y->o.max_bytes_per_s = number(optarg, UINT32_MAX);
 		return y->o.max_bytes_per_s ? 0 : -EINVAL;
+	case 'd':
+		y->identity = optarg;
+		identity_path(optarg, "ca.pem", y->ca);
+		identity_path(optarg, IDENTITY_FILE, y->pair);
+		y->o.ca = y->ca;
+		y->o.cert = y->o.key = y->pair;
+		return 0;
 	case '1':
 		y->once = true;
 		return 0;
@@ -123,7 +134,8 @@ static int read_options(struct agent_options *y, int argc, char **argv)
 		{"health-check", required_argument, NULL, 'h'},
 		{"token-file", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'a'},
 		{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
-		{"max-rate", required_argument, NULL, 'r'}, {"once", no_argument, NULL, '1'}, {0}};
+		{"max-rate", required_argument, NULL, 'r'},
+		{"identity", required_argument, NULL, 'd'}, {"once", no_argument, NULL, '1'}, {0}};
 	int opt, rc = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
 		rc = read_option(y, opt);
@@ -137,11 +149,27 @@ static void sleep_unless_stopping(unsigned seconds)
 		sleep(1); /* a signal ends it early */
 }
 
-static int run(struct lode_agent *agent, bool once)
+/* A certificate that cannot be renewed now is tried again with the next round. */
+static void stay_known(const struct agent_options *y)
 {
+	struct lode_err err = {0};
+	bool renewed;
+	if (!y->identity)
+		return;
+	if (identity_renew(y->o.control_plane, y->identity, now_ms(), &renewed, &err))
+		printf("the certificate is not renewed: %s\n", err.msg);
+	else if (renewed)
+		puts("the certificate is renewed");
+	fflush(stdout);
+}
+
+static int run(struct lode_agent *agent, const struct agent_options *y)
+{
+	bool once = y->once;
 	struct lode_err err;
 	enum lode_agent_outcome outcome;
 	do {
+		stay_known(y);
 		outcome = lode_agent_round(agent, &err);
 		if (!once && !stopping)
 			sleep_unless_stopping(lode_agent_wait_s(agent));
@@ -170,7 +198,7 @@ int cmd_agent(int argc, char **argv)
 		return err.code == -EINVAL ? EXIT_CONFIGURATION : EXIT_ENVIRONMENT;
 	}
 	sd_notify(0, "READY=1");
-	int code = run(agent, y.once);
+	int code = run(agent, &y);
 	lode_agent_free(agent);
 	return code;
 }

@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = {{"serve", cmd_serve}, {"agent", cmd_agent}};
+	} commands[] = {{"serve", cmd_serve}, {"agent", cmd_agent},
+		{"enroll", cmd_enroll}};
 	struct sigaction act = {.sa_handler = on_signal};
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
@@ -36,6 +37,6 @@ int main(int argc, char **argv)
 		puts("lodestone-manager " LODE_VERSION);
 		return EXIT_OK;
 	}
-	fputs("usage: lodestone-manager serve|agent [OPTIONS], or --version\n", stderr);
+	fputs("usage: lodestone-manager serve|agent|enroll [OPTIONS], or --version\n", stderr);
 	return EXIT_CONFIGURATION;
 }

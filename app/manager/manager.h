@@ -5,6 +5,8 @@
 
 #include <signal.h>
 
+#define DEFAULT_IDENTITY_DIR "/var/lib/lodestone-agent"
+
 enum { EXIT_OK, EXIT_OTHER, EXIT_CONFIGURATION, EXIT_ENVIRONMENT };
 
 /* What YAML says, defaults filled in. Paths may be empty where that is allowed. */
@@ -13,8 +15,11 @@ struct settings {
 	char database[256]; /* a path or postgresql://...; "": state_dir/manager.db */
 	char blobs[256];    /* "": state_dir/blobs */
 	char socket[108];
-	char proxy_user[64]; /* "": no proxy */
+	char proxy_user[64];   /* "": no proxy */
+	char server_name[256]; /* hosts of server.pem, commas between; "": none is made */
+	char admin_group[64], operator_group[64], viewer_group[64]; /* local users; "": nobody */
 	uint32_t offline_s;
+	uint32_t certificate_days;
 };
 
 void settings_default(struct settings *s);
@@ -27,3 +32,4 @@ int64_t now_ms(void);
 
 int cmd_serve(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
+int cmd_enroll(int argc, char **argv);

@@ -4,6 +4,7 @@
 #include "manager.h"
 
 #include <getopt.h>
+#include <grp.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ struct serve {
 	struct settings settings;
 	bool insecure;
 	uint16_t port;
-	char database[512], blobs[512];
+	char database[512], blobs[512], ca[512];
 	struct lode_api *api;
 	struct lode_http *http;
 	struct lode_api *worker_api; /* of the patch thread alone */
@@ -64,18 +65,63 @@ static int proxy_uid(const char *user, uid_t *uid, struct lode_err *err)
 	return 0;
 }
 
+static bool in_group(const struct passwd *user, const char *group)
+{
+	gid_t ids[256];
+	int n = LODE_ARRAY_LEN(ids);
+	const struct group *g = *group ? getgrnam(group) : NULL;
+	if (!g || getgrouplist(user->pw_name, user->pw_gid, ids, &n) < 0)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (ids[i] == g->gr_gid)
+			return true;
+	return false;
+}
+
+/* What the groups of a local user allow; the most of them holds. */
+static enum lode_api_role role_of_user(const void *ctx, uid_t uid)
+{
+	const struct settings *o = ctx;
+	const struct passwd *user = getpwuid(uid);
+	if (!user)
+		return LODE_ROLE_NONE;
+	return in_group(user, o->admin_group)	   ? LODE_ROLE_ADMIN
+	       : in_group(user, o->operator_group) ? LODE_ROLE_OPERATOR
+	       : in_group(user, o->viewer_group)   ? LODE_ROLE_VIEWER
+						   : LODE_ROLE_NONE;
+}
+
+/* nginx reads these files; it is told by its own unit when they change. */
+static int make_server_files(struct serve *s, struct lode_err *err)
+{
+	bool renewed;
+	if (!*s->settings.server_name)
+		return 0;
+	return lode_ca_server_files(
+		lode_api_ca(s->api), s->ca, s->settings.server_name, now_ms(), &renewed, err);
+}
+
 static int start(struct serve *s, struct lode_err *err)
 {
 	struct settings *o = &s->settings;
-	struct lode_api_options api = {.anybody = s->insecure, .offline_s = o->offline_s};
+	snprintf(s->ca, sizeof(s->ca), "%s/ca", o->state_dir);
+	struct lode_api_options api = {
+		.anybody = s->insecure,
+		.offline_s = o->offline_s,
+		.ca_dir = s->ca,
+		.certificate_days = o->certificate_days,
+		.now_ms = now_ms(),
+	};
 	struct lode_http_options http = {
 		.socket_path = s->insecure ? NULL : o->socket,
 		.port = s->port,
 		.accel_prefix = "/blobs",
+		.local_role = role_of_user,
+		.local_role_ctx = o,
 		.now_ms = now_ms,
 	};
 	int rc = proxy_uid(o->proxy_user, &http.proxy_uid, err);
-	if (!rc && mkdir(o->state_dir, 0700) && errno != EEXIST)
+	if (!rc && mkdir(o->state_dir, 0750) && errno != EEXIST)
 		rc = lode_err_set(err, -errno, "state_dir: %s: %s", o->state_dir, strerror(errno));
 	snprintf(s->database, sizeof(s->database), "%s%s",
 		*o->database ? o->database : o->state_dir, *o->database ? "" : "/manager.db");
@@ -83,6 +129,8 @@ static int start(struct serve *s, struct lode_err *err)
 		*o->blobs ? "" : "/blobs");
 	if (!rc)
 		rc = lode_api_new(&api, s->database, s->blobs, &s->api, err);
+	if (!rc)
+		rc = make_server_files(s, err);
 	if (!rc)
 		rc = lode_http_new(&http, s->api, &s->http, err);
 	return rc ? rc : start_worker(s, &api, err);
@@ -100,6 +148,7 @@ static void stop(struct serve *s)
 static int loop(struct serve *s)
 {
 	int64_t tick_ms = 0, collect_ms = now_ms() + COLLECT_MS;
+	struct lode_err ignored;
 	int rc = 0;
 	while (!stopping && !rc) {
 		rc = lode_http_run(s->http, WAIT_MS);
@@ -111,6 +160,7 @@ static int loop(struct serve *s)
 		}
 		if (now >= collect_ms) {
 			lode_api_collect(s->api, now);
+			make_server_files(s, &ignored);
 			collect_ms = now + COLLECT_MS;
 		}
 	}

@@ -23,6 +23,11 @@ static const struct key keys[] = {
 	TEXT(blobs, "a folder"),
 	TEXT(socket, "a path"),
 	TEXT(proxy_user, "a user's name"),
+	TEXT(server_name, "names and addresses, commas between"),
+	TEXT(admin_group, "a group's name"),
+	TEXT(operator_group, "a group's name"),
+	TEXT(viewer_group, "a group's name"),
+	{"certificate_days", offsetof(struct settings, certificate_days), 0, 1, 825, "1 to 825"},
 	{"offline_s", offsetof(struct settings, offline_s), 0, 10, 86400, "10 to 86400"},
 };
 
@@ -32,6 +37,7 @@ void settings_default(struct settings *s)
 		.state_dir = "/var/lib/lodestone-manager",
 		.socket = "/run/lodestone-manager/manager.sock",
 		.offline_s = 300,
+		.certificate_days = 90,
 	};
 }
 

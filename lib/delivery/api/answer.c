@@ -52,7 +52,7 @@ void answer_err(struct call *c, const struct lode_err *err)
 	static const struct {
 		int code, status;
 	} map[] = {{-ENOENT, 404}, {-EINVAL, 400}, {-EEXIST, 409}, {-ESTALE, 409}, {-EPERM, 409},
-		{-EBADMSG, 422}, {-ENOSPC, 507}, {-EAGAIN, 503}, {-ENOTCONN, 503}};
+		{-EACCES, 403}, {-EBADMSG, 422}, {-ENOSPC, 507}, {-EAGAIN, 503}, {-ENOTCONN, 503}};
 	int status = 500;
 	for (size_t i = 0; i < LODE_ARRAY_LEN(map); i++)
 		if (map[i].code == err->code)

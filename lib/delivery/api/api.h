@@ -13,6 +13,7 @@ struct lode_api {
 	struct lode_api_options options;
 	struct lode_store *store;
 	struct lode_blobs *blobs;
+	struct lode_ca *ca; /* NULL: nobody can enrol */
 };
 
 /* One request on its way through a handler. */
@@ -92,12 +93,32 @@ void campaign_get(struct call *c);
 void campaign_verb(struct call *c);
 /* admin.c */
 void health_get(struct call *c);
-void token_create(struct call *c);
 void audit_get(struct call *c);
+/* tokens.c */
+void token_create(struct call *c);
+void token_list(struct call *c);
+void token_delete(struct call *c);
+/* enrol.c */
+void ca_get(struct call *c);
+void enrolment_create(struct call *c);
+void enrol(struct call *c);
+void certificate_renew(struct call *c);
+void certificate_list(struct call *c);
+void certificate_revoke(struct call *c);
+/* blobs.c */
+void blob_get(struct call *c);
+void version_plan(struct call *c);
+/* openapi.c */
 void openapi_get(struct call *c);
-const char *openapi_text(void);
 
 /* ---- shared pieces ---- */
+
+#define SECRET_HEX 49 /* with the NUL */
+/* A new secret and the hash under which it is stored. */
+int secret_make(char secret[SECRET_HEX], char hash[LODE_BLOB_HEX], struct lode_err *err);
+/* Takes out every certificate of this name; how many, or -errno. Inside a transaction. */
+int certificates_revoke_all(
+	struct lode_api *api, const char *name, int64_t now_ms, struct lode_err *err);
 
 /* Makes a campaign over a fleet; its id in id. */
 int campaign_start(struct call *c, const char *model, const char *version, const char *fleet,

@@ -98,6 +98,8 @@ void device_delete(struct call *c)
 			c->parts[0], &ignored);
 	json_decref(device);
 	if (!rc)
+		rc = LODE_MIN(certificates_revoke_all(c->api, c->parts[0], c->req->now_ms, &err), 0);
+	if (!rc)
 		rc = audit(c, "device.unregister", c->parts[0], NULL, &err);
 	if (rc)
 		answer_err(c, &err);

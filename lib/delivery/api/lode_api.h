@@ -5,11 +5,13 @@
  * several, in one or many processes, may share a database. Actions return 0 or -errno. */
 #pragma once
 
+#include "lode_ca.h"
 #include "lode_store.h"
 
-#define LODE_API_BODY_MAX (1u << 20)   /* bytes of a JSON body */
-#define LODE_API_BLOB_MAX (8ull << 30) /* bytes of a model */
-#define LODE_API_HEADERS  8
+#define LODE_API_BODY_MAX     (1u << 20)   /* bytes of a JSON body */
+#define LODE_API_BLOB_MAX     (8ull << 30) /* bytes of a model */
+#define LODE_API_HEADERS      8
+#define LODE_API_DAYS_DEFAULT 90 /* a certificate is valid */
 
 enum lode_api_role {
 	LODE_ROLE_NONE,	    /* nobody: health and enrolment only */
@@ -24,7 +26,8 @@ enum lode_api_role lode_api_role_from(const char *name);
 
 struct lode_api_identity {
 	enum lode_api_role role;
-	char name[LODE_STORE_ID_MAX]; /* the device's id or the operator's name */
+	char name[LODE_STORE_ID_MAX];	 /* the device's id or the operator's name */
+	char serial[LODE_CA_SERIAL_HEX]; /* of its certificate, "" without one */
 };
 
 struct lode_api_request {
@@ -55,8 +58,11 @@ void lode_api_reply_clear(struct lode_api_reply *reply);
 struct lode_api;
 
 struct lode_api_options {
-	bool anybody;	    /* without identities everybody is admin: --insecure-loopback */
-	unsigned offline_s; /* silent for longer is offline */
+	bool anybody;		   /* without identities everybody is admin: --insecure-loopback */
+	unsigned offline_s;	   /* silent for longer is offline */
+	const char *ca_dir;	   /* the authority's folder; NULL: nobody can enrol */
+	unsigned certificate_days; /* of devices and operators */
+	int64_t now_ms;		   /* for a new authority */
 };
 
 int lode_api_new(const struct lode_api_options *options, const char *store_url,
@@ -87,6 +93,11 @@ unsigned lode_api_collect(struct lode_api *api, int64_t now_ms);
 
 /* The secret's SHA-256 in hex, as tokens are stored. */
 void lode_api_token_hash(const char *secret, char hex[LODE_BLOB_HEX]);
+/* Who a certificate is by its serial number; false when it was not issued here, is revoked or expired. */
+bool lode_api_certificate_identity(
+	struct lode_api *api, const char *serial, int64_t now_ms, struct lode_api_identity *who);
+/* The authority; NULL without one. */
+struct lode_ca *lode_api_ca(struct lode_api *api);
 /* Who a bearer token is; false when unknown or expired. */
 bool lode_api_token_identity(
 	struct lode_api *api, const char *secret, int64_t now_ms, struct lode_api_identity *who);

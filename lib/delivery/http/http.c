@@ -59,16 +59,28 @@ static bool peer_uid(const struct lode_http *h, struct MHD_Connection *conn, uid
 	return true;
 }
 
-/* nginx sets these from the verified client certificate, and takes them out of what clients send. */
-static void identity_from_proxy(struct MHD_Connection *conn, struct lode_api_identity *who)
+/* nginx sets these from the verified client certificate, and takes them out of what clients send. What the
+ * serial number may do is ours to know. False: no certificate was shown. */
+static bool identity_from_proxy(
+	struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
 {
 	const char *verified = get_header(conn, "X-Lodestone-Verified");
-	const char *device = get_header(conn, "X-Lodestone-Client");
-	if (verified && !strcmp(verified, "SUCCESS") && device &&
-		strlen(device) < sizeof(who->name)) {
-		who->role = LODE_ROLE_DEVICE;
-		snprintf(who->name, sizeof(who->name), "%s", device);
-	}
+	const char *serial = get_header(conn, "X-Lodestone-Serial");
+	if (!verified || strcmp(verified, "SUCCESS") != 0 || !serial)
+		return false;
+	lode_api_certificate_identity(h->api, serial, in->req.now_ms, &in->req.who);
+	return true;
+}
+
+/* Who connects without a proxy is who the kernel says. */
+static void identity_from_kernel(struct lode_http *h, uid_t uid, struct lode_api_identity *who)
+{
+	if (uid == 0 || uid == geteuid())
+		who->role = LODE_ROLE_ADMIN;
+	else if (h->options.local_role)
+		who->role = h->options.local_role(h->options.local_role_ctx, uid);
+	if (who->role != LODE_ROLE_NONE)
+		snprintf(who->name, sizeof(who->name), "local-%u", (unsigned)uid);
 }
 
 static void identify(struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
@@ -78,12 +90,11 @@ static void identify(struct lode_http *h, struct MHD_Connection *conn, struct in
 	uid_t uid;
 	if (peer_uid(h, conn, &uid)) {
 		in->by_proxy = h->options.proxy_uid != (uid_t)-1 && uid == h->options.proxy_uid;
-		if (in->by_proxy) {
-			identity_from_proxy(conn, who);
-		} else if (uid == 0 || uid == geteuid()) {
-			who->role = LODE_ROLE_ADMIN;
-			snprintf(who->name, sizeof(who->name), "local-%u", (unsigned)uid);
-		}
+		/* A certificate that is refused is not made good by a token. */
+		if (in->by_proxy && identity_from_proxy(h, conn, in))
+			return;
+		if (!in->by_proxy)
+			identity_from_kernel(h, uid, who);
 	}
 	if (who->role == LODE_ROLE_NONE && token && !strncmp(token, "Bearer ", 7))
 		lode_api_token_identity(h->api, token + 7, in->req.now_ms, who);

@@ -16,11 +16,14 @@ struct lode_http_options {
 	uid_t proxy_uid;	 /* nginx: its identity headers are believed; (uid_t)-1: none */
 	const char *
 		accel_prefix; /* answers to the proxy name blobs below it (X-Accel-Redirect); NULL: never */
+	/* What a local user may do who is neither root nor this process's own; NULL: nothing. */
+	enum lode_api_role (*local_role)(const void *ctx, uid_t uid);
+	const void *local_role_ctx;
 	int64_t (*now_ms)(void);
 };
 
 /* Listens. Who connects to the UNIX socket as root or as this process's own user is admin; through the proxy
- * who it says it has verified; everybody else is who its token says. */
+ * whose certificate it says it has verified; everybody else is who its token says. */
 int lode_http_new(const struct lode_http_options *options, struct lode_api *api,
 	struct lode_http **out, struct lode_err *err);
 void lode_http_free(struct lode_http *h);

@@ -17,9 +17,11 @@ enum lode_store_kind {
 	LODE_DOC_VERSION, /* parent: model, id: version */
 	LODE_DOC_DELTA,	  /* parent: SHA-256 of the target, id: SHA-256 of the base */
 	LODE_DOC_CAMPAIGN,
-	LODE_DOC_TARGET, /* parent: campaign, id: device */
-	LODE_DOC_UPLOAD, /* an upload that may be continued */
-	LODE_DOC_TOKEN,	 /* id: SHA-256 of the secret */
+	LODE_DOC_TARGET,      /* parent: campaign, id: device */
+	LODE_DOC_UPLOAD,      /* an upload that may be continued */
+	LODE_DOC_TOKEN,	      /* id: SHA-256 of the secret */
+	LODE_DOC_ENROLMENT,   /* id: SHA-256 of the one-time secret */
+	LODE_DOC_CERTIFICATE, /* id: serial number, hex */
 	LODE_N_DOCS,
 };
 

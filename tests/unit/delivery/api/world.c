@@ -11,7 +11,8 @@ struct world world;
 
 static void open_api(void)
 {
-	struct lode_api_options options = {.offline_s = 300};
+	struct lode_api_options options = {
+		.offline_s = 300, .ca_dir = world.ca, .now_ms = world.now_ms};
 	struct lode_err err = {0};
 	cr_assert_eq(
 		lode_api_new(&options, world.db, world.blobs, &world.api, &err), 0, "%s", err.msg);
@@ -23,6 +24,7 @@ void world_up(void)
 	cr_assert_not_null(mkdtemp(world.dir));
 	snprintf(world.db, sizeof(world.db), "%s/db", world.dir);
 	snprintf(world.blobs, sizeof(world.blobs), "%s/blobs", world.dir);
+	snprintf(world.ca, sizeof(world.ca), "%s/ca", world.dir);
 	world.now_ms = 1700000000000;
 	world.who = (struct lode_api_identity){LODE_ROLE_ADMIN, "root"};
 	open_api();
@@ -54,19 +56,22 @@ void world_down(void)
 	nftw(world.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static const char *value_of(const char *pairs[WORLD_PAIRS][2], const char *name)
+{
+	for (size_t i = 0; i < WORLD_PAIRS; i++)
+		if (pairs[i][0] && !strcmp(pairs[i][0], name))
+			return pairs[i][1];
+	return NULL;
+}
+
 static const char *header(void *ctx, const char *name)
 {
-	struct world *w = ctx;
-	for (size_t i = 0; i < LODE_ARRAY_LEN(w->headers); i++)
-		if (w->headers[i][0] && !strcmp(w->headers[i][0], name))
-			return w->headers[i][1];
-	return NULL;
+	return value_of(((struct world *)ctx)->headers, name);
 }
 
 static const char *query(void *ctx, const char *name)
 {
-	(void)ctx, (void)name;
-	return NULL;
+	return value_of(((struct world *)ctx)->queries, name);
 }
 
 static struct lode_api_request request(const char *method, const char *path)

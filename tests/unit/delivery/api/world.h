@@ -6,14 +6,17 @@
 
 #include <jansson.h>
 
+#define WORLD_PAIRS 4
+
 struct world {
-	char dir[64], db[100], blobs[100];
+	char dir[64], db[100], blobs[100], ca[100];
 	struct lode_api *api;
 	struct lode_api_identity who;
 	int64_t now_ms;
 	struct lode_api_reply reply;
-	json_t *json;		   /* of the last reply; NULL when it was none */
-	const char *headers[4][2]; /* of the next request */
+	json_t *json;			     /* of the last reply; NULL when it was none */
+	const char *headers[WORLD_PAIRS][2]; /* of requests from now on */
+	const char *queries[WORLD_PAIRS][2];
 };
 
 extern struct world world;

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Small files, whole or not at all. */
+#include "lode_ca.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_folder(const char *dir, struct lode_err *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? lode_err_set(err, -errno, "%s: %s", dir, strerror(errno)) : fd;
+}
+
+int lode_ca_read_file(const char *dir, const char *name, char **text, struct lode_err *err)
+{
+	int folder = open_folder(dir, err);
+	if (folder < 0)
+		return folder;
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char *buf = fd < 0 ? NULL : calloc(1, LODE_CA_PEM_MAX + 1);
+	ssize_t n = buf ? read(fd, buf, LODE_CA_PEM_MAX) : -1;
+	int rc = n > 0 ? 0
+		       : lode_err_set(err, n ? -errno : -EINVAL, "%s/%s: %s", dir, name,
+				 n ? strerror(errno) : "the file is empty");
+	if (fd >= 0)
+		close(fd);
+	close(folder);
+	if (rc)
+		free(buf);
+	else
+		*text = buf;
+	return rc;
+}
+
+static int write_all(int fd, const char *text)
+{
+	size_t left = strlen(text);
+	while (left) {
+		ssize_t n = write(fd, text, left);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		text += n > 0 ? n : 0;
+		left -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+int lode_ca_write_file(
+	const char *dir, const char *name, unsigned mode, const char *text, struct lode_err *err)
+{
+	char beside[80];
+	int folder = open_folder(dir, err);
+	if (folder < 0)
+		return folder;
+	snprintf(beside, sizeof(beside), ".%.60s.new", name);
+	unlinkat(folder, beside, 0);
+	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	int rc = fd < 0 ? -errno : write_all(fd, text);
+	if (!rc && (fsync(fd) || renameat(folder, beside, folder, name) || fsync(folder)))
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (rc)
+		unlinkat(folder, beside, 0);
+	close(folder);
+	return rc ? lode_err_set(err, rc, "%s/%s: %s", dir, name, strerror(-rc)) : 0;
+}
