@@ -26,7 +26,8 @@ struct command {
 	}
 
 extern const struct command config_commands[], delta_commands[], key_commands[], gateway_commands[],
-	doctor_commands[], model_commands[], seal_commands[], top_commands[], trace_commands[];
+	doctor_commands[], model_commands[], release_commands[], seal_commands[], top_commands[],
+	trace_commands[];
 
 /* Text from elsewhere goes to a terminal: control characters become '?', in place. */
 void clean_text(char *text);

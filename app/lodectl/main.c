@@ -15,6 +15,7 @@ static const struct command *const tables[] = {
 	key_commands,
 	delta_commands,
 	model_commands,
+	release_commands,
 	seal_commands,
 	doctor_commands,
 };

@@ -113,7 +113,7 @@ json_t *parse_object(
 	return NULL;
 }
 
-int sha256_hex(const void *bytes, size_t len, char hex[LODE_TRUST_HEX])
+int lode_trust_sha256(const void *bytes, size_t len, char hex[LODE_TRUST_HEX])
 {
 	uint8_t digest[32];
 	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)

@@ -69,7 +69,7 @@ int lode_trust_check_file(const struct lode_trust_release *release, const void *
 	if (len != release->n_bytes)
 		return lode_err_set(err, -EBADMSG,
 			"the file has %zu bytes, %" PRIu64 " were released", len, release->n_bytes);
-	if (sha256_hex(bytes, len, sha256))
+	if (lode_trust_sha256(bytes, len, sha256))
 		return lode_err_set(err, -ENOMEM, "OpenSSL does not hash");
 	if (strcmp(sha256, release->sha256) != 0)
 		return lode_err_set(err, -EBADMSG, "the file has SHA-256 %s, %s was released",

@@ -112,6 +112,7 @@ int lode_trust_judge(const struct lode_trust_state *state, const char *chain, si
 /* Does the file have the hash, the length and the kind that the release says? */
 int lode_trust_check_file(const struct lode_trust_release *release, const void *bytes, size_t len,
 	struct lode_err *err);
+int lode_trust_sha256(const void *bytes, size_t len, char hex[LODE_TRUST_HEX]);
 /* The kind a model file says it is; members stay "" when it is no model file of ours. */
 void lode_trust_kind_of(const void *bytes, size_t len, struct lode_trust_kind *kind);
 

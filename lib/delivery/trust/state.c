@@ -112,7 +112,7 @@ int lode_trust_begin(struct lode_trust_state *state, const char *anchor, const c
 	char sha256[LODE_TRUST_HEX];
 	int rc = -ESTALE;
 	*state = (struct lode_trust_state){0};
-	if (sha256_hex(anchor, strlen(anchor), sha256))
+	if (lode_trust_sha256(anchor, strlen(anchor), sha256))
 		return lode_err_set(err, -ENOMEM, "OpenSSL does not hash");
 	if (stored)
 		rc = take_stored(state, stored, sha256, err);

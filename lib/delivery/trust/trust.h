@@ -46,4 +46,3 @@ int bytes_from_hex(uint8_t *bytes, size_t n, const char *hex);
 /* An object or NULL with the error set. */
 json_t *parse_object(
 	const char *text, size_t len, size_t max, const char *what, struct lode_err *err);
-int sha256_hex(const void *bytes, size_t len, char hex[LODE_TRUST_HEX]);
