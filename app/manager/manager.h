@@ -18,6 +18,7 @@ struct settings {
 	char proxy_user[64];   /* "": no proxy */
 	char server_name[256]; /* hosts of server.pem, commas between; "": none is made */
 	char admin_group[64], operator_group[64], viewer_group[64]; /* local users; "": nobody */
+	char gateway[108]; /* its dpdk_telemetry.v2, "": none */
 	uint32_t offline_s;
 	uint32_t certificate_days;
 };
@@ -29,6 +30,7 @@ int settings_load(struct settings *s, const char *path, struct lode_err *err);
 /* Set by SIGTERM and SIGINT. */
 extern volatile sig_atomic_t stopping;
 int64_t now_ms(void);
+uint64_t now_ns(void); /* monotonic */
 
 int cmd_serve(int argc, char **argv);
 int cmd_agent(int argc, char **argv);

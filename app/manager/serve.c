@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lodestone-manager serve: the API, the campaigns' clock, and a thread that makes patches. */
-#include "lode_http.h"
+/* lodestone-manager serve: the API, the campaigns' clock, a thread that makes patches, and one that asks the gateway
+ * and counts the fleet for the page. */
+#include "lode_face.h"
+#include "lode_scrape.h"
 #include "manager.h"
 
 #include <getopt.h>
@@ -17,6 +19,7 @@
 #define WAIT_MS	       200
 #define COLLECT_MS     (3600 * 1000)
 #define WORKER_IDLE_US 200000
+#define FACE_STEP_US   100000
 #define DEFAULT_PORT   8080
 
 struct serve {
@@ -27,8 +30,9 @@ struct serve {
 	struct lode_api *api;
 	struct lode_http *http;
 	struct lode_api *worker_api; /* of the patch thread alone */
-	pthread_t worker;
-	bool worker_runs;
+	struct lode_face *face;
+	pthread_t worker, face_thread;
+	bool worker_runs, face_runs;
 };
 
 static void *make_patches(void *ctx)
@@ -38,6 +42,39 @@ static void *make_patches(void *ctx)
 		if (!lode_api_make_delta(s->worker_api, now_ms()))
 			usleep(WORKER_IDLE_US);
 	return NULL;
+}
+
+static void *refresh_face(void *ctx)
+{
+	struct serve *s = ctx;
+	int64_t done_ms = 0;
+	while (!stopping) {
+		if (now_ms() - done_ms >= LODE_SCRAPE_INTERVAL_MS) {
+			done_ms = now_ms();
+			lode_face_refresh(s->face, done_ms);
+		}
+		usleep(FACE_STEP_US);
+	}
+	return NULL;
+}
+
+static int start_face(struct serve *s, struct lode_err *err)
+{
+	struct lode_face_options options = {
+		.gateway_socket = *s->settings.gateway ? s->settings.gateway : NULL,
+		.store_url = s->database,
+		.anybody = s->insecure,
+		.offline_s = s->settings.offline_s,
+		.started_ms = now_ms(),
+	};
+	int rc = lode_face_new(&options, &s->face, err);
+	if (rc)
+		return rc;
+	rc = pthread_create(&s->face_thread, NULL, refresh_face, s);
+	if (rc)
+		return lode_err_set(err, -rc, "the thread of the page does not start");
+	s->face_runs = true;
+	return 0;
 }
 
 static int start_worker(
@@ -119,6 +156,8 @@ static int start(struct serve *s, struct lode_err *err)
 		.local_role = role_of_user,
 		.local_role_ctx = o,
 		.now_ms = now_ms,
+		.now_ns = now_ns,
+		.page = lode_face_page,
 	};
 	int rc = proxy_uid(o->proxy_user, &http.proxy_uid, err);
 	if (!rc && mkdir(o->state_dir, 0750) && errno != EEXIST)
@@ -132,6 +171,9 @@ static int start(struct serve *s, struct lode_err *err)
 	if (!rc)
 		rc = make_server_files(s, err);
 	if (!rc)
+		rc = start_face(s, err);
+	http.page_ctx = s->face;
+	if (!rc)
 		rc = lode_http_new(&http, s->api, &s->http, err);
 	return rc ? rc : start_worker(s, &api, err);
 }
@@ -140,7 +182,10 @@ static void stop(struct serve *s)
 {
 	if (s->worker_runs)
 		pthread_join(s->worker, NULL);
+	if (s->face_runs)
+		pthread_join(s->face_thread, NULL);
 	lode_http_free(s->http);
+	lode_face_free(s->face);
 	lode_api_free(s->worker_api);
 	lode_api_free(s->api);
 }
@@ -169,11 +214,13 @@ static int loop(struct serve *s)
 
 static int usage(void)
 {
-	fputs("usage: lodestone-manager serve [-c FILE] [--data DIR] [--insecure-loopback [--port "
-	      "N]]\n"
+	fputs("usage: lodestone-manager serve [-c FILE] [--data DIR] [--gateway SOCKET]\n"
+	      "                                [--insecure-loopback [--port N]]\n"
 	      "  -c, --config FILE     YAML: state_dir, database, blobs, socket, proxy_user, "
-	      "offline_s\n"
+	      "gateway,\n"
+	      "                        offline_s\n"
 	      "  --data DIR            state_dir, for trying out\n"
+	      "  --gateway SOCKET      its dpdk_telemetry.v2, for page and metrics; '' for none\n"
 	      "  --insecure-loopback   plain HTTP on 127.0.0.1, anybody may do anything\n"
 	      "  --port N              with it; default 8080\n",
 		stderr);
@@ -184,6 +231,7 @@ static int read_options(struct serve *s, int argc, char **argv, struct lode_err 
 {
 	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
 		{"data", required_argument, NULL, 'd'}, {"port", required_argument, NULL, 'p'},
+		{"gateway", required_argument, NULL, 'g'},
 		{"insecure-loopback", no_argument, NULL, 'i'}, {0}};
 	const char *data = NULL;
 	int opt, rc = 0;
@@ -194,6 +242,8 @@ static int read_options(struct serve *s, int argc, char **argv, struct lode_err 
 		if (opt == 'c')
 			rc = settings_load(&s->settings, optarg, err);
 		data = opt == 'd' ? optarg : data;
+		if (opt == 'g')
+			snprintf(s->settings.gateway, sizeof(s->settings.gateway), "%s", optarg);
 		s->insecure |= opt == 'i';
 		s->port = opt == 'p' ? (uint16_t)port : s->port;
 	}

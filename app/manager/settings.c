@@ -28,6 +28,7 @@ static const struct key keys[] = {
 	TEXT(operator_group, "a group's name"),
 	TEXT(viewer_group, "a group's name"),
 	{"certificate_days", offsetof(struct settings, certificate_days), 0, 1, 825, "1 to 825"},
+	TEXT(gateway, "dpdk_telemetry.v2 of the gateway"),
 	{"offline_s", offsetof(struct settings, offline_s), 0, 10, 86400, "10 to 86400"},
 };
 
@@ -36,6 +37,7 @@ void settings_default(struct settings *s)
 	*s = (struct settings){
 		.state_dir = "/var/lib/lodestone-manager",
 		.socket = "/run/lodestone-manager/manager.sock",
+		.gateway = "/run/dpdk/lodestone/dpdk_telemetry.v2",
 		.offline_s = 300,
 		.certificate_days = 90,
 	};

@@ -340,6 +340,9 @@ int view_paths(struct gateway *g, const char *params, struct lode_json *j, struc
 int view_lanes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_classes(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 
+/* ---- views_counters.c ---- */
+int view_counters(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
 /* ---- views_repair.c ---- */
 int view_fec(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 

@@ -285,6 +285,7 @@ const struct view views[] = {
 		view_explain},
 	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
 	{"drops", "dropped packets: reason, rate, examples. Takes no parameters", view_drops},
+	{"counters", "what counters mean. Parameters: string table (optional)", view_counters},
 	{"loops", "how long workers' loops take. Parameters: int worker (optional)", view_loops},
 	{"long_loops", "the newest long loops. Parameters: int worker (optional)", view_long_loops},
 	{"talkers", "heaviest conversations; the first call starts it. Takes no parameters",

@@ -36,6 +36,7 @@ int view_peers(struct gateway *g, const char *params, struct lode_json *j, struc
 			!wanted_peer(params, s.name))
 			continue;
 		lode_json_object(j, s.name);
+		lode_json_string(j, "name", s.name); /* keys of telemetry cannot hold every name */
 		lode_json_string(j, "session", s.established ? "established" : "none");
 		lode_json_string(j, "role", s.initiator ? "initiator" : "responder");
 		lode_json_u64(j, "session_age_s",

@@ -90,6 +90,7 @@ int upload_begin(struct call *c, struct lode_blob_writer **writer);
 void campaign_create(struct call *c);
 void campaign_list(struct call *c);
 void campaign_get(struct call *c);
+void campaign_devices(struct call *c);
 void campaign_verb(struct call *c);
 /* admin.c */
 void health_get(struct call *c);

@@ -123,6 +123,20 @@ void campaign_get(struct call *c)
 	answer(c, 200, k);
 }
 
+static json_t *make_target(struct call *c, const struct lode_store_doc *doc)
+{
+	json_t *target = json_loads(doc->text, 0, NULL);
+	if (target)
+		json_object_set_new(target, "device_id", json_string(doc->id));
+	return target;
+}
+
+/* A page of a campaign's devices: a large fleet is too long for one answer. */
+void campaign_devices(struct call *c)
+{
+	answer_list(c, LODE_DOC_TARGET, c->parts[0], NULL, make_target);
+}
+
 static int apply_verb(struct lode_campaign *k, const char *verb, struct lode_err *err)
 {
 	static const struct {

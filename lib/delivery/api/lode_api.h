@@ -50,7 +50,7 @@ struct lode_api_reply {
 	char blob[LODE_BLOB_HEX]; /* send this blob's bytes instead; "" none */
 	unsigned n_headers;
 	struct {
-		char name[32], value[LODE_STORE_ID_MAX + 16];
+		char name[32], value[LODE_STORE_ID_MAX + 64];
 	} headers[LODE_API_HEADERS];
 };
 void lode_api_reply_clear(struct lode_api_reply *reply);

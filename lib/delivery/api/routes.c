@@ -68,6 +68,8 @@ const struct route routes[] = {
 		"Campaigns, a page", "limit# after"},
 	{"GET", "/campaigns/*", BOTH, LODE_ROLE_VIEWER, LODE_BODY_NONE, campaign_get,
 		"A campaign with every device", ""},
+	{"GET", "/campaigns/*/devices", V2, LODE_ROLE_VIEWER, LODE_BODY_NONE, campaign_devices,
+		"Its devices, a page", "limit# after"},
 	{"POST", "/campaigns/*/*", BOTH, LODE_ROLE_OPERATOR, LODE_BODY_JSON, campaign_verb,
 		"pause, resume, abort or approve", ""},
 	{"POST", "/tokens", V2, LODE_ROLE_ADMIN, LODE_BODY_JSON, token_create,

@@ -21,6 +21,7 @@ struct lode_http {
 	struct lode_api *api;
 	struct MHD_Daemon *daemon;
 	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct lode_http_stats stats;
 };
 
 /* One request while it arrives. */
@@ -152,6 +153,7 @@ static enum MHD_Result send_blob(struct lode_http *h, struct MHD_Connection *con
 		snprintf(text, sizeof(text), "bytes */%lld", (long long)size);
 		return send_empty(conn, MHD_HTTP_RANGE_NOT_SATISFIABLE, "Content-Range", text);
 	}
+	h->stats.reply_bytes += length;
 	struct MHD_Response *r;
 	bool accel = in->by_proxy && h->options.accel_prefix;
 	if (accel) {
@@ -267,14 +269,25 @@ static int take_bytes(struct incoming *in, const char *bytes, size_t n)
 			     : 0;
 }
 
+static void count(struct lode_http *h, const struct lode_api_reply *reply, uint64_t spent_ns)
+{
+	h->stats.by_class[LODE_MIN((unsigned)reply->status / 100, 5u)]++;
+	h->stats.reply_bytes += reply->body_len;
+	lode_hist_add(&h->stats.answer_ns, spent_ns);
+}
+
 static enum MHD_Result finish(struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
 {
 	struct lode_api_reply reply = {0};
+	uint64_t start_ns = h->options.now_ns();
 	if (in->failed)
 		return send_empty(conn, in->failed, NULL, NULL);
-	lode_api_handle(h->api, &in->req, in->writer, &reply);
+	if (!h->options.page ||
+		!h->options.page(h->options.page_ctx, &in->req, &h->stats, &reply))
+		lode_api_handle(h->api, &in->req, in->writer, &reply);
 	in->writer = NULL;
 	enum MHD_Result rc = send_reply(h, conn, in, &reply);
+	count(h, &reply, h->options.now_ns() - start_ns);
 	lode_api_reply_clear(&reply);
 	return rc;
 }

@@ -10,6 +10,17 @@
 
 struct lode_http;
 
+/* What has been answered so far. The server's thread writes and reads. */
+struct lode_http_stats {
+	uint64_t by_class[6];	    /* answers by the first digit of their status */
+	uint64_t reply_bytes;	    /* bodies, those that the proxy sends from the blobs included */
+	struct lode_hist answer_ns; /* from the last byte of a request to its answer */
+};
+
+/* Asked before the API: true when it answered. */
+typedef bool lode_http_page_fn(void *ctx, const struct lode_api_request *req,
+	const struct lode_http_stats *stats, struct lode_api_reply *reply);
+
 struct lode_http_options {
 	const char *socket_path; /* UNIX socket; NULL: 127.0.0.1 */
 	uint16_t port;		 /* of 127.0.0.1 */
@@ -20,6 +31,9 @@ struct lode_http_options {
 	enum lode_api_role (*local_role)(const void *ctx, uid_t uid);
 	const void *local_role_ctx;
 	int64_t (*now_ms)(void);
+	uint64_t (*now_ns)(void); /* monotonic, for the statistics */
+	lode_http_page_fn *page;  /* may be NULL */
+	void *page_ctx;
 };
 
 /* Listens. Who connects to the UNIX socket as root or as this process's own user is admin; through the proxy

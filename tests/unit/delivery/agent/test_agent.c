@@ -35,6 +35,11 @@ static int64_t fixed_ms(void)
 	return 1700000000000;
 }
 
+static uint64_t fixed_ns(void)
+{
+	return 1;
+}
+
 static void *serve(void *ctx)
 {
 	(void)ctx;
@@ -122,7 +127,7 @@ static uint16_t free_port(void)
 static void start_server(void)
 {
 	struct lode_http_options options = {
-		.port = world.port, .proxy_uid = (uid_t)-1, .now_ms = fixed_ms};
+		.port = world.port, .proxy_uid = (uid_t)-1, .now_ms = fixed_ms, .now_ns = fixed_ns};
 	struct lode_err err = {0};
 	cr_assert_eq(lode_http_new(&options, world.api, &world.http, &err), 0, "%s", err.msg);
 	world.stop = false;
