@@ -1,34 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Layout: DIR/ab/abcd... for whole blobs, DIR/parts/NAME for growing ones. */
-#include "lode_store.h"
+#include "blobs.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define READ_BYTES	  (128 * 1024)
 #define PART_MAX_AGE_S	  (7 * 86400)
 #define UNNAMED_MAX_AGE_S 3600
-#define UNNAMED		  "new-"
-
-struct lode_blobs {
-	int dir, parts;
-	char path[LODE_STORE_ID_MAX + 384];
-};
-
-struct lode_blob_writer {
-	struct lode_blobs *blobs;
-	int fd;
-	bool named;
-	uint64_t n_bytes;
-	EVP_MD_CTX *md;
-	char name[LODE_STORE_ID_MAX + 16];
-};
 
 bool lode_blob_name_ok(const char *sha256)
 {
@@ -58,12 +40,8 @@ static void sweep_parts(struct lode_blobs *b, int64_t now_s)
 		closedir(d);
 }
 
-int lode_blobs_open(const char *dir, struct lode_blobs **out, struct lode_err *err)
+static int open_folders(struct lode_blobs *b, const char *dir, struct lode_err *err)
 {
-	struct lode_blobs *b = calloc(1, sizeof(*b));
-	if (!b)
-		return lode_err_set(err, -ENOMEM, "no memory for the blobs");
-	b->dir = b->parts = -1;
 	snprintf(b->path, sizeof(b->path), "%s", dir);
 	if (!mkdir(dir, 0700) || errno == EEXIST)
 		b->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -71,12 +49,27 @@ int lode_blobs_open(const char *dir, struct lode_blobs **out, struct lode_err *e
 		b->parts = openat(b->dir, "parts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 	/* The folder's own change time is now or before: no clock is read here. */
-	if (b->parts < 0 || futimens(b->parts, NULL) || fstat(b->parts, &st)) {
-		int rc = lode_err_set(err, -errno, "%s: %s", dir, strerror(errno));
+	if (b->parts < 0 || futimens(b->parts, NULL) || fstat(b->parts, &st))
+		return lode_err_set(err, -errno, "%s: %s", dir, strerror(errno));
+	sweep_parts(b, st.st_mtime);
+	return 0;
+}
+
+int lode_blobs_open(const char *place, struct lode_blobs **out, struct lode_err *err)
+{
+	char dir[sizeof(((struct lode_blobs *)0)->path)];
+	struct lode_blobs *b = calloc(1, sizeof(*b));
+	if (!b)
+		return lode_err_set(err, -ENOMEM, "no memory for the blobs");
+	b->dir = b->parts = -1;
+	snprintf(dir, sizeof(dir), "%s", place);
+	int rc = bucket_named(place) ? bucket_open(b, place, dir, err) : 0;
+	if (!rc)
+		rc = open_folders(b, dir, err);
+	if (rc) {
 		lode_blobs_close(b);
 		return rc;
 	}
-	sweep_parts(b, st.st_mtime);
 	*out = b;
 	return 0;
 }
@@ -89,215 +82,159 @@ void lode_blobs_close(struct lode_blobs *b)
 		close(b->parts);
 	if (b->dir >= 0)
 		close(b->dir);
+	lode_s3_close(b->s3);
 	free(b);
-}
-
-static int check_space(const struct lode_blobs *b, uint64_t n_bytes, struct lode_err *err)
-{
-	struct statvfs v;
-	if (!n_bytes || fstatvfs(b->dir, &v))
-		return 0;
-	uint64_t free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
-	if (free_bytes >= n_bytes)
-		return 0;
-	return lode_err_set(err, -ENOSPC, "%s: %llu bytes free, %llu needed", b->path,
-		(unsigned long long)free_bytes, (unsigned long long)n_bytes);
-}
-
-/* What is there is read again: its hash is not kept anywhere. */
-static int hash_existing(struct lode_blob_writer *w)
-{
-	uint8_t *buf = malloc(READ_BYTES);
-	ssize_t n = buf ? 0 : -1;
-	while (buf && (n = read(w->fd, buf, READ_BYTES)) > 0) {
-		if (EVP_DigestUpdate(w->md, buf, (size_t)n) != 1)
-			break;
-		w->n_bytes += (uint64_t)n;
-	}
-	free(buf);
-	return n ? -EIO : 0;
-}
-
-static void free_writer(struct lode_blob_writer *w)
-{
-	if (w->fd >= 0)
-		close(w->fd);
-	EVP_MD_CTX_free(w->md);
-	free(w);
-}
-
-static bool part_name_ok(const char *name)
-{
-	return *name && *name != '.' && !strchr(name, '/') && strlen(name) < LODE_STORE_ID_MAX &&
-	       strncmp(name, UNNAMED, strlen(UNNAMED)) != 0;
-}
-
-static int open_part(struct lode_blob_writer *w, const char *name)
-{
-	if (name) {
-		snprintf(w->name, sizeof(w->name), "%s", name);
-		return openat(
-			w->blobs->parts, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	}
-	for (unsigned i = 0; i < 100000; i++) {
-		snprintf(w->name, sizeof(w->name), UNNAMED "%d-%u", (int)getpid(), i);
-		int fd = openat(w->blobs->parts, w->name,
-			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd >= 0 || errno != EEXIST)
-			return fd;
-	}
-	return -1;
-}
-
-int lode_blob_begin(struct lode_blobs *b, const char *name, uint64_t total_bytes,
-	struct lode_blob_writer **out, uint64_t *have_bytes, struct lode_err *err)
-{
-	if (name && !part_name_ok(name))
-		return lode_err_set(err, -EINVAL, "'%.60s' is no name for an upload", name);
-	int rc = check_space(b, total_bytes, err);
-	struct lode_blob_writer *w = rc ? NULL : calloc(1, sizeof(*w));
-	if (!w)
-		return rc ? rc : lode_err_set(err, -ENOMEM, "no memory for an upload");
-	w->blobs = b;
-	w->named = name != NULL;
-	w->md = EVP_MD_CTX_new();
-	w->fd = open_part(w, name);
-	if (w->fd < 0 || !w->md || EVP_DigestInit_ex(w->md, EVP_sha256(), NULL) != 1 ||
-		hash_existing(w)) {
-		rc = lode_err_set(err, errno ? -errno : -EIO, "%s/parts/%s: %s", b->path, w->name,
-			strerror(errno));
-		free_writer(w);
-		return rc;
-	}
-	if (have_bytes)
-		*have_bytes = w->n_bytes;
-	*out = w;
-	return 0;
-}
-
-int lode_blob_write(struct lode_blob_writer *w, const void *bytes, size_t len, struct lode_err *err)
-{
-	const uint8_t *p = bytes;
-	size_t left = len;
-	while (left) {
-		ssize_t n = write(w->fd, p, left);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return lode_err_set(err, -errno, "%s/parts/%s: %s", w->blobs->path, w->name,
-				strerror(errno));
-		p += n;
-		left -= (size_t)n;
-	}
-	w->n_bytes += len;
-	return EVP_DigestUpdate(w->md, bytes, len) == 1 ? 0 : -EIO;
-}
-
-uint64_t lode_blob_written(const struct lode_blob_writer *w)
-{
-	return w->n_bytes;
-}
-
-void lode_blob_suspend(struct lode_blob_writer *w)
-{
-	if (!w->named)
-		unlinkat(w->blobs->parts, w->name, 0);
-	free_writer(w);
-}
-
-void lode_blob_abandon(struct lode_blob_writer *w)
-{
-	unlinkat(w->blobs->parts, w->name, 0);
-	free_writer(w);
-}
-
-static int move_in_place(struct lode_blob_writer *w, const char *sha256)
-{
-	char folder[3] = {sha256[0], sha256[1], 0}, path[72];
-	lode_blob_path(sha256, path);
-	if (mkdirat(w->blobs->dir, folder, 0700) && errno != EEXIST)
-		return -errno;
-	if (fsync(w->fd) || renameat(w->blobs->parts, w->name, w->blobs->dir, path))
-		return -errno;
-	int fd = openat(w->blobs->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = fd < 0 || fsync(fd) || fsync(w->blobs->dir) ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
-int lode_blob_commit(struct lode_blob_writer *w, const char *expect, char sha256[LODE_BLOB_HEX],
-	struct lode_err *err)
-{
-	uint8_t digest[32];
-	int rc = EVP_DigestFinal_ex(w->md, digest, NULL) == 1 ? 0 : -EIO;
-	for (unsigned i = 0; i < sizeof(digest); i++)
-		snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
-	if (!rc && expect && strcmp(expect, sha256))
-		rc = lode_err_set(err, -EBADMSG, "the bytes have SHA-256 %s, %s was promised",
-			sha256, expect);
-	else if (!rc && (rc = move_in_place(w, sha256)))
-		lode_err_set(err, rc, "%s/%s: %s", w->blobs->path, sha256, strerror(-rc));
-	if (rc)
-		lode_blob_abandon(w);
-	else
-		free_writer(w);
-	return rc;
 }
 
 int64_t lode_blob_size(const struct lode_blobs *b, const char *sha256)
 {
 	char path[72];
 	struct stat st;
-	lode_blob_path(sha256, path);
-	if (!lode_blob_name_ok(sha256) || fstatat(b->dir, path, &st, AT_SYMLINK_NOFOLLOW))
-		return -ENOENT;
-	return st.st_size;
-}
-
-int lode_blob_open(const struct lode_blobs *b, const char *sha256)
-{
-	char path[72];
+	struct lode_err ignored;
 	lode_blob_path(sha256, path);
 	if (!lode_blob_name_ok(sha256))
 		return -ENOENT;
+	if (!fstatat(b->dir, path, &st, AT_SYMLINK_NOFOLLOW))
+		return st.st_size;
+	return b->s3 ? lode_s3_size(b->s3, path, &ignored) : -ENOENT;
+}
+
+/* Reading counts as use, for lode_blobs_trim. */
+static int open_local(const struct lode_blobs *b, const char *path)
+{
+	const struct timespec used[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
 	int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		futimens(fd, used);
 	return fd < 0 ? -errno : fd;
+}
+
+int lode_blob_open(struct lode_blobs *b, const char *sha256)
+{
+	char path[72];
+	struct lode_err ignored;
+	lode_blob_path(sha256, path);
+	if (!lode_blob_name_ok(sha256))
+		return -ENOENT;
+	int fd = open_local(b, path);
+	if (fd != -ENOENT || !b->s3)
+		return fd;
+	int rc = bucket_fetch(b, sha256, &ignored);
+	return rc ? rc : open_local(b, path);
 }
 
 int lode_blob_delete(const struct lode_blobs *b, const char *sha256)
 {
 	char path[72];
+	struct lode_err ignored;
 	lode_blob_path(sha256, path);
 	if (!lode_blob_name_ok(sha256))
 		return -ENOENT;
-	return unlinkat(b->dir, path, 0) ? -errno : 0;
+	int rc = b->s3 ? lode_s3_delete(b->s3, path, &ignored) : 0;
+	bool gone = !unlinkat(b->dir, path, 0) || (b->s3 && errno == ENOENT);
+	return rc ? rc : gone ? 0 : -errno;
 }
 
-static int list_folder(const struct lode_blobs *b, const char *folder, int64_t older_than_s,
-	int (*fn)(void *ctx, const char *sha256, uint64_t n_bytes), void *ctx)
+/* What is known of a blob in the folder. */
+struct entry {
+	char sha256[LODE_BLOB_HEX];
+	uint64_t n_bytes;
+	int64_t changed_s, used_ns;
+};
+typedef int entry_fn(void *ctx, const struct entry *e);
+
+static int each_in_folder(const struct lode_blobs *b, const char *folder, entry_fn *fn, void *ctx)
 {
 	int fd = openat(b->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	struct dirent *file;
 	struct stat st;
-	while (!rc && d && (e = readdir(d)))
-		if (lode_blob_name_ok(e->d_name) && !fstatat(fd, e->d_name, &st, 0) &&
-			st.st_mtime <= older_than_s)
-			rc = fn(ctx, e->d_name, (uint64_t)st.st_size);
+	while (!rc && d && (file = readdir(d))) {
+		struct entry e;
+		if (!lode_blob_name_ok(file->d_name) || fstatat(fd, file->d_name, &st, 0))
+			continue;
+		memcpy(e.sha256, file->d_name, sizeof(e.sha256));
+		e.n_bytes = (uint64_t)st.st_size;
+		e.changed_s = st.st_mtime;
+		e.used_ns = st.st_atim.tv_sec * INT64_C(1000000000) + st.st_atim.tv_nsec;
+		rc = fn(ctx, &e);
+	}
 	if (d)
 		closedir(d);
 	return rc;
 }
 
-int lode_blobs_list(const struct lode_blobs *b, int64_t now_ms, unsigned min_age_s,
-	int (*fn)(void *ctx, const char *sha256, uint64_t n_bytes), void *ctx)
+static int each_local(const struct lode_blobs *b, entry_fn *fn, void *ctx)
 {
 	int rc = 0;
 	for (unsigned i = 0; i < 256 && !rc; i++) {
 		char folder[3];
 		snprintf(folder, sizeof(folder), "%02x", i);
-		rc = list_folder(b, folder, now_ms / 1000 - min_age_s, fn, ctx);
+		rc = each_in_folder(b, folder, fn, ctx);
 	}
 	return rc;
+}
+
+struct listing {
+	int64_t older_than_s;
+	int (*fn)(void *ctx, const char *sha256, uint64_t n_bytes);
+	void *ctx;
+};
+
+static int list_one(void *ctx, const struct entry *e)
+{
+	const struct listing *l = ctx;
+	return e->changed_s <= l->older_than_s ? l->fn(l->ctx, e->sha256, e->n_bytes) : 0;
+}
+
+int lode_blobs_list(const struct lode_blobs *b, int64_t now_ms, unsigned min_age_s,
+	int (*fn)(void *ctx, const char *sha256, uint64_t n_bytes), void *ctx)
+{
+	struct listing l = {now_ms / 1000 - min_age_s, fn, ctx};
+	return b->s3 ? bucket_list(b, l.older_than_s, fn, ctx) : each_local(b, list_one, &l);
+}
+
+/* ---- trimming ---- */
+
+struct census {
+	struct entry *entries;
+	size_t n, room;
+	uint64_t n_bytes;
+};
+
+static int count_entry(void *ctx, const struct entry *e)
+{
+	struct census *c = ctx;
+	if (c->n == c->room) {
+		size_t room = 2 * c->room + 64;
+		struct entry *entries = realloc(c->entries, room * sizeof(*entries));
+		if (!entries)
+			return -ENOMEM;
+		c->entries = entries;
+		c->room = room;
+	}
+	c->entries[c->n++] = *e;
+	c->n_bytes += e->n_bytes;
+	return 0;
+}
+
+static int by_use(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	return (x->used_ns > y->used_ns) - (x->used_ns < y->used_ns);
+}
+
+uint64_t lode_blobs_trim(struct lode_blobs *b, uint64_t max_bytes)
+{
+	struct census c = {0};
+	char path[72];
+	if (!each_local(b, count_entry, &c) && c.n)
+		qsort(c.entries, c.n, sizeof(c.entries[0]), by_use);
+	for (size_t i = 0; i < c.n && c.n_bytes > max_bytes; i++) {
+		lode_blob_path(c.entries[i].sha256, path);
+		if (!unlinkat(b->dir, path, 0))
+			c.n_bytes -= c.entries[i].n_bytes;
+	}
+	free(c.entries);
+	return c.n_bytes;
 }

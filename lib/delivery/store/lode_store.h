@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* delivery/store: what the manager must not forget. Documents (JSON text) by kind, parent and id with
  * compare-and-set, an audit log whose entries are chained by SHA-256, and blobs addressed by their SHA-256 in a
- * folder. Documents live in SQLite or PostgreSQL: the same calls, the same answers. A store object belongs to
+ * folder or an S3-compatible bucket. Documents live in SQLite or PostgreSQL: the same calls, the same answers. A store object belongs to
  * one thread; several processes and threads may open the same place. Times are milliseconds since 1970
  * (`_ms`). Actions return 0 or -errno. */
 #pragma once
@@ -100,9 +100,11 @@ int lode_store_audit_verify(struct lode_store *s, int64_t *bad_seq, struct lode_
 struct lode_blobs;
 struct lode_blob_writer;
 
-/* Opens dir, made when it is not there. What an earlier process left unfinished and nobody can continue is
- * removed. */
-int lode_blobs_open(const char *dir, struct lode_blobs **out, struct lode_err *err);
+/* place: a folder, made when it is not there, or a bucket (delivery/s3) with a folder as cache:
+ * s3://BUCKET[/PREFIX]?endpoint=URL&credentials=FILE&cache=FOLDER[&region=NAME][&cache_bytes=N]. A blob is in
+ * the bucket before its commit returns; one that the cache lacks is fetched, which takes its time, and its hash
+ * compared. What an earlier process left unfinished and nobody can continue is removed. */
+int lode_blobs_open(const char *place, struct lode_blobs **out, struct lode_err *err);
 void lode_blobs_close(struct lode_blobs *b);
 
 /* A new blob, or with `name` one that can be continued: *have_bytes are there from before. -ENOSPC
@@ -123,12 +125,15 @@ void lode_blob_abandon(struct lode_blob_writer *w);
 /* Length in bytes, or -ENOENT. */
 int64_t lode_blob_size(const struct lode_blobs *b, const char *sha256);
 /* A descriptor for reading, or -errno. */
-int lode_blob_open(const struct lode_blobs *b, const char *sha256);
+int lode_blob_open(struct lode_blobs *b, const char *sha256);
 /* Its path below the folder the store was opened with ("ab/abcd..."), whether it is there or not. */
 void lode_blob_path(const char *sha256, char path[72]);
 int lode_blob_delete(const struct lode_blobs *b, const char *sha256);
 /* Calls fn for every blob older than min_age_s; fn may delete it. */
 int lode_blobs_list(const struct lode_blobs *b, int64_t now_ms, unsigned min_age_s,
 	int (*fn)(void *ctx, const char *sha256, uint64_t n_bytes), void *ctx);
+/* Removes from the folder what was read longest ago until max_bytes hold the rest, whose bytes it returns: for
+ * caches. */
+uint64_t lode_blobs_trim(struct lode_blobs *b, uint64_t max_bytes);
 /* 64 lower-case hex digits and no more. */
 bool lode_blob_name_ok(const char *sha256);
