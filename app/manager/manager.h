@@ -13,7 +13,7 @@ enum { EXIT_OK, EXIT_OTHER, EXIT_CONFIGURATION, EXIT_ENVIRONMENT };
 struct settings {
 	char state_dir[256];
 	char database[256]; /* a path or postgresql://...; "": state_dir/manager.db */
-	char blobs[256];    /* "": state_dir/blobs */
+	char blobs[600];    /* a folder or s3://...; "": state_dir/blobs */
 	char socket[108];
 	char proxy_user[64];   /* "": no proxy */
 	char server_name[256]; /* hosts of server.pem, commas between; "": none is made */

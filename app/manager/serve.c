@@ -26,7 +26,7 @@ struct serve {
 	struct settings settings;
 	bool insecure;
 	uint16_t port;
-	char database[512], blobs[512], ca[512];
+	char database[512], blobs[640], ca[512];
 	struct lode_api *api;
 	struct lode_http *http;
 	struct lode_api *worker_api; /* of the patch thread alone */

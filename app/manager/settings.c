@@ -20,7 +20,7 @@ struct key {
 static const struct key keys[] = {
 	TEXT(state_dir, "a folder"),
 	TEXT(database, "a file, or postgresql://..."),
-	TEXT(blobs, "a folder"),
+	TEXT(blobs, "a folder, or s3://..."),
 	TEXT(socket, "a path"),
 	TEXT(proxy_user, "a user's name"),
 	TEXT(server_name, "names and addresses, commas between"),

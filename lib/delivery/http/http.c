@@ -154,17 +154,18 @@ static enum MHD_Result send_blob(struct lode_http *h, struct MHD_Connection *con
 		return send_empty(conn, MHD_HTTP_RANGE_NOT_SATISFIABLE, "Content-Range", text);
 	}
 	h->stats.reply_bytes += length;
-	struct MHD_Response *r;
+	struct MHD_Response *r = NULL;
 	bool accel = in->by_proxy && h->options.accel_prefix;
-	if (accel) {
+	int fd = lode_blob_open(lode_api_blobs(h->api), reply->blob);
+	if (accel && fd >= 0) {
+		close(fd); /* the proxy opens it: now it is in the folder, wherever it was */
 		lode_blob_path(reply->blob, path);
 		snprintf(text, sizeof(text), "%s/%s", h->options.accel_prefix, path);
 		r = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
 		if (r)
 			MHD_add_response_header(r, "X-Accel-Redirect", text);
-	} else {
-		int fd = lode_blob_open(lode_api_blobs(h->api), reply->blob);
-		r = fd < 0 ? NULL : MHD_create_response_from_fd_at_offset64(length, fd, first);
+	} else if (fd >= 0) {
+		r = MHD_create_response_from_fd_at_offset64(length, fd, first);
 	}
 	if (!r)
 		return send_empty(conn, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL);
