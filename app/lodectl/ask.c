@@ -30,6 +30,11 @@ static json_t *parse_reply(const char *text, size_t len)
 
 json_t *ask_gateway_json(struct lodectl *ctl, json_t *request)
 {
+	return ask_gateway_fd(ctl, request, -1);
+}
+
+json_t *ask_gateway_fd(struct lodectl *ctl, json_t *request, int fd)
+{
 	struct lode_err err;
 	char *reply = NULL, *text = json_dumps(request, JSON_COMPACT);
 	json_t *result = NULL;
@@ -37,7 +42,7 @@ json_t *ask_gateway_json(struct lodectl *ctl, json_t *request)
 	int sock = lode_ipc_connect(ctl->socket, &err);
 	long len = sock < 0 || !text
 			   ? -1
-			   : lode_ipc_call(sock, text, strlen(text), -1, TIMEOUT_MS, &reply, &err);
+			   : lode_ipc_call(sock, text, strlen(text), fd, TIMEOUT_MS, &reply, &err);
 	if (len < 0)
 		complain(EXIT_OTHER, "%s (is the gateway running? -s names its socket)", err.msg);
 	else

@@ -40,6 +40,8 @@ int complain(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 json_t *ask_gateway(struct lodectl *ctl, const char *command, const char *params);
 /* The same with a body of our own. */
 json_t *ask_gateway_json(struct lodectl *ctl, json_t *request);
+/* And with a descriptor, which stays the caller's. */
+json_t *ask_gateway_fd(struct lodectl *ctl, json_t *request, int fd);
 int print_json(const json_t *value);
 
 /* A table for people: columns are padded to their widest cell. heads may be NULL: no heading. */

@@ -284,5 +284,8 @@ const struct command model_commands[] = {
 	{"model", "quantise", "MASTER OUT", "an INT8 file from an FP32 one", quantise},
 	{"model", "import", "GRAPH.onnx ROLE SCHEMA OUT", "an FP32 master from an ONNX graph",
 		import},
+	{"model", "push", "FILE RELEASE [try]", "give the gateway a signed model", model_push},
+	{"model", "commit", "", "the model on trial stays", model_commit},
+	{"model", "rollback", "", "the model on trial goes", model_rollback},
 	COMMANDS_END,
 };

@@ -26,6 +26,10 @@ void runnable_sample(const struct runnable *r, uint64_t seed, float **in);
 
 /* model_bench.c */
 int model_bench(struct lodectl *ctl, int argc, char **argv);
+/* model_push.c */
+int model_push(struct lodectl *ctl, int argc, char **argv);
+int model_commit(struct lodectl *ctl, int argc, char **argv);
+int model_rollback(struct lodectl *ctl, int argc, char **argv);
 /* model_run.c */
 int model_run(struct lodectl *ctl, int argc, char **argv);
 

@@ -184,6 +184,7 @@ struct lode_config {
 	char state_dir[LODE_PATH_MAX];
 	char drivers_dir[LODE_PATH_MAX];
 	char model_dir[LODE_PATH_MAX];
+	char model_root[LODE_PATH_MAX]; /* "": no model is taken while we run */
 	enum lode_isa_choice model_isa;
 	enum lode_aead_choice aead;
 };

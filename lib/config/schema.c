@@ -294,6 +294,8 @@ static const struct field system_fields[] = {
 		.def = "/usr/share/lodestone/drivers-config", RESTART, .help = "Driver profiles"},
 	{"model_dir", F_STRING, SIZED(lode_config, model_dir), .def = "/usr/share/lodestone/models",
 		RESTART, .help = "Models shipped with us"},
+	{"model_root", F_STRING, SIZED(lode_config, model_root), .def = "", LIVE,
+		.help = "File with the root of the keys that may sign models; empty: none is taken"},
 	{"model_isa", F_ENUM, SIZED(lode_config, model_isa), .words = isa_words, .def = "auto",
 		RESTART, .help = "Instruction set that models run on; auto: the best of this CPU"},
 	FIELD_END};

@@ -18,6 +18,7 @@
 #include "lode_mirror.h"
 #include "lode_model.h"
 #include "lode_port.h"
+#include "lode_trust.h"
 #include "lode_worker.h"
 #include "log.h"
 
@@ -122,6 +123,15 @@ struct mirror {
 	struct lode_ip gateway4, gateway6;
 };
 
+/* A model in use, or let go. */
+struct served {
+	struct lode_model *model;
+	struct lode_loss_model loss;	   /* of a loss predictor: how workers feed it */
+	char version[LODE_TRUST_NAME_MAX]; /* as released; "": not by a release */
+	uint64_t last_serial;		   /* of the snapshots that may name it, once it was let go */
+	struct served *next;
+};
+
 struct gateway {
 	struct lode_gateway_options options;
 	struct logger log;
@@ -139,8 +149,14 @@ struct gateway {
 	struct rte_ring *handoff[LODE_WORKERS_MAX][LODE_WORKERS_MAX]; /* [from][to] */
 	uint32_t frame_bytes; /* record of the kernel rings */
 
-	struct lode_model_set models; /* as loaded at start */
-	struct lode_loss_model loss_model;
+	struct {
+		/* Helper thread writes, under the lock; NULL: the classic algorithm. */
+		struct served *now[LODE_MODEL_ROLES];
+		/* Helper thread. */
+		struct served *retired; /* until no worker uses them */
+		struct model_trial *trial;
+		uint64_t serial; /* of those that workers run, ever */
+	} models;
 	/* Helper thread: samples go there while somebody asked for them. */
 	struct lode_learn_writer *loss_samples;
 	uint32_t loss_series; /* named last in the file, + 1 */
@@ -216,7 +232,34 @@ int view_apps(struct gateway *g, const char *params, struct lode_json *j, struct
 /* ---- models.c ---- */
 int start_models(struct gateway *g, struct lode_err *err);
 void stop_models(struct gateway *g);
+struct lode_model_options model_options(const struct gateway *g);
+/* Takes the model; on error it stays the caller's. -EINVAL: no worker could feed it. */
+int served_new(struct gateway *g, struct lode_model *model, const char *version,
+	struct served **out, struct lode_err *err);
+void served_free(struct served *s);
+/* The next snapshot names what runs now; after control was made, under the lock. */
+void models_show(struct gateway *g);
+/* Puts another model to work from the next snapshot on; the one before, which may go back or be retired. Helper
+ * thread; takes the lock. */
+struct served *models_swap(struct gateway *g, enum lode_model_role role, struct served *to);
+/* Frees it once no worker uses it. Helper thread. */
+void models_retire(struct gateway *g, struct served *s);
+void models_run(struct gateway *g);
 int view_models(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
+
+/* ---- model_trial.c: models that come over the control socket; helper thread ---- */
+/* Checks what came and lets it run; whatever is refused, nothing changes. chain: text of delivery/trust. */
+int model_try(struct gateway *g, const char *chain, int fd, struct lode_json *j, struct lode_err *err);
+/* It stays, also after a restart. */
+int model_commit(struct gateway *g, struct lode_json *j, struct lode_err *err);
+int model_rollback(struct gateway *g, struct lode_json *j, struct lode_err *err);
+/* Ends a trial that nobody decided about. */
+void trial_run(struct gateway *g, uint64_t now);
+void trial_stop(struct gateway *g);
+bool trial_is(const struct gateway *g, const struct served *s); /* under the lock */
+/* What was committed last for a role. -ENOENT. */
+int trial_read_release(
+	const struct gateway *g, enum lode_model_role role, struct lode_trust_release *release);
 
 /* ---- devices.c ---- */
 int start_profiles(struct gateway *g, struct lode_err *err);
@@ -297,8 +340,8 @@ void publish_settings(struct gateway *g, const struct lode_config *config);
 int start_helper(struct gateway *g, struct lode_err *err);
 void stop_helper(struct gateway *g);
 /* The control socket's answer to one request, JSON text in buf; its length, or -ENOSPC. */
-long answer_request(
-	struct gateway *g, const char *body, size_t len, int fd, char *buf, size_t size);
+long answer_request(struct gateway *g, const struct lode_ipc_creds *creds, const char *body,
+	size_t len, int fd, char *buf, size_t size);
 
 /* ---- state.c: what must survive a restart ---- */
 int state_read_counter(const char *state_dir, uint64_t *counter, struct lode_err *err);

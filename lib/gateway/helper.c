@@ -18,6 +18,8 @@ struct request {
 	struct gateway *g;
 	const char *command, *params; /* params: "" if none */
 	int fd;			      /* that came with it, -1: none */
+	const struct lode_ipc_creds *creds;
+	const json_t *body;
 };
 
 /* ---- commands that change something ---- */
@@ -113,6 +115,40 @@ static int classify_attach(const struct request *q, struct lode_json *j, struct 
 	return apps_attach(q->g, q->fd, err);
 }
 
+/* Whoever may write into the state directory may say what runs. The socket's mode says the same. */
+static int check_owner(const struct request *q, struct lode_err *err)
+{
+	uid_t uid = q->creds->uid;
+	return uid == 0 || uid == geteuid()
+		       ? 0
+		       : lode_err_set(err, -EPERM,
+				 "models are taken from root and user %u, not from user %u",
+				 (unsigned)geteuid(), (unsigned)uid);
+}
+
+static int do_model_try(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	int rc = check_owner(q, err);
+	char *chain = json_dumps(json_object_get(q->body, "release"), JSON_COMPACT);
+	if (!rc)
+		rc = chain ? model_try(q->g, chain, q->fd, j, err)
+			   : lode_err_set(err, -EINVAL, "\"release\" is missing: the signed chain");
+	free(chain);
+	return rc;
+}
+
+static int do_model_commit(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	int rc = check_owner(q, err);
+	return rc ? rc : model_commit(q->g, j, err);
+}
+
+static int do_model_rollback(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	int rc = check_owner(q, err);
+	return rc ? rc : model_rollback(q->g, j, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct request *q, struct lode_json *j, struct lode_err *err);
@@ -122,6 +158,9 @@ static const struct {
 	{"config/show", config_show},
 	{"log/level", log_level},
 	{"loss/record", do_loss_record},
+	{"model/commit", do_model_commit},
+	{"model/rollback", do_model_rollback},
+	{"model/try", do_model_try},
 	{"trace/start", do_trace_start},
 	{"trace/read", do_trace_read},
 	{"trace/stop", do_trace_stop},
@@ -161,7 +200,8 @@ static void write_error(struct lode_json *j, char *buf, size_t size, const struc
 	lode_json_close_object(j);
 }
 
-long answer_request(struct gateway *g, const char *body, size_t len, int fd, char *buf, size_t size)
+long answer_request(struct gateway *g, const struct lode_ipc_creds *creds, const char *body,
+	size_t len, int fd, char *buf, size_t size)
 {
 	struct lode_err err = {0};
 	struct lode_json j;
@@ -169,7 +209,7 @@ long answer_request(struct gateway *g, const char *body, size_t len, int fd, cha
 	json_t *q = json_loadb(body, len, JSON_REJECT_DUPLICATES, &why);
 	const char *command = json_string_value(json_object_get(q, "command"));
 	const char *params = json_string_value(json_object_get(q, "params"));
-	const struct request request = {g, command, params ? params : "", fd};
+	const struct request request = {g, command, params ? params : "", fd, creds, q};
 	lode_json_begin(&j, buf, size);
 	lode_json_object(&j, NULL);
 	int rc = command ? run_command(&request, &j, &err)
@@ -189,7 +229,7 @@ static void on_request(void *ctx, struct lode_ipc_client *client,
 	const struct lode_ipc_creds *creds, const char *body, size_t len, int fd)
 {
 	char *buf = malloc(2 * VIEW_BYTES);
-	long n = buf ? answer_request(ctx, body, len, fd, buf, 2 * VIEW_BYTES) : -1;
+	long n = buf ? answer_request(ctx, creds, body, len, fd, buf, 2 * VIEW_BYTES) : -1;
 	if (n >= 0)
 		lode_ipc_reply(client, buf, (size_t)n);
 	else
@@ -214,7 +254,7 @@ static void on_signal(struct gateway *g)
 	struct lode_err err = {0};
 	char buf[64];
 	struct lode_json j;
-	const struct request q = {g, "config/apply", "", -1};
+	const struct request q = {.g = g, .params = "", .fd = -1};
 	sd_notify(0, "RELOADING=1");
 	lode_json_begin(&j, buf, sizeof(buf));
 	config_apply(&q, &j, &err);
@@ -231,6 +271,8 @@ static void *helper_main(void *arg)
 		trace_run(g, now_ns());
 		loss_run(g, now_ns());
 		apps_run(g, now_ns());
+		trial_run(g, now_ns());
+		models_run(g);
 		log_flush(&g->log);
 		selector_state_run(g, now_ns(), false);
 		if (poll(fds, LODE_ARRAY_LEN(fds), WAIT_MS) <= 0)

@@ -14,17 +14,8 @@
 
 int start_loss(struct gateway *g, struct lode_err *err)
 {
-	const struct lode_model *m = g->models.by_role[LODE_MODEL_LOSS];
 	loss_clock(g, now_ns());
-	if (!m)
-		return 0;
-	struct lode_err why;
-	if (lode_loss_model_init(&g->loss_model, m, 1, &why)) {
-		log_line(&g->log, LOG_GATEWAY, LODE_LOG_WARN, "%s: the classic predicts loss",
-			why.msg);
-		return 0;
-	}
-	lode_control_set_loss_model(g->control, &g->loss_model);
+	models_show(g);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct world x;
 static struct gateway g;
 static char answer[2 * VIEW_BYTES];
+static const struct lode_ipc_creds creds = {.uid = 0};
 
 static void give_random(void *ctx, void *buf, size_t len)
 {
@@ -89,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!begun)
 		begin();
 	begun = true;
-	long len = answer_request(&g, (const char *)data, size, -1, answer, sizeof(answer));
+	long len = answer_request(&g, &creds, (const char *)data, size, -1, answer, sizeof(answer));
 	must(len > 0, "no answer");
 	json_t *reply = json_loadb(answer, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
 	must(json_is_object(reply), "the answer is not JSON");
