@@ -111,6 +111,8 @@ struct lode_worker *lode_worker_new(const struct lode_worker_params *params, str
 		return NULL;
 	}
 	w->params = *params;
+	w->sweep_entry_ns =
+		LODE_MAX(SWEEP_ENTRY_NS, SWEEP_TABLE_NS / LODE_MAX(params->n_flows, 1u));
 	if (make_rings(w) || make_lanes(w) || make_loss(w) ||
 		flow_table_init(&w->flows, params->n_flows, lode_mix64(params->seed ^ 1),
 			params->socket_id)) {

@@ -389,8 +389,8 @@ static void send_own(struct lode_worker *w, uint64_t now_ns)
 static uint64_t sweep_flows(struct lode_worker *w, uint64_t now_ns)
 {
 	uint64_t elapsed_ns = now_ns - w->swept_ns;
-	if (elapsed_ns >= SWEEP_NS) {
-		unsigned n = (unsigned)LODE_MIN(elapsed_ns / SWEEP_ENTRY_NS, SWEEP_MAX);
+	if (elapsed_ns >= LODE_MAX(SWEEP_NS, w->sweep_entry_ns)) {
+		unsigned n = (unsigned)LODE_MIN(elapsed_ns / w->sweep_entry_ns, SWEEP_MAX);
 		lode_counter_add(&w->counters.flows_expired, flow_sweep(&w->flows, n, now_ns));
 		w->swept_ns = now_ns;
 	}

@@ -20,6 +20,7 @@
 #define HOP_LIMIT	 3  /* peers that may pass a packet on */
 #define SWEEP_NS	 (50 * LODE_NS_PER_US)
 #define SWEEP_ENTRY_NS	 6250ull /* one flow looked at per so long; 1 M flows in 6.5 s */
+#define SWEEP_TABLE_NS	 (6 * LODE_NS_PER_S) /* smaller tables take that long, too */
 #define SWEEP_MAX	 64
 #define SWEEP_IDLE_NS	 (20 * LODE_NS_PER_MS)
 #define CONTROL_PER_POLL 16 /* datagrams sent for control */
@@ -68,7 +69,7 @@ struct lode_worker {
 	uint16_t rules_serial; /* counts changes of rules */
 
 	struct flow_table flows;
-	uint64_t swept_ns;
+	uint64_t swept_ns, sweep_entry_ns;
 
 	struct lode_load load;
 	_Atomic uint32_t load_word; /* the same, level above permille: for telemetry */

@@ -18,17 +18,26 @@ static int null_key_init(struct lode_aead_key *key, const uint8_t raw[LODE_AEAD_
 	return 0;
 }
 
+static uint64_t step(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 32;
+}
+
+/* In two chains for speed. */
 static void checksum(
 	const struct lode_aead_key *key, const struct lode_aead_op *op, uint8_t tag[16])
 {
 	size_t len = (size_t)op->aad_bytes + op->text_bytes;
+	const uint8_t *p = op->data;
 	uint64_t h = key->null_key[0] ^ lode_mix64(op->nonce ^ (uint64_t)key->salt << 32) ^ len;
-	for (size_t i = 0; i < len; i += 8) {
-		uint64_t word = 0;
-		memcpy(&word, op->data + i, LODE_MIN(len - i, 8));
-		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
-		h ^= h >> 32;
+	uint64_t other = ~h, last[2] = {0};
+	for (; len >= 16; p += 16, len -= 16) {
+		h = step(h, lode_load_le64(p));
+		other = step(other, lode_load_le64(p + 8));
 	}
+	memcpy(last, p, len);
+	h = step(step(h, last[0]), step(other, last[1]));
 	lode_store_le64(tag, lode_mix64(h ^ key->null_key[1]));
 	lode_store_le64(tag + 8, lode_mix64(h ^ key->null_key[2]));
 }
