@@ -32,6 +32,7 @@ void report_add(struct report *r, const struct verdict *v)
 	r->sent_pkts += x->sent_pkts;
 	r->lan_pkts += x->lan_pkts;
 	r->wan_pkts += x->wan_pkts;
+	r->further_pkts += x->further_pkts;
 	add_u64(r->kind_faults, x->kind_faults, sizeof(r->kind_faults));
 	add_u64(&r->drops, &x->drops, sizeof(r->drops));
 	note_slow(r, v);
@@ -107,9 +108,10 @@ void report_text(const struct report *r)
 	       "each\n",
 		(unsigned long long)r->n_done, r->plan.spec.seconds,
 		r->plan.once ? "" : ", each twice", r->virtual_s / 3600, r->wall_s, r->cpu_s);
-	printf("packets: %llu sent by hosts, %llu on LANs, %llu on WANs\nfaults:",
+	printf("packets: %llu sent by hosts, %llu on LANs, %llu on WANs, %llu of them "
+	       "on further lanes\nfaults:",
 		(unsigned long long)r->sent_pkts, (unsigned long long)r->lan_pkts,
-		(unsigned long long)r->wan_pkts);
+		(unsigned long long)r->wan_pkts, (unsigned long long)r->further_pkts);
 	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
 		printf(" %s %llu", lode_swarm_kind_name((enum lode_swarm_kind)k),
 			(unsigned long long)r->kind_faults[k]);
@@ -181,6 +183,7 @@ static void json_body(struct lode_json *j, const struct report *r)
 	lode_json_u64(j, "sent_packets", r->sent_pkts);
 	lode_json_u64(j, "lan_packets", r->lan_pkts);
 	lode_json_u64(j, "wan_packets", r->wan_pkts);
+	lode_json_u64(j, "further_lane_packets", r->further_pkts);
 	lode_json_object(j, "faults");
 	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
 		lode_json_u64(j, lode_swarm_kind_name((enum lode_swarm_kind)k), r->kind_faults[k]);

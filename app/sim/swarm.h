@@ -29,7 +29,7 @@ struct report {
 	struct plan plan;
 	uint64_t n_done, n_violations;
 	double virtual_s, cpu_s, wall_s;
-	uint64_t sent_pkts, lan_pkts, wan_pkts;
+	uint64_t sent_pkts, lan_pkts, wan_pkts, further_pkts;
 	uint64_t kind_faults[LODE_SWARM_N_KINDS];
 	struct lode_sim_drops drops;
 #define N_SLOWEST 5

@@ -163,6 +163,7 @@ const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, 
 
 struct lode_sim_stats {
 	uint64_t n_events, lan_pkts, wan_pkts;
+	uint64_t further_pkts;	    /* of wan_pkts: data on other lanes than the home lane */
 	uint64_t misdelivered_pkts; /* frames that reached a LAN or host they were not for */
 	uint64_t broken_pkts;	    /* frames on a LAN that nobody could have sent */
 	uint64_t rx_full_pkts;	    /* lost because a gateway did not come to take them */

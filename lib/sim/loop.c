@@ -140,12 +140,22 @@ void site_step(struct site *site, unsigned worker_idx)
 		wake_for_refused(site, worker_idx);
 }
 
+/* Control has something to send through the worker, or a new snapshot for it. */
+static bool has_news(const struct site *site, unsigned worker_idx)
+{
+	struct lode_worker *w = site->workers[worker_idx];
+	const struct lode_snapshot *newest = atomic_load(&site->shared->snapshot);
+	return !lode_ring_is_empty(lode_worker_rings(w)->from_control) ||
+	       (newest && newest->serial != lode_worker_serial(w));
+}
+
 void site_poll_control(struct site *site)
 {
 	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
 	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
 	for (unsigned w = 0; w < site->n_workers; w++)
-		site_step(site, w);
+		if (has_news(site, w))
+			site_step(site, w);
 	uint64_t serial = UINT64_MAX;
 	for (unsigned w = 0; w < site->n_workers; w++)
 		serial = LODE_MIN(serial, lode_worker_serial(site->workers[w]));

@@ -2,6 +2,8 @@
 /* Addresses of everything, and the cables between WAN ports and their networks. */
 #include "sim.h"
 
+#include "lode_wire.h"
+
 /* ---- addresses ---- */
 
 static struct lode_ip v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
@@ -129,10 +131,19 @@ static void push(
 		&s->timeline, due_link(site->idx, wan_port, direction), lode_link_next_due_ns(l));
 }
 
+/* Data on a lane other than the home lane. */
+static bool is_further(const struct rte_mbuf *m)
+{
+	const uint8_t *clear =
+		rte_pktmbuf_mtod(m, const uint8_t *) + ETHER_BYTES + IPV4_BYTES + UDP_BYTES;
+	return clear[0] >> 4 == LODE_WIRE_DATA && (clear[1] & 7) != 0;
+}
+
 void wan_send(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
 	struct cable *cable = &site->cables[wan_port];
 	site->sim->stats.wan_pkts++;
+	site->sim->stats.further_pkts += is_further(m);
 	if (cable->cgnat_expire_ns == 0) {
 		nat_out(cable, m);
 	} else if (!cgnat_out(site, wan_port, m)) {

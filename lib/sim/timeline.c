@@ -72,6 +72,8 @@ void timeline_set(struct timeline *t, uint32_t thing, uint64_t due_ns)
 			settle(t, place, last);
 		return;
 	}
+	if (place != NOWHERE && t->due_ns[thing] == due_ns)
+		return;
 	t->due_ns[thing] = due_ns;
 	settle(t, place == NOWHERE ? t->n++ : place, thing);
 }

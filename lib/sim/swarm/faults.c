@@ -3,6 +3,7 @@
 #include "swarm.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static const char *const kind_names[] = {
 	[LODE_SWARM_LOSS] = "loss",
@@ -146,7 +147,9 @@ static int reconfigure(
 		"classes: {streaming: {repair: nack}, bulk: {repair: fixed, fec_sources: 20}}\n",
 		"classes: {gaming: {copies: 1, repair: fixed}, voip: {copies: 1, repair: auto}}\n",
 		"classes: {gaming: {copies: 1}, voip: {copies: 1, queue_limit_ms: 40}}\n"};
-	return lode_sim_reconfigure(c->sim, site, yaml[below(rng, LODE_ARRAY_LEN(yaml))], err);
+	char text[256];
+	snprintf(text, sizeof(text), "%s%s", c->lanes_yaml, yaml[below(rng, LODE_ARRAY_LEN(yaml))]);
+	return lode_sim_reconfigure(c->sim, site, text, err);
 }
 
 static void refuse(struct scenario *c, struct going_on *g, struct lode_rng *rng)

@@ -49,6 +49,7 @@ struct lode_swarm_result {
 	uint64_t digest;
 	double virtual_s;
 	uint64_t sent_pkts, lan_pkts, wan_pkts; /* by hosts; on LANs; on WANs */
+	uint64_t further_pkts; /* of those on WANs: data on further lanes */
 	uint64_t n_faults;			/* of the scenario, those left out included */
 	uint64_t kind_faults[LODE_SWARM_N_KINDS];
 	struct lode_sim_drops drops;

@@ -24,12 +24,14 @@ void scenario_draw(struct scenario *c)
 	lode_rng_seed(rng, c->spec->seed);
 	c->until_ns = c->spec->seconds * S;
 	c->sheltered = below(rng, 6) == 0;
+	c->lanes_yaml = lode_mix64(c->spec->seed) & 1 ? "tunnel: {lanes_open_load: 0}\n" : "";
 	c->params = (struct lode_sim_params){.seed = c->spec->seed,
 		.topology = (enum lode_sim_topology)below(rng, 3),
 		.n_sites = 2 + below(rng, SITES_MAX - 1),
 		.n_wan_ports = (c->sheltered ? 2 : 1) + below(rng, c->sheltered ? 3 : 4),
 		.n_workers = 1,
 		.aead = below(rng, 8) ? "null" : "auto",
+		.yaml = c->lanes_yaml,
 		.n_mbufs = 16384,
 		.n_flow_entries = 1024};
 	uint64_t rekey_ns = 5 * S + lode_rng_below(rng, 40 * S);
@@ -38,7 +40,8 @@ void scenario_draw(struct scenario *c)
 		c->result->kind_faults[LODE_SWARM_REKEY] = c->until_ns / rekey_ns;
 	}
 	for (unsigned i = 0; i < c->params.n_sites; i++)
-		c->params.site_workers[i] = (uint8_t)(1 + below(rng, below(rng, 2) ? 4 : 1));
+		c->params.site_workers[i] =
+			(uint8_t)(1 + below(rng, below(rng, 2) || *c->lanes_yaml ? 4 : 1));
 	for (unsigned k = 0; k < c->params.n_wan_ports; k++) {
 		struct lode_link_config *l = &c->params.uplink[k];
 		*l = scenario_link(c, rng);

@@ -133,6 +133,7 @@ static void report(const struct scenario *c)
 	r->virtual_s = (double)lode_sim_now(c->sim) / S;
 	r->lan_pkts = lode_sim_stats(c->sim)->lan_pkts;
 	r->wan_pkts = lode_sim_stats(c->sim)->wan_pkts;
+	r->further_pkts = lode_sim_stats(c->sim)->further_pkts;
 	for (unsigned i = 0; i < c->n_flows; i++)
 		r->sent_pkts += lode_sim_flow_stats(c->sim, i)->sent_pkts;
 	lode_sim_drops(c->sim, &r->drops);

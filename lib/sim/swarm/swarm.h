@@ -31,6 +31,7 @@ struct scenario {
 	struct lode_sim *sim;
 	/* Nothing happens to WAN port 0 nor to gateways: copies of real-time packets must all come through. */
 	bool sheltered;
+	const char *lanes_yaml; /* part of every configuration: when Bulk and Streaming leave the home lane */
 	uint64_t until_ns;
 	unsigned n_flows, first_check; /* flows from first_check on: sent when all is mended */
 	bool real_time[FLOWS_MAX];
