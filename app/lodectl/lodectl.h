@@ -10,8 +10,10 @@
 enum exit_code { EXIT_OK, EXIT_OTHER, EXIT_CONFIG, EXIT_ENVIRONMENT, EXIT_DEVICE };
 
 struct lodectl {
-	const char *socket; /* of the gateway */
-	bool json;	    /* -j: print JSON */
+	const char *socket;   /* of the gateway */
+	const char *manager;  /* its socket, or URL */
+	const char *identity; /* folder with identity.pem and ca.pem; NULL: none */
+	bool json;	      /* -j: print JSON */
 };
 
 struct command {
@@ -25,6 +27,8 @@ struct command {
 		NULL, NULL, NULL, NULL, NULL \
 	}
 
+extern const struct command fleet_commands[], campaign_commands[], version_commands[],
+	manager_commands[];
 extern const struct command config_commands[], delta_commands[], key_commands[], gateway_commands[],
 	doctor_commands[], model_commands[], release_commands[], seal_commands[], top_commands[],
 	trace_commands[];

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/lodestone/control.sock"
+#define DEFAULT_SOCKET	"/run/lodestone/control.sock"
+#define DEFAULT_MANAGER "/run/lodestone-manager/manager.sock"
 
 static const struct command *const tables[] = {
 	gateway_commands,
@@ -16,6 +17,10 @@ static const struct command *const tables[] = {
 	delta_commands,
 	model_commands,
 	release_commands,
+	version_commands,
+	fleet_commands,
+	campaign_commands,
+	manager_commands,
 	seal_commands,
 	doctor_commands,
 };
@@ -61,10 +66,14 @@ static void print_usage_row(const struct command *c, void *arg)
 
 static int usage(FILE *to, int code)
 {
-	fputs("usage: lodectl [-j] [-s SOCKET] OBJECT VERB [ARGUMENTS]\n"
+	fputs("usage: lodectl [-j] [-s SOCKET] [-m MANAGER] [-i DIR] OBJECT VERB [ARGUMENTS]\n"
 	      "  -j         JSON instead of tables\n"
 	      "  -s SOCKET  the gateway's control socket (default $LODESTONE_SOCKET "
-	      "or " DEFAULT_SOCKET ")\n\n",
+	      "or " DEFAULT_SOCKET ")\n"
+	      "  -m MANAGER the manager's socket or URL (default $LODESTONE_MANAGER "
+	      "or " DEFAULT_MANAGER ")\n"
+	      "  -i DIR     who we are to it: identity.pem and ca.pem (default "
+	      "$LODESTONE_IDENTITY)\n\n",
 		to);
 	each_command(print_usage_row, to);
 	fputs("\nexit codes: 0 ok, 1 other, 2 configuration, 3 environment, 4 device\n", to);
@@ -110,9 +119,13 @@ static void print_manual_row(const struct command *c, void *arg)
 static int manual(void)
 {
 	puts(".TH LODECTL 1\n.SH NAME\nlodectl \\- command of the Lodestone operator\n"
-	     ".SH SYNOPSIS\n.B lodectl\n[\\-j] [\\-s SOCKET] OBJECT VERB [ARGUMENTS]\n"
+	     ".SH SYNOPSIS\n.B lodectl\n[\\-j] [\\-s SOCKET] [\\-m MANAGER] [\\-i DIR] OBJECT VERB "
+	     "[ARGUMENTS]\n"
 	     ".SH OPTIONS\n.TP\n.B \\-j\nJSON instead of tables.\n.TP\n.B \\-s SOCKET\n"
 	     "The gateway's control socket; default $LODESTONE_SOCKET or " DEFAULT_SOCKET ".\n"
+	     ".TP\n.B \\-m MANAGER\n"
+	     "The manager's socket or URL; default $LODESTONE_MANAGER or " DEFAULT_MANAGER ".\n"
+	     ".TP\n.B \\-i DIR\nFolder of identity.pem and ca.pem; default $LODESTONE_IDENTITY.\n"
 	     ".SH COMMANDS");
 	each_command(print_manual_row, NULL);
 	puts(".SH EXIT STATUS\n0 ok, 1 other, 2 configuration, 3 environment, 4 device.\n"
@@ -161,13 +174,20 @@ static int dispatch(struct lodectl *ctl, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const char *socket = getenv("LODESTONE_SOCKET");
-	struct lodectl ctl = {.socket = socket ? socket : DEFAULT_SOCKET};
+	const char *manager = getenv("LODESTONE_MANAGER");
+	struct lodectl ctl = {.socket = socket ? socket : DEFAULT_SOCKET,
+		.manager = manager ? manager : DEFAULT_MANAGER,
+		.identity = getenv("LODESTONE_IDENTITY")};
 	int option;
-	while ((option = getopt(argc, argv, "+js:h")) != -1) {
+	while ((option = getopt(argc, argv, "+js:m:i:h")) != -1) {
 		if (option == 'j')
 			ctl.json = true;
 		else if (option == 's')
 			ctl.socket = optarg;
+		else if (option == 'm')
+			ctl.manager = optarg;
+		else if (option == 'i')
+			ctl.identity = optarg;
 		else
 			return usage(option == 'h' ? stdout : stderr,
 				option == 'h' ? EXIT_OK : EXIT_OTHER);

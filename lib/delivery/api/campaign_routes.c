@@ -165,6 +165,10 @@ void campaign_verb(struct call *c)
 	snprintf(action, sizeof(action), "campaign.%.40s", c->parts[1]);
 	if (!rc)
 		rc = audit(c, action, c->parts[0], NULL, &err);
+	/* What was approved or resumed is offered with the next heartbeat, not after the next tick. */
+	struct lode_err later;
+	if (!rc)
+		campaign_step(c->api, c->parts[0], c->req->now_ms, &later);
 	if (rc)
 		answer_err(c, &err);
 	else

@@ -75,7 +75,7 @@ static int step_loaded(struct lode_api *api, const char *id, const json_t *doc, 
 }
 
 /* All of a campaign's change at once, or none: another manager may be stepping it too. */
-static int step(struct lode_api *api, const char *id, int64_t now_ms, struct lode_err *err)
+int campaign_step(struct lode_api *api, const char *id, int64_t now_ms, struct lode_err *err)
 {
 	struct lode_campaign k;
 	int64_t rev;
@@ -101,7 +101,7 @@ void lode_api_tick(struct lode_api *api, int64_t now_ms)
 	lode_store_list(api->store, LODE_DOC_CAMPAIGN, &q, add_id, &open, &err);
 	/* One that fails, because another manager was faster, is stepped with the next tick. */
 	for (size_t i = 0; i < open.n; i++)
-		step(api, open.ids[i], now_ms, &err);
+		campaign_step(api, open.ids[i], now_ms, &err);
 	free(open.ids);
 }
 
@@ -203,7 +203,7 @@ int campaign_start(struct call *c, const char *model, const char *version, const
 	lode_campaign_begin(&k, c->req->now_ms);
 	rc = write_campaign(c, &k, id, model, version, fleet, n_targets, err);
 	if (!rc)
-		rc = step(c->api, id, c->req->now_ms, err);
+		rc = campaign_step(c->api, id, c->req->now_ms, err);
 	return rc;
 }
 

@@ -17,5 +17,7 @@ struct targets {
 int load_targets(
 	struct lode_api *api, const char *campaign, struct targets *y, struct lode_err *err);
 void free_targets(struct targets *y);
+/* Moves a campaign on, now. */
+int campaign_step(struct lode_api *api, const char *id, int64_t now_ms, struct lode_err *err);
 int save_campaign(struct lode_api *api, const char *id, const struct lode_campaign *k,
 	const json_t *about, int64_t rev, struct lode_err *err);

@@ -334,7 +334,7 @@ int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts,
 	rc = lode_ca_sign(ca, request, &subject, now_ms, &cert, err);
 	/* The key first: a certificate without its key would be found good by nobody, and made again. */
 	if (!rc)
-		rc = lode_ca_write_file(dir, "server.key", 0600, key, err);
+		rc = lode_ca_write_file(dir, "server.key", 0640, key, err);
 	if (!rc)
 		rc = lode_ca_write_file(dir, "server.pem", 0644, cert.pem, err);
 	explicit_bzero(key, strlen(key));

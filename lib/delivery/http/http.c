@@ -33,6 +33,7 @@ struct incoming {
 	size_t body_room;
 	bool by_proxy;
 	int failed; /* the body could not be taken: the status to answer */
+	struct lode_api_reply refusal; /* known before the body; status 0: none */
 };
 
 static const char *get_header(void *ctx, const char *name)
@@ -283,6 +284,8 @@ static enum MHD_Result finish(struct lode_http *h, struct MHD_Connection *conn, 
 	uint64_t start_ns = h->options.now_ns();
 	if (in->failed)
 		return send_empty(conn, in->failed, NULL, NULL);
+	if (in->refusal.status)
+		return send_reply(h, conn, in, &in->refusal);
 	if (!h->options.page ||
 		!h->options.page(h->options.page_ctx, &in->req, &h->stats, &reply))
 		lode_api_handle(h->api, &in->req, in->writer, &reply);
@@ -303,14 +306,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		in = *state = begin(h, conn, url, method);
 		if (!in)
 			return MHD_NO;
-		struct lode_api_reply refusal = {0};
 		if (in->kind != LODE_BODY_BLOB ||
-			!lode_api_upload_begin(h->api, &in->req, &in->writer, &refusal))
+			!lode_api_upload_begin(h->api, &in->req, &in->writer, &in->refusal))
 			return MHD_YES;
-		/* Refused before the bytes come: nobody sends a gigabyte for a 409. */
-		enum MHD_Result rc = send_reply(h, conn, in, &refusal);
-		lode_api_reply_clear(&refusal);
-		return rc;
+		/* Who asks before sending is told at once: nobody sends a gigabyte for a 409. Else the
+		 * bytes are read and dropped, for an answer with bytes left unread can get lost. */
+		return get_header(conn, "Expect") ? send_reply(h, conn, in, &in->refusal) : MHD_YES;
 	}
 	if (*n_data) {
 		if (!in->failed)
@@ -330,6 +331,7 @@ static void on_end(
 		return;
 	if (in->writer)
 		lode_blob_suspend(in->writer);
+	lode_api_reply_clear(&in->refusal);
 	free(in->body);
 	free(in);
 }

@@ -43,9 +43,9 @@ static void sweep_parts(struct lode_blobs *b, int64_t now_s)
 static int open_folders(struct lode_blobs *b, const char *dir, struct lode_err *err)
 {
 	snprintf(b->path, sizeof(b->path), "%s", dir);
-	if (!mkdir(dir, 0700) || errno == EEXIST)
+	if (!mkdir(dir, 0750) || errno == EEXIST)
 		b->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (b->dir >= 0 && (!mkdirat(b->dir, "parts", 0700) || errno == EEXIST))
+	if (b->dir >= 0 && (!mkdirat(b->dir, "parts", 0750) || errno == EEXIST))
 		b->parts = openat(b->dir, "parts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 	/* The folder's own change time is now or before: no clock is read here. */

@@ -66,12 +66,12 @@ static int open_part(struct lode_blob_writer *w, const char *name)
 	if (name) {
 		snprintf(w->name, sizeof(w->name), "%s", name);
 		return openat(
-			w->blobs->parts, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+			w->blobs->parts, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	}
 	for (unsigned i = 0; i < 100000; i++) {
 		snprintf(w->name, sizeof(w->name), UNNAMED "%d-%u", (int)getpid(), i);
 		int fd = openat(w->blobs->parts, w->name,
-			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 		if (fd >= 0 || errno != EEXIST)
 			return fd;
 	}
@@ -149,7 +149,7 @@ static int move_in_place(struct lode_blob_writer *w, const char *sha256)
 {
 	char folder[3] = {sha256[0], sha256[1], 0}, path[72];
 	lode_blob_path(sha256, path);
-	if (mkdirat(w->blobs->dir, folder, 0700) && errno != EEXIST)
+	if (mkdirat(w->blobs->dir, folder, 0750) && errno != EEXIST)
 		return -errno;
 	if (fsync(w->fd) || renameat(w->blobs->parts, w->name, w->blobs->dir, path))
 		return -errno;
