@@ -68,7 +68,7 @@ static int add_extension(X509 *cert, X509V3_CTX *ctx, int nid, const char *value
 /* Calls fn for each of the hosts in a comma-separated list until it returns not 0. */
 static int each_host(const char *hosts, int (*fn)(void *ctx, const char *host), void *ctx)
 {
-	char copy[LODE_CA_HOSTS_MAX], *at = NULL;
+	char copy[LODE_CA_HOSTS_MAX + 64], *at = NULL;
 	int rc = 0;
 	snprintf(copy, sizeof(copy), "%s", hosts);
 	for (char *host = strtok_r(copy, ",", &at); host && !rc; host = strtok_r(NULL, ",", &at))
@@ -102,7 +102,7 @@ static int alternative_names(const char *hosts, char *text, size_t size)
 /* What a client, a server or the authority itself may do (RFC 5280 4.2.1). */
 static int add_extensions(X509 *cert, X509 *issuer, const char *host, bool authority)
 {
-	char names[LODE_CA_HOSTS_MAX + 64];
+	char names[2 * LODE_CA_HOSTS_MAX];
 	X509V3_CTX ctx;
 	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
 	int rc = add_extension(cert, &ctx, NID_basic_constraints,
@@ -315,8 +315,9 @@ static bool server_files_good(
 int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
 	bool *renewed, struct lode_err *err)
 {
+	char names[LODE_CA_HOSTS_MAX + sizeof(LODE_CA_SERVER_NAME) + 1];
 	const struct lode_ca_subject subject = {
-		.name = "manager", .unit = "server", .host = hosts, .days = SERVER_DAYS};
+		.name = "manager", .unit = "server", .host = names, .days = SERVER_DAYS};
 	struct lode_ca_issued cert = {0};
 	char *key = NULL, *request = NULL;
 	size_t n = strspn(hosts, HOST_CHARS);
@@ -325,7 +326,8 @@ int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts,
 			"hosts are names or addresses with commas between, up to %d bytes, found "
 			"'%.60s'",
 			LODE_CA_HOSTS_MAX - 1, hosts);
-	*renewed = !server_files_good(ca, dir, hosts, now_ms);
+	snprintf(names, sizeof(names), LODE_CA_SERVER_NAME ",%s", hosts);
+	*renewed = !server_files_good(ca, dir, names, now_ms);
 	if (!*renewed)
 		return 0;
 	int rc = lode_ca_request("manager", &key, &request, err);

@@ -52,6 +52,8 @@ int lode_ca_lifetime(const char *certificate_pem, int64_t *not_before_ms, int64_
 int lode_ca_fingerprint(
 	const char *certificate_pem, char hex[LODE_CA_SHA256_HEX], struct lode_err *err);
 
+/* The name that every manager's certificate has besides its hosts: for clients that compare names only. */
+#define LODE_CA_SERVER_NAME "lodestone-manager"
 /* DIR/server.key and DIR/server.pem for a list of hosts, made or renewed when missing, not for all of them, or past two
  * thirds of their life. *renewed: what reads them must read them again. */
 int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
