@@ -39,6 +39,12 @@ static int usage(void)
 	      "DIR/ota/models/MODEL.bin\n"
 	      "  --health-check CMD    shell command that says with exit 0 that "
 	      "LODESTONE_MODEL_PATH is good\n"
+	      "  --root FILE           whose keys may sign models; needed but for a manager on "
+	      "trial "
+	      "at 127.0.0.1\n"
+	      "  --gateway SOCKET      control socket of the gateway that is to run the models\n"
+	      "  --import BUNDLE       install what a signed bundle holds, then end; no manager is "
+	      "asked\n"
 	      "  --token-file FILE     who this appliance is\n"
 	      "  --identity DIR        what `lodestone-manager enroll` made; renewed in time\n"
 	      "  --ca FILE, --cert FILE, --key FILE  for https with mutual TLS\n"
@@ -51,6 +57,7 @@ static int usage(void)
 struct agent_options {
 	struct lode_agent_options o;
 	bool once;
+	const char *bundle; /* NULL: none */
 	char token[256];
 	const char *identity; /* folder; NULL: none */
 	char ca[512], pair[512];
@@ -117,6 +124,15 @@ static int read_option(struct agent_options *y, int opt)
 		y->o.ca = y->ca;
 		y->o.cert = y->o.key = y->pair;
 		return 0;
+	case 'o':
+		y->o.root = optarg;
+		return 0;
+	case 'g':
+		y->o.gateway = optarg;
+		return 0;
+	case 'b':
+		y->bundle = optarg;
+		return 0;
 	case '1':
 		y->once = true;
 		return 0;
@@ -134,12 +150,13 @@ static int read_options(struct agent_options *y, int argc, char **argv)
 		{"health-check", required_argument, NULL, 'h'},
 		{"token-file", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'a'},
 		{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
-		{"max-rate", required_argument, NULL, 'r'},
+		{"max-rate", required_argument, NULL, 'r'}, {"root", required_argument, NULL, 'o'},
+		{"gateway", required_argument, NULL, 'g'}, {"import", required_argument, NULL, 'b'},
 		{"identity", required_argument, NULL, 'd'}, {"once", no_argument, NULL, '1'}, {0}};
 	int opt, rc = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
 		rc = read_option(y, opt);
-	bool whole = y->o.control_plane && y->o.device_id && optind == argc;
+	bool whole = (y->o.control_plane || y->bundle) && y->o.device_id && optind == argc;
 	return rc ? rc : whole ? 0 : -EINVAL;
 }
 
@@ -161,6 +178,20 @@ static void stay_known(const struct agent_options *y)
 	else if (renewed)
 		puts("the certificate is renewed");
 	fflush(stdout);
+}
+
+static int64_t now_s(void)
+{
+	return now_ms() / 1000;
+}
+
+static int import(struct lode_agent *agent, const char *bundle)
+{
+	struct lode_err err;
+	if (lode_agent_import(agent, bundle, &err) == LODE_AGENT_UPDATED)
+		return EXIT_OK;
+	fprintf(stderr, "lodestone-manager: %s: %s\n", bundle, err.msg);
+	return EXIT_OTHER;
 }
 
 static int run(struct lode_agent *agent, const struct agent_options *y)
@@ -186,6 +217,7 @@ int cmd_agent(int argc, char **argv)
 					  .health_timeout_s = HEALTH_TIMEOUT_S,
 					  .stall_s = STALL_S,
 					  .seed = (uint64_t)now_ms() ^ (uint64_t)getpid() << 32,
+					  .now_s = now_s,
 					  .log = print_line,
 					  .progress = show_progress,
 				  }};
@@ -193,12 +225,17 @@ int cmd_agent(int argc, char **argv)
 	struct lode_err err = {0};
 	if (read_options(&y, argc, argv))
 		return usage();
+	/* The packaged unit says so: what is on trial must not become what runs. */
+	if (!y.o.root && getenv("INVOCATION_ID")) {
+		fputs("lodestone-manager: a service needs --root FILE\n", stderr);
+		return EXIT_CONFIGURATION;
+	}
 	if (lode_agent_new(&y.o, &agent, &err)) {
 		fprintf(stderr, "lodestone-manager: %s\n", err.msg);
 		return err.code == -EINVAL ? EXIT_CONFIGURATION : EXIT_ENVIRONMENT;
 	}
 	sd_notify(0, "READY=1");
-	int code = run(agent, &y);
+	int code = y.bundle ? import(agent, y.bundle) : run(agent, &y);
 	lode_agent_free(agent);
 	return code;
 }

@@ -110,23 +110,6 @@ static bool assignment(struct lode_agent *a, const json_t *reply, struct running
 	return true;
 }
 
-/* The hash that the manager has for the version. */
-static int ask_hash(struct lode_agent *a, struct running *want, struct lode_err *err)
-{
-	char path[400];
-	snprintf(path, sizeof(path), "/models/%s/versions/%s/meta", want->model, want->version);
-	json_t *meta = call_json(a, path, NULL, err);
-	const char *sha = json_string_value(json_object_get(meta, "sha256"));
-	bool ok =
-		sha && strlen(sha) == SHA_HEX - 1 && strspn(sha, "0123456789abcdef") == SHA_HEX - 1;
-	if (ok)
-		snprintf(want->sha256, sizeof(want->sha256), "%s", sha);
-	else if (meta)
-		lode_err_set(err, -EPROTO, "%s: no SHA-256 in the answer", path);
-	json_decref(meta);
-	return ok ? 0 : err->code;
-}
-
 enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *err)
 {
 	struct running want;
@@ -142,8 +125,6 @@ enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *
 	if (!wanted)
 		return LODE_AGENT_IDLE;
 	say(a, "asked to run %s %s", want.model, want.version);
-	if (ask_hash(a, &want, err))
-		return LODE_AGENT_UNREACHABLE;
 	enum lode_agent_outcome outcome = update(a, &want, err);
 	struct lode_err
 		later; /* at once, so that the campaign goes on; a lost one is told next time */
@@ -193,6 +174,7 @@ void lode_agent_free(struct lode_agent *a)
 	if (!a)
 		return;
 	curl_easy_cleanup(a->curl);
+	lode_trust_state_clear(&a->trust);
 	free(a);
 }
 

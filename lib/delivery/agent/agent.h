@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lode_agent.h"
+#include "lode_trust.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -28,10 +29,12 @@ struct lode_agent {
 	struct running trying;		/* in place but not yet found healthy; "" none */
 	unsigned n_poison;
 	struct poison poison[LODE_AGENT_POISON_MAX];
+	struct lode_trust_state trust;
 	char last_error[300], last_class[16]; /* told with the next heartbeat */
 	bool last_success;
 	/* One round. */
-	char state[16]; /* what the heartbeat says of an update at work */
+	char state[16];			   /* what the heartbeat says of an update at work */
+	struct lode_trust_release release; /* of what is being updated to */
 };
 
 void say(const struct lode_agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -65,7 +68,31 @@ int bring_back(struct lode_agent *a, const char *model, struct lode_err *err);
 /* 0 when healthy. */
 int check_health(const struct lode_agent *a, const char *path, struct lode_err *err);
 
+/* release.c: who says what may run */
+/* stored: what the journal has, NULL: nothing. */
+int trust_begin(struct lode_agent *a, const char *stored, struct lode_err *err);
+/* Judges the chain; model NULL: of whichever. Fills want and keeps the chain for the gateway. */
+int trust_chain(struct lode_agent *a, const char *chain, const char *model, const char *version,
+	struct running *want, struct lode_err *err);
+/* Asks the manager for the release of want and judges it; fills its hash. */
+int trust_ask(struct lode_agent *a, struct running *want, struct lode_err *err);
+int trust_check_file(const struct lode_agent *a, const char *path, struct lode_err *err);
+
+/* hand_over.c: the gateway; without one, all is well */
+bool gateway_there(const struct lode_agent *a);
+/* The file, with the chain that was kept for it, runs on trial. -EBADMSG: refused, with the gateway's reason. */
+int gateway_try(const struct lode_agent *a, const struct running *want, const char *path,
+	struct lode_err *err);
+int gateway_commit(const struct lode_agent *a, struct lode_err *err);
+void gateway_rollback(const struct lode_agent *a);
+
 /* update.c */
+/* From a whole file at staging/HASH on. */
+enum lode_agent_outcome apply(
+	struct lode_agent *a, const struct running *want, struct lode_err *err);
+/* What is wrong is told to the manager; counted: towards leaving the version alone. */
+enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
+	const char *error_class, bool counted, const struct lode_err *err);
 enum lode_agent_outcome update(
 	struct lode_agent *a, const struct running *want, struct lode_err *err);
 /* After a start: decides about a model that was in place but not yet found healthy. */

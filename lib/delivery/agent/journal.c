@@ -40,10 +40,12 @@ int journal_load(struct lode_agent *a, struct lode_err *err)
 	json_t *p;
 	journal_path(a, "", path);
 	if (access(path, F_OK))
-		return 0;
+		return trust_begin(a, NULL, err);
 	json_t *doc = json_load_file(path, 0, &where);
 	if (!doc)
 		return lode_err_set(err, -EIO, "%s: %s", path, where.text);
+	const char *trust = json_string_value(json_object_get(doc, "trust"));
+	int rc = trust_begin(a, trust, err);
 	read_running(&a->current, json_object_get(doc, "current"));
 	read_running(&a->before, json_object_get(doc, "before"));
 	read_running(&a->trying, json_object_get(doc, "trying"));
@@ -56,7 +58,7 @@ int journal_load(struct lode_agent *a, struct lode_err *err)
 		to->failures = (unsigned)json_integer_value(json_object_get(p, "failures"));
 	}
 	json_decref(doc);
-	return 0;
+	return rc;
 }
 
 static json_t *journal_json(const struct lode_agent *a)
@@ -67,9 +69,12 @@ static json_t *journal_json(const struct lode_agent *a)
 		json_object_set_new(p, "failures", json_integer(a->poison[i].failures));
 		json_array_append_new(poison, p);
 	}
-	return json_pack("{s:s,s:o,s:o,s:o,s:o}", "device_id", a->options.device_id, "current",
-		running_json(&a->current), "before", running_json(&a->before), "trying",
-		running_json(&a->trying), "poison", poison);
+	char *trust = a->trust.root_text ? lode_trust_state_print(&a->trust) : NULL;
+	json_t *doc = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s*}", "device_id", a->options.device_id,
+		"current", running_json(&a->current), "before", running_json(&a->before), "trying",
+		running_json(&a->trying), "poison", poison, "trust", trust);
+	free(trust);
+	return doc;
 }
 
 static int write_all(int fd, const char *text)

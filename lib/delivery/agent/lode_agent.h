@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* delivery/agent: the appliance's side of model delivery. It asks its manager what to run, fetches the file or a
- * patch, goes on where a cut left it, verifies, puts the file in place, checks the model's health, and
- * keeps it or goes back. What it knows is in a journal: a power cut at any write leaves the old model
+ * patch, goes on where a cut left it, verifies, puts the file in place, hands it to the gateway, checks the model's
+ * health, and keeps it or goes back. A manager decides what is asked for, never what may run: that says a
+ * release, signed after delivery/trust. What it knows is in a journal: a power cut at any write leaves the old model
  * or the new one. One thread; libcurl fetches. Actions return 0 or -errno. */
 #pragma once
 
@@ -12,18 +13,23 @@
 #define LODE_AGENT_POISON_AT  3 /* failures of any class until a version is left alone */
 
 struct lode_agent_options {
-	const char *control_plane; /* http://... or https://... */
+	const char *control_plane; /* http://... or https://...; NULL: for lode_agent_import only */
 	const char *device_id;
 	const char *model_dir; /* holds ota/ and the journal; made when it is not there */
 	const char *
 		health_check; /* shell command, LODESTONE_MODEL_PATH set; NULL: the file is not empty */
-	const char *token;	     /* bearer token; NULL */
+	/* File with the root of the keys that may sign models. NULL: a manager on trial at http://127.0.0.1 is
+	 * believed by its throw-away key. */
+	const char *root;
+	const char *gateway; /* control socket of the gateway that is to run the models; NULL */
+	const char *token;   /* bearer token; NULL */
 	const char *ca, *cert, *key; /* PEM files for https; NULL */
 	unsigned poll_interval_s;
 	uint64_t seed; /* of the jitter */
 	unsigned health_timeout_s;
 	uint64_t max_bytes_per_s; /* 0: no cap */
 	unsigned stall_s;	  /* a transfer without a byte for so long is given up */
+	int64_t (*now_s)(void);	  /* seconds since 1970 */
 	/* Called at each write that matters; a test cuts the power there by returning not 0. NULL: none. */
 	int (*on_write)(void *ctx, const char *what);
 	/* What is going on, a line for people; NULL: nobody wants to know. */
@@ -50,6 +56,10 @@ void lode_agent_free(struct lode_agent *a);
 
 /* One round: a heartbeat, and the update it asks for. */
 enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *err);
+/* Installs what a bundle of delivery/trust holds, file after file: for sites without a manager. The outcome of the
+ * first that was not updated, else of the last. */
+enum lode_agent_outcome lode_agent_import(
+	struct lode_agent *a, const char *path, struct lode_err *err);
 /* Seconds until the next round: the interval with up to a tenth of jitter, doubled up to 300 s while the
  * manager does not answer. */
 unsigned lode_agent_wait_s(struct lode_agent *a);

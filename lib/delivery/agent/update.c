@@ -28,15 +28,11 @@ static int reconstruct(struct lode_agent *a, const struct running *want, const c
 	return rc;
 }
 
-static int verify(const struct running *want, const char *staged, struct lode_err *err)
+static int verify(const struct lode_agent *a, const char *staged, struct lode_err *err)
 {
-	char hex[SHA_HEX];
-	int rc = file_sha256(staged, hex, err);
-	if (!rc && strcmp(hex, want->sha256) != 0) {
+	int rc = trust_check_file(a, staged, err);
+	if (rc)
 		unlink(staged);
-		rc = lode_err_set(err, -EBADMSG, "the file has SHA-256 %s, %s was promised", hex,
-			want->sha256);
-	}
 	return rc;
 }
 
@@ -61,7 +57,7 @@ static int obtain(
 	set_state(a, "verifying");
 	rc = reconstruct(a, want, part, patch, staged, err);
 	if (!rc)
-		rc = verify(want, staged, err);
+		rc = verify(a, staged, err);
 	forget_part(part);
 	if (!rc || !patch)
 		return rc;
@@ -73,7 +69,7 @@ static int obtain(
 	if (!rc)
 		rc = reconstruct(a, want, part, false, staged, err);
 	if (!rc)
-		rc = verify(want, staged, err);
+		rc = verify(a, staged, err);
 	forget_part(part);
 	return rc;
 }
@@ -88,67 +84,111 @@ static const char *class_of(int rc)
 	case -ENOSPC:
 		return "space";
 	case -EBADMSG:
+	case -EKEYREJECTED:
+	case -ETIME:
+	case -ESTALE:
+	case -EPERM:
 		return "verification";
 	default:
 		return "other";
 	}
 }
 
-static enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
-	const char *error_class, const struct lode_err *err)
+enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
+	const char *error_class, bool counted, const struct lode_err *err)
 {
 	struct lode_err ignored;
 	snprintf(a->last_error, sizeof(a->last_error), "%.280s", err->msg);
 	snprintf(a->last_class, sizeof(a->last_class), "%s", error_class);
 	a->state[0] = 0;
-	poison_add(a, want);
+	if (counted)
+		poison_add(a, want);
 	say(a, "%s %s: %s", want->model, want->version, err->msg);
 	journal_save(a, &ignored);
 	return LODE_AGENT_FAILED;
 }
 
-/* The file is in place; is it any good? */
+static enum lode_agent_outcome keep(
+	struct lode_agent *a, const struct running *want, struct lode_err *err)
+{
+	char chain[PATH_MAX];
+	a->before = a->current;
+	a->current = *want;
+	a->trying = (struct running){0};
+	a->last_success = true;
+	a->state[0] = 0;
+	poison_clear(a, want);
+	say(a, "%s %s runs", want->model, want->version);
+	path_of(a, "staging", want->sha256, ".release", chain);
+	unlink(chain);
+	return journal_save(a, err) ? LODE_AGENT_FAILED : LODE_AGENT_UPDATED;
+}
+
+/* The file is in place; is it any good? The gateway's word is the first, the health check's the second. */
 static enum lode_agent_outcome decide(
 	struct lode_agent *a, const struct running *want, struct lode_err *err)
 {
 	char active[PATH_MAX];
+	const char *error_class = "verification";
 	struct lode_err trouble;
 	path_of(a, "models", want->model, ".bin", active);
-	if (!check_health(a, active, err)) {
-		a->before = a->current;
-		a->current = *want;
-		a->trying = (struct running){0};
-		a->last_success = true;
-		a->state[0] = 0;
-		poison_clear(a, want);
-		say(a, "%s %s runs", want->model, want->version);
-		return journal_save(a, err) ? LODE_AGENT_FAILED : LODE_AGENT_UPDATED;
+	int rc = gateway_try(a, want, active, err);
+	if (!rc) {
+		error_class = "health";
+		rc = check_health(a, active, err);
+		if (rc)
+			gateway_rollback(a);
 	}
+	if (!rc) {
+		error_class = "other";
+		rc = gateway_commit(a, err);
+	}
+	if (!rc)
+		return keep(a, want, err);
 	if (bring_back(a, want->model, &trouble)) {
 		*err = trouble;
-		return failed(a, want, "other", err);
+		return failed(a, want, "other", true, err);
 	}
 	a->trying = (struct running){0};
-	failed(a, want, "health", err);
+	failed(a, want, error_class, true, err);
 	return LODE_AGENT_ROLLED_BACK;
 }
 
-enum lode_agent_outcome update(
+enum lode_agent_outcome apply(
 	struct lode_agent *a, const struct running *want, struct lode_err *err)
 {
 	char staged[PATH_MAX];
 	path_of(a, "staging", want->sha256, "", staged);
-	set_state(a, "downloading");
-	int rc = obtain(a, want, staged, err);
-	if (rc == -ECANCELED)
-		return LODE_AGENT_IDLE; /* the process stops; the part stays */
-	if (rc)
-		return failed(a, want, class_of(rc), err);
 	set_state(a, "applying");
 	a->trying = *want;
 	if (journal_save(a, err) || activate(a, want->model, staged, err))
-		return failed(a, want, "other", err);
+		return failed(a, want, "other", true, err);
 	return decide(a, want, err);
+}
+
+enum lode_agent_outcome update(
+	struct lode_agent *a, const struct running *asked, struct lode_err *err)
+{
+	struct running want = *asked;
+	char staged[PATH_MAX];
+	if (!gateway_there(a)) {
+		say(a, "the gateway at %s does not answer: later", a->options.gateway);
+		return LODE_AGENT_IDLE;
+	}
+	int rc = trust_ask(a, &want, err);
+	if (rc == -ENOTCONN || rc == -EAGAIN)
+		return LODE_AGENT_UNREACHABLE;
+	/* Not counted: the same version, signed again, may be good. */
+	if (rc)
+		return failed(a, &want, "verification", false, err);
+	path_of(a, "staging", want.sha256, "", staged);
+	set_state(a, "downloading");
+	rc = obtain(a, &want, staged, err);
+	if (rc == -ECANCELED)
+		return LODE_AGENT_IDLE; /* the process stops; the part stays */
+	if (rc)
+		return failed(a, &want, class_of(rc), true, err);
+	return apply(a, &want, err);
 }
 
 int finish_interrupted(struct lode_agent *a, struct lode_err *err)

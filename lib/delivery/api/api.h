@@ -13,7 +13,9 @@ struct lode_api {
 	struct lode_api_options options;
 	struct lode_store *store;
 	struct lode_blobs *blobs;
-	struct lode_ca *ca; /* NULL: nobody can enrol */
+	struct lode_ca *ca;    /* NULL: nobody can enrol */
+	uint8_t throwaway[32]; /* signing key of a manager on trial, made when it is needed */
+	bool has_throwaway;
 };
 
 /* One request on its way through a handler. */
@@ -82,6 +84,10 @@ void version_meta(struct call *c);
 void version_download(struct call *c);
 void version_delete(struct call *c);
 void version_pin(struct call *c);
+/* releases.c */
+void release_put(struct call *c);
+void release_get(struct call *c);
+/* models.c */
 void upload_create(struct call *c);
 void upload_get(struct call *c);
 void upload_append(struct call *c);

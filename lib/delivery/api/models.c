@@ -220,7 +220,7 @@ static int names_version(void *ctx, const struct lode_store_doc *doc)
 
 void version_delete(struct call *c)
 {
-	struct lode_err err;
+	struct lode_err err, ignored;
 	struct lode_store_query q = {.tag = "open"};
 	json_t *v = load(c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], NULL, &err);
 	if (!v) {
@@ -238,6 +238,8 @@ void version_delete(struct call *c)
 	if (!rc)
 		rc = lode_store_delete(
 			c->api->store, LODE_DOC_VERSION, c->parts[0], c->parts[1], &err);
+	lode_store_delete(
+		c->api->store, LODE_DOC_RELEASE, c->parts[0], c->parts[1], &ignored);
 	if (!rc)
 		rc = audit(c, "model.delete", c->parts[0], NULL, &err);
 	if (rc)

@@ -22,6 +22,7 @@ enum lode_store_kind {
 	LODE_DOC_TOKEN,	      /* id: SHA-256 of the secret */
 	LODE_DOC_ENROLMENT,   /* id: SHA-256 of the one-time secret */
 	LODE_DOC_CERTIFICATE, /* id: serial number, hex */
+	LODE_DOC_RELEASE,     /* parent: model, id: version; the signed chain */
 	LODE_N_DOCS,
 };
 

@@ -24,7 +24,7 @@
 #define LODE_TRUST_KEYS_MAX   16
 #define LODE_TRUST_NAME_MAX   129 /* bytes with the NUL: models and versions, as in delivery/store */
 #define LODE_TRUST_DOC_MAX    (64u << 10)  /* bytes of one document */
-#define LODE_TRUST_CHAIN_MAX  (512u << 10) /* bytes of a chain's text */
+#define LODE_TRUST_CHAIN_MAX  (256u << 10) /* bytes of a chain's text */
 #define LODE_TRUST_ROOTS_MAX  64	   /* in one chain */
 #define LODE_TRUST_MODELS_MAX 64	   /* that an appliance remembers */
 #define LODE_TRUST_HEX	      65	   /* hex SHA-256 with the NUL */

@@ -40,6 +40,11 @@ static uint64_t fixed_ns(void)
 	return 1;
 }
 
+static int64_t fixed_s(void)
+{
+	return fixed_ms() / 1000;
+}
+
 static void *serve(void *ctx)
 {
 	(void)ctx;
@@ -203,6 +208,7 @@ static struct lode_agent_options agent_options(const char *health_check)
 		.poll_interval_s = 1,
 		.health_timeout_s = 5,
 		.stall_s = 5,
+		.now_s = fixed_s,
 		.progress = stop_transfer};
 }
 

@@ -32,6 +32,8 @@ static const struct {
 	{"GET", "/api/v2/models"},
 	{"DELETE", "/api/v2/models/m/versions/v"},
 	{"POST", "/api/v2/models/m/versions/v/pin"},
+	{"POST", "/api/v2/models/m/versions/v/release"},
+	{"GET", "/api/v2/models/m/versions/v/release"},
 	{"POST", "/api/v2/uploads"},
 	{"GET", "/api/v2/uploads/u"},
 	{"PUT", "/api/v2/uploads/u"},

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who says what may run. A release is judged before a byte of its file is fetched. */
+#include "agent.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the root ---- */
+
+/* Nobody can come between on the machine itself. */
+static bool on_trial(const struct lode_agent *a)
+{
+	const char *url = a->options.control_plane;
+	return url &&
+	       (!strncmp(url, "http://127.0.0.1:", 17) || !strncmp(url, "http://[::1]:", 13));
+}
+
+static char *read_root(const char *path, struct lode_err *err)
+{
+	char *text = calloc(1, LODE_TRUST_CHAIN_MAX);
+	FILE *f = fopen(path, "re");
+	size_t n = f && text ? fread(text, 1, LODE_TRUST_CHAIN_MAX - 1, f) : 0;
+	if (f)
+		fclose(f);
+	if (n)
+		return text;
+	free(text);
+	lode_err_set(err, -EINVAL, "root %s: %s", path, f ? "the file is empty" : strerror(errno));
+	return NULL;
+}
+
+int trust_begin(struct lode_agent *a, const char *stored, struct lode_err *err)
+{
+	if (!a->options.root)
+		return on_trial(a) ? 0
+				   : lode_err_set(err, -EINVAL,
+					     "a root is needed (--root FILE): without one only a "
+					     "manager at http://127.0.0.1 is believed, on trial");
+	char *anchor = read_root(a->options.root, err);
+	if (!anchor)
+		return err->code;
+	int rc = lode_trust_begin(&a->trust, anchor, stored, err);
+	free(anchor);
+	return rc ? lode_err_prefix(err, "root %s", a->options.root) : 0;
+}
+
+/* On trial the chain brings its own root, which has to say of itself that it is worth nothing. */
+static int trust_throwaway(struct lode_agent *a, const char *chain, struct lode_err *err)
+{
+	json_t *doc = json_loads(chain, 0, NULL);
+	char *root = json_dumps(json_array_get(json_object_get(doc, "roots"), 0), JSON_COMPACT);
+	json_decref(doc);
+	lode_trust_state_clear(&a->trust);
+	int rc = root ? lode_trust_begin(&a->trust, root, NULL, err)
+		      : lode_err_set(err, -EBADMSG, "the release comes without a root");
+	free(root);
+	if (!rc && !a->trust.root.throwaway) {
+		lode_trust_state_clear(&a->trust);
+		rc = lode_err_set(err, -EPERM,
+			"the manager is no throw-away one: its root has to be given (--root FILE)");
+	}
+	if (!rc)
+		say(a, "on trial: the manager's throw-away key is believed");
+	return rc;
+}
+
+/* ---- releases ---- */
+
+/* The gateway will want to see it too, after a power cut as well. */
+static int keep_chain(const struct lode_agent *a, const struct running *want, const char *chain,
+	struct lode_err *err)
+{
+	char path[PATH_MAX];
+	path_of(a, "staging", want->sha256, ".release", path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool ok =
+		fd >= 0 && write(fd, chain, strlen(chain)) == (ssize_t)strlen(chain) && !fsync(fd);
+	int rc = ok ? 0 : lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int trust_chain(struct lode_agent *a, const char *chain, const char *model, const char *version,
+	struct running *want, struct lode_err *err)
+{
+	struct lode_trust_state next;
+	struct lode_err ignored;
+	int rc = a->options.root ? 0 : trust_throwaway(a, chain, err);
+	if (rc)
+		return rc;
+	rc = lode_trust_judge(&a->trust, chain, strlen(chain), model, version, a->options.now_s(),
+		&next, &a->release, err);
+	if (next.root_text) { /* newer roots hold whatever became of the release */
+		lode_trust_state_clear(&a->trust);
+		a->trust = next;
+	}
+	if (rc) {
+		journal_save(a, &ignored);
+		return rc;
+	}
+	snprintf(want->model, sizeof(want->model), "%s", a->release.model);
+	snprintf(want->version, sizeof(want->version), "%s", a->release.version);
+	snprintf(want->sha256, sizeof(want->sha256), "%s", a->release.sha256);
+	rc = keep_chain(a, want, chain, err);
+	return rc ? rc : journal_save(a, err);
+}
+
+int trust_ask(struct lode_agent *a, struct running *want, struct lode_err *err)
+{
+	char path[400], model[LODE_AGENT_NAME_MAX], version[LODE_AGENT_NAME_MAX];
+	snprintf(path, sizeof(path), "/models/%s/versions/%s/release", want->model, want->version);
+	json_t *reply = call_json(a, path, NULL, err);
+	if (!reply)
+		return err->code;
+	char *chain = json_dumps(reply, JSON_COMPACT);
+	json_decref(reply);
+	if (!chain)
+		return lode_err_set(err, -ENOMEM, "no memory for a release");
+	memcpy(model, want->model, sizeof(model));
+	memcpy(version, want->version, sizeof(version));
+	int rc = trust_chain(a, chain, model, version, want, err);
+	free(chain);
+	return rc;
+}
+
+int trust_check_file(const struct lode_agent *a, const char *path, struct lode_err *err)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && !fstat(fd, &st) && st.st_size > 0;
+	void *bytes =
+		ok ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	int rc = bytes != MAP_FAILED
+			 ? lode_trust_check_file(&a->release, bytes, (size_t)st.st_size, err)
+			 : lode_err_set(err, -EBADMSG, "%s: %s", path,
+				   ok ? strerror(errno) : "no file, or an empty one");
+	if (bytes != MAP_FAILED)
+		munmap(bytes, (size_t)st.st_size);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
