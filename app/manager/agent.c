@@ -3,6 +3,7 @@
 #include "identity.h"
 #include "lode_agent.h"
 #include "manager.h"
+#include "site.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -10,10 +11,11 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define POLL_S_DEFAULT	 30
-#define POLL_S_MAX	 3600
-#define HEALTH_TIMEOUT_S 60
-#define STALL_S		 60
+#define POLL_S_DEFAULT	  30
+#define POLL_S_MAX	  3600
+#define HEALTH_TIMEOUT_S  60
+#define STALL_S		  60
+#define RELAY_CACHE_BYTES 10000000000ull
 
 static void print_line(void *ctx, const char *line)
 {
@@ -49,6 +51,12 @@ static int usage(void)
 	      "  --identity DIR        what `lodestone-manager enroll` made; renewed in time\n"
 	      "  --ca FILE, --cert FILE, --key FILE  for https with mutual TLS\n"
 	      "  --max-rate N          bytes per second, at most\n"
+	      "  --bandwidth WINDOWS   the same by time of day: '08:00-18:00=200k "
+	      "22:00-06:00=20M'\n"
+	      "  --relay URL           http://address:port of an appliance of this site that "
+	      "fetches for all\n"
+	      "  --relay-listen A:PORT be that appliance; --relay-cache N bytes, default "
+	      "10000000000\n"
 	      "  --once                one round, then end: 0 idle or updated, 1 otherwise\n",
 		stderr);
 	return EXIT_CONFIGURATION;
@@ -56,6 +64,7 @@ static int usage(void)
 
 struct agent_options {
 	struct lode_agent_options o;
+	struct site site;
 	bool once;
 	const char *bundle; /* NULL: none */
 	char token[256];
@@ -114,9 +123,17 @@ static int read_option(struct agent_options *y, int opt)
 	case 'k':
 		y->o.key = optarg;
 		return 0;
+	case 'R':
+		y->o.relay = optarg;
+		return 0;
 	case 'r':
-		y->o.max_bytes_per_s = number(optarg, UINT32_MAX);
-		return y->o.max_bytes_per_s ? 0 : -EINVAL;
+		return site_take(&y->site, "max-rate", optarg);
+	case 'w':
+		return site_take(&y->site, "bandwidth", optarg);
+	case 'L':
+		return site_take(&y->site, "relay-listen", optarg);
+	case 'C':
+		return site_take(&y->site, "relay-cache", optarg);
 	case 'd':
 		y->identity = optarg;
 		identity_path(optarg, "ca.pem", y->ca);
@@ -152,7 +169,12 @@ static int read_options(struct agent_options *y, int argc, char **argv)
 		{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
 		{"max-rate", required_argument, NULL, 'r'}, {"root", required_argument, NULL, 'o'},
 		{"gateway", required_argument, NULL, 'g'}, {"import", required_argument, NULL, 'b'},
-		{"identity", required_argument, NULL, 'd'}, {"once", no_argument, NULL, '1'}, {0}};
+		{"identity", required_argument, NULL, 'd'},
+		{"bandwidth", required_argument, NULL, 'w'},
+		{"relay", required_argument, NULL, 'R'},
+		{"relay-listen", required_argument, NULL, 'L'},
+		{"relay-cache", required_argument, NULL, 'C'}, {"once", no_argument, NULL, '1'},
+		{0}};
 	int opt, rc = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
 		rc = read_option(y, opt);
@@ -211,17 +233,24 @@ static int run(struct lode_agent *agent, const struct agent_options *y)
 
 int cmd_agent(int argc, char **argv)
 {
-	struct agent_options y = {.o = {
-					  .model_dir = "./models",
-					  .poll_interval_s = POLL_S_DEFAULT,
-					  .health_timeout_s = HEALTH_TIMEOUT_S,
-					  .stall_s = STALL_S,
-					  .seed = (uint64_t)now_ms() ^ (uint64_t)getpid() << 32,
-					  .now_s = now_s,
-					  .log = print_line,
-					  .progress = show_progress,
-				  }};
+	struct agent_options y = {
+		.o =
+			{
+				.model_dir = "./models",
+				.poll_interval_s = POLL_S_DEFAULT,
+				.health_timeout_s = HEALTH_TIMEOUT_S,
+				.stall_s = STALL_S,
+				.seed = (uint64_t)now_ms() ^ (uint64_t)getpid() << 32,
+				.now_s = now_s,
+				.log = print_line,
+				.progress = show_progress,
+				.now_ns = site_now_ns,
+				.sleep_ns = site_sleep_ns,
+				.rate = site_rate,
+			},
+		.site = {.relay_cache_bytes = RELAY_CACHE_BYTES}};
 	struct lode_agent *agent;
+	struct lode_relay *relay = NULL;
 	struct lode_err err = {0};
 	if (read_options(&y, argc, argv))
 		return usage();
@@ -230,12 +259,19 @@ int cmd_agent(int argc, char **argv)
 		fputs("lodestone-manager: a service needs --root FILE\n", stderr);
 		return EXIT_CONFIGURATION;
 	}
-	if (lode_agent_new(&y.o, &agent, &err)) {
+	y.o.ctx = &y.site;
+	if (*y.site.own_relay && !y.o.relay)
+		y.o.relay = y.site.own_relay; /* what it runs itself comes the same way */
+	int rc = lode_agent_new(&y.o, &agent, &err);
+	if (!rc && (rc = site_start_relay(&y.site, &y.o, &relay, &err)))
+		lode_agent_free(agent);
+	if (rc) {
 		fprintf(stderr, "lodestone-manager: %s\n", err.msg);
 		return err.code == -EINVAL ? EXIT_CONFIGURATION : EXIT_ENVIRONMENT;
 	}
 	sd_notify(0, "READY=1");
 	int code = y.bundle ? import(agent, y.bundle) : run(agent, &y);
+	lode_relay_free(relay);
 	lode_agent_free(agent);
 	return code;
 }

@@ -69,7 +69,7 @@ static json_t *poisoned(const struct lode_agent *a)
 static json_t *heartbeat(struct lode_agent *a, struct lode_err *err)
 {
 	char path[200];
-	snprintf(path, sizeof(path), "/devices/%s/heartbeat", a->options.device_id);
+	snprintf(path, sizeof(path), "/api/v1/devices/%s/heartbeat", a->options.device_id);
 	json_t *body = json_pack("{s:s,s:o,s:o}", "status", "online", "platform", platform(),
 		"poisoned", poisoned(a));
 	if (*a->current.model) {
@@ -81,9 +81,22 @@ static json_t *heartbeat(struct lode_agent *a, struct lode_err *err)
 	json_t *result = last_result(a);
 	if (result)
 		json_object_set_new(body, "last_update_result", result);
+	uint64_t received = lode_fetch_received(a->fetch);
+	if (received != a->told_bytes || a->saved_bytes)
+		json_object_set_new(body, "transfer",
+			json_pack("{s:I,s:I}", "received_bytes",
+				(json_int_t)(received - a->told_bytes), "saved_bytes",
+				(json_int_t)a->saved_bytes));
+	if (*a->relay_fault)
+		json_object_set_new(body, "relay_fault",
+			json_pack("{s:s,s:s,s:s}", "relay", a->options.relay, "sha256",
+				a->relay_fault_sha256, "error", a->relay_fault));
 	json_t *reply = call_json(a, path, body, err);
 	json_decref(body);
 	if (reply) { /* told once */
+		a->relay_fault[0] = 0;
+		a->told_bytes = received;
+		a->saved_bytes = 0;
 		a->last_error[0] = 0;
 		a->last_success = false;
 	}
@@ -142,6 +155,27 @@ unsigned lode_agent_wait_s(struct lode_agent *a)
 	return s + (unsigned)lode_rng_below(&a->rng, s / 10 + 1);
 }
 
+static int start_fetching(struct lode_agent *a, struct lode_err *err)
+{
+	const struct lode_agent_options *o = &a->options;
+	struct lode_fetch_options f = {.stall_s = o->stall_s,
+		.now_ns = o->now_ns,
+		.sleep_ns = o->sleep_ns,
+		.rate = o->rate,
+		.progress = o->progress,
+		.log = o->log,
+		.seed = o->seed,
+		.ctx = o->ctx};
+	char path[PATH_MAX];
+	if (o->control_plane)
+		snprintf(a->blobs_url, sizeof(a->blobs_url), "%s/api/v2/blobs", o->control_plane);
+	if (o->relay)
+		snprintf(a->relay_url, sizeof(a->relay_url), "%s/blobs", o->relay);
+	path_of(a, "staging", "", "", path);
+	int rc = lode_blobs_open(path, &a->staging, err);
+	return rc ? rc : lode_fetch_new(&f, &a->fetch, err);
+}
+
 int lode_agent_new(
 	const struct lode_agent_options *options, struct lode_agent **out, struct lode_err *err)
 {
@@ -157,6 +191,8 @@ int lode_agent_new(
 	lode_rng_seed(&a->rng, options->seed);
 	int rc = a->curl ? make_folders(a, err)
 			 : lode_err_set(err, -ENOMEM, "libcurl does not start");
+	if (!rc)
+		rc = start_fetching(a, err);
 	if (!rc)
 		rc = journal_load(a, err);
 	if (!rc)
@@ -175,6 +211,8 @@ void lode_agent_free(struct lode_agent *a)
 		return;
 	curl_easy_cleanup(a->curl);
 	lode_trust_state_clear(&a->trust);
+	lode_fetch_free(a->fetch);
+	lode_blobs_close(a->staging);
 	free(a);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lode_agent.h"
+#include "lode_fetch.h"
 #include "lode_trust.h"
 
 #include <curl/curl.h>
@@ -14,6 +15,23 @@ struct running {
 	char model[LODE_AGENT_NAME_MAX], version[LODE_AGENT_NAME_MAX], sha256[SHA_HEX];
 };
 
+#define PLAN_STEPS_MAX 8
+
+/* A file to fetch whole, or a patch that makes the next file of the one before. */
+struct step {
+	bool patch;
+	char sha256[SHA_HEX]; /* of the bytes to fetch */
+	char base[SHA_HEX], target[SHA_HEX];
+	uint64_t n_bytes;
+};
+
+struct plan {
+	char sha256[SHA_HEX]; /* of the version's file */
+	uint64_t n_bytes;
+	unsigned n_steps;
+	struct step steps[PLAN_STEPS_MAX];
+};
+
 struct poison {
 	struct running what;
 	unsigned failures;
@@ -22,6 +40,13 @@ struct poison {
 struct lode_agent {
 	struct lode_agent_options options;
 	CURL *curl;
+	struct lode_fetch *fetch;
+	struct lode_blobs *staging;
+	char blobs_url[600], relay_url[600]; /* what stands before a hash; relay: "" none */
+	uint64_t told_bytes,
+		saved_bytes; /* received, told to the manager; saved by patches, to be told */
+	uint64_t relay_rests_until_ns;
+	char relay_fault[220], relay_fault_sha256[SHA_HEX]; /* told with the next heartbeat */
 	struct lode_rng rng;
 	unsigned unanswered; /* rounds in a row */
 	/* The journal. */
@@ -49,12 +74,20 @@ unsigned poison_failures(const struct lode_agent *a, const char *model, const ch
 void poison_add(struct lode_agent *a, const struct running *what);
 void poison_clear(struct lode_agent *a, const struct running *what);
 
-/* fetch.c */
-/* JSON to and fro; body NULL: GET. The reply's object, or NULL with the error set. */
+/* call.c */
+/* JSON to and fro; path from /api on; body NULL: GET. The reply's object, or NULL with the error set. */
 json_t *call_json(struct lode_agent *a, const char *path, const json_t *body, struct lode_err *err);
-/* Into a file that may hold the beginning. *patch: it is one. */
-int fetch_file(struct lode_agent *a, const struct running *want, const char *part, bool *patch,
-	struct lode_err *err);
+
+/* plan.c */
+/* What is to be fetched; for other bytes than want->sha256 names no plan is taken. */
+int ask_plan(
+	struct lode_agent *a, const struct running *want, struct plan *plan, struct lode_err *err);
+/* Instead of patches that do not fit. */
+void plan_whole_file(struct plan *plan);
+
+/* source.c */
+/* The step's bytes into the staging folder, hash compared. */
+int fetch_step(struct lode_agent *a, const struct step *s, struct lode_err *err);
 
 /* files.c: every path below model_dir/ota */
 void path_of(const struct lode_agent *a, const char *folder, const char *name, const char *suffix,

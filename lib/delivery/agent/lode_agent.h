@@ -27,9 +27,13 @@ struct lode_agent_options {
 	unsigned poll_interval_s;
 	uint64_t seed; /* of the jitter */
 	unsigned health_timeout_s;
-	uint64_t max_bytes_per_s; /* 0: no cap */
-	unsigned stall_s;	  /* a transfer without a byte for so long is given up */
-	int64_t (*now_s)(void);	  /* seconds since 1970 */
+	unsigned stall_s;	       /* a transfer without a byte for so long is given up */
+	int64_t (*now_s)(void);	       /* seconds since 1970 */
+	const char *relay;	       /* http://address:port of a relay of the site; NULL */
+	uint64_t (*now_ns)(void *ctx); /* monotonic */
+	void (*sleep_ns)(void *ctx, uint64_t ns);
+	/* Bytes per second that a transfer may take now; 0: none, later perhaps. NULL: no limit. */
+	uint64_t (*rate)(void *ctx);
 	/* Called at each write that matters; a test cuts the power there by returning not 0. NULL: none. */
 	int (*on_write)(void *ctx, const char *what);
 	/* What is going on, a line for people; NULL: nobody wants to know. */

@@ -114,7 +114,8 @@ int trust_chain(struct lode_agent *a, const char *chain, const char *model, cons
 int trust_ask(struct lode_agent *a, struct running *want, struct lode_err *err)
 {
 	char path[400], model[LODE_AGENT_NAME_MAX], version[LODE_AGENT_NAME_MAX];
-	snprintf(path, sizeof(path), "/models/%s/versions/%s/release", want->model, want->version);
+	snprintf(path, sizeof(path), "/api/v1/models/%s/versions/%s/release", want->model,
+		want->version);
 	json_t *reply = call_json(a, path, NULL, err);
 	if (!reply)
 		return err->code;

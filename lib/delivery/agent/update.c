@@ -13,65 +13,83 @@ static void set_state(struct lode_agent *a, const char *state)
 	snprintf(a->state, sizeof(a->state), "%s", state);
 }
 
-/* Makes the file of what came: a patch is applied to what runs now. */
-static int reconstruct(struct lode_agent *a, const struct running *want, const char *part,
-	bool patch, const char *staged, struct lode_err *err)
+static int verify(const char *path, const char *sha256, struct lode_err *err)
 {
-	char active[PATH_MAX];
-	if (!patch)
-		return rename(part, staged)
-			       ? lode_err_set(err, -errno, "%s: %s", staged, strerror(errno))
-			       : 0;
-	path_of(a, "models", want->model, ".bin", active);
-	int rc = lode_delta_apply_path(part, active, staged, NULL, NULL, err);
-	unlink(part);
+	char hex[SHA_HEX];
+	int rc = file_sha256(path, hex, err);
+	if (!rc && strcmp(hex, sha256) != 0) {
+		unlink(path);
+		rc = lode_err_set(
+			err, -EBADMSG, "the file has SHA-256 %s, %s was promised", hex, sha256);
+	}
 	return rc;
 }
 
-static int verify(const struct lode_agent *a, const char *staged, struct lode_err *err)
+static void blob_path(const struct lode_agent *a, const char *sha256, char path[PATH_MAX])
 {
-	int rc = trust_check_file(a, staged, err);
-	if (rc)
-		unlink(staged);
-	return rc;
+	char name[72];
+	lode_blob_path(sha256, name);
+	path_of(a, "staging", name, "", path);
 }
 
-static void forget_part(const char *part)
+/* The patch that came makes `made` of the file at `base`. */
+static int patch(struct lode_agent *a, const struct step *s, const char *base, const char *made,
+	struct lode_err *err)
 {
-	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "%s.etag", part);
-	unlink(path);
-	unlink(part);
+	char bytes[PATH_MAX];
+	blob_path(a, s->sha256, bytes);
+	int rc = lode_delta_apply_path(bytes, base, made, NULL, NULL, err);
+	lode_blob_delete(a->staging, s->sha256);
+	return rc ? rc : verify(made, s->target, err);
 }
 
-/* The whole file at `staged`, its hash checked. A patch that does not fit is followed by the whole file, once. */
-static int obtain(
-	struct lode_agent *a, const struct running *want, const char *staged, struct lode_err *err)
+/* Step after step; the last file becomes `staged`. */
+static int follow(struct lode_agent *a, const struct running *want, const struct plan *plan,
+	const char *staged, struct lode_err *err)
 {
-	char part[PATH_MAX];
-	bool patch = false;
-	path_of(a, "staging", want->sha256, ".part", part);
-	int rc = fetch_file(a, want, part, &patch, err);
-	if (rc)
-		return rc;
-	set_state(a, "verifying");
-	rc = reconstruct(a, want, part, patch, staged, err);
+	char from[PATH_MAX], made[PATH_MAX];
+	int rc = 0;
+	unsigned i = 0;
+	path_of(a, "models", want->model, ".bin", from);
+	for (; !rc && i < plan->n_steps; i++) {
+		const struct step *s = &plan->steps[i];
+		set_state(a, "downloading");
+		rc = fetch_step(a, s, err);
+		if (!rc && write_point(a, "bytes staged"))
+			rc = lode_err_set(err, -EIO, "power cut");
+		if (rc)
+			break;
+		set_state(a, "verifying");
+		path_of(a, "staging", s->target, ".made", made);
+		if (s->patch)
+			rc = patch(a, s, from, made, err);
+		else
+			blob_path(a, s->sha256, made); /* compared when it was kept */
+		if (i)
+			unlink(from);
+		memcpy(from, made, sizeof(from));
+	}
 	if (!rc)
-		rc = verify(a, staged, err);
-	forget_part(part);
-	if (!rc || !patch)
+		rc = trust_check_file(a, from, err);
+	if (!rc && rename(from, staged))
+		rc = lode_err_set(err, -errno, "%s: %s", staged, strerror(errno));
+	if (rc && i)
+		unlink(from);
+	return rc;
+}
+
+/* The whole file at `staged`, its hash compared. Patches that do not fit are followed by the whole file, once. */
+static int obtain(struct lode_agent *a, const struct running *want, const struct plan *plan,
+	const char *staged, struct lode_err *err)
+{
+	struct plan whole = *plan;
+	int rc = follow(a, want, plan, staged, err);
+	bool interrupted = rc == -ECANCELED || rc == -EBUSY || rc == -ENOTCONN || rc == -EAGAIN;
+	if (!rc || interrupted || !plan->steps[0].patch)
 		return rc;
 	say(a, "the patch does not fit (%s): fetching the whole file", err->msg);
-	struct running base = a->current;
-	a->current.model[0] = 0; /* no base is named, so no patch comes */
-	rc = fetch_file(a, want, part, &patch, err);
-	a->current = base;
-	if (!rc)
-		rc = reconstruct(a, want, part, false, staged, err);
-	if (!rc)
-		rc = verify(a, staged, err);
-	forget_part(part);
-	return rc;
+	plan_whole_file(&whole);
+	return follow(a, want, &whole, staged, err);
 }
 
 static const char *class_of(int rc)
@@ -79,6 +97,7 @@ static const char *class_of(int rc)
 	switch (rc) {
 	case -ENOTCONN:
 	case -EAGAIN:
+	case -ENOENT:
 	case -EPROTO:
 		return "network";
 	case -ENOSPC:
@@ -163,13 +182,24 @@ enum lode_agent_outcome apply(
 	a->trying = *want;
 	if (journal_save(a, err) || activate(a, want->model, staged, err))
 		return failed(a, want, "other", true, err);
+	lode_blobs_trim(a->staging, 0); /* of plans that came to nothing */
 	return decide(a, want, err);
+}
+
+/* What the file has more than the steps that were to be fetched. */
+static uint64_t saved_by(const struct plan *plan)
+{
+	uint64_t n_bytes = 0;
+	for (unsigned i = 0; i < plan->n_steps; i++)
+		n_bytes += plan->steps[i].n_bytes;
+	return plan->n_bytes > n_bytes ? plan->n_bytes - n_bytes : 0;
 }
 
 enum lode_agent_outcome update(
 	struct lode_agent *a, const struct running *asked, struct lode_err *err)
 {
 	struct running want = *asked;
+	struct plan plan;
 	char staged[PATH_MAX];
 	if (!gateway_there(a)) {
 		say(a, "the gateway at %s does not answer: later", a->options.gateway);
@@ -181,13 +211,17 @@ enum lode_agent_outcome update(
 	/* Not counted: the same version, signed again, may be good. */
 	if (rc)
 		return failed(a, &want, "verification", false, err);
+	rc = ask_plan(a, &want, &plan, err);
+	if (rc == -ENOTCONN || rc == -EAGAIN)
+		return LODE_AGENT_UNREACHABLE;
 	path_of(a, "staging", want.sha256, "", staged);
-	set_state(a, "downloading");
-	rc = obtain(a, &want, staged, err);
-	if (rc == -ECANCELED)
-		return LODE_AGENT_IDLE; /* the process stops; the part stays */
+	if (!rc)
+		rc = obtain(a, &want, &plan, staged, err);
+	if (rc == -ECANCELED || rc == -EBUSY)
+		return LODE_AGENT_IDLE; /* the process stops, or it is not the time; the part stays */
 	if (rc)
 		return failed(a, &want, class_of(rc), true, err);
+	a->saved_bytes += saved_by(&plan);
 	return apply(a, &want, err);
 }
 

@@ -121,6 +121,7 @@ static void keep_report(json_t *device, const json_t *report, int64_t now_ms)
 		{"platform", "platform", JSON_OBJECT},
 		{"poisoned", "poisoned", JSON_ARRAY},
 		{"gateway", "gateway", JSON_OBJECT},
+		{"relay_fault", "relay_fault", JSON_OBJECT},
 	};
 	for (size_t i = 0; i < LODE_ARRAY_LEN(kept); i++) {
 		json_t *v = json_object_get(report, kept[i].from);
@@ -138,11 +139,29 @@ static json_t *text_or_null(const char *s)
 	return *s ? json_string(s) : json_null();
 }
 
+/* Bytes as the device measured them: from us or from a relay of its site. */
+static void count_transfer(struct call *c)
+{
+	const json_t *t = json_object_get(c->body, "transfer");
+	int64_t received = int_of(t, "received_bytes"), saved = int_of(t, "saved_bytes");
+	if (received > 0 || saved > 0)
+		campaign_count_bytes(c->api, c->parts[0], (uint64_t)LODE_MAX(received, 0),
+			(uint64_t)LODE_MAX(saved, 0));
+}
+
+/* A relay that sends wrong bytes is somebody's machine: an operator should hear of it. */
+static int audit_relay(struct call *c, struct lode_err *err)
+{
+	const json_t *fault = json_object_get(c->body, "relay_fault");
+	return json_is_object(fault) ? audit(c, "relay.fault", c->parts[0], fault, err) : 0;
+}
+
 /* One transaction: the device's record and its place in a campaign change together. */
 static int take_heartbeat(struct call *c, json_t **reply, struct lode_err *err)
 {
 	char model[LODE_STORE_ID_MAX] = "", version[LODE_STORE_ID_MAX] = "";
 	int64_t rev;
+	count_transfer(c);
 	json_t *device = load(c->api, LODE_DOC_DEVICE, "", c->parts[0], &rev, err);
 	if (!device)
 		return err->code;
@@ -150,6 +169,8 @@ static int take_heartbeat(struct call *c, json_t **reply, struct lode_err *err)
 	campaign_heartbeat(c->api, device, c->body, model, version, c->req->now_ms);
 	int rc = save(c->api, LODE_DOC_DEVICE, "", c->parts[0], "", device, rev, err);
 	json_decref(device);
+	if (!rc)
+		rc = audit_relay(c, err);
 	if (!rc)
 		*reply = json_pack("{s:s,s:o,s:o}", "status", "ok", "assigned_model",
 			text_or_null(model), "assigned_model_version", text_or_null(version));

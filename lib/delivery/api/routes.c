@@ -19,7 +19,7 @@ const struct route routes[] = {
 	{"POST", "/devices/*/heartbeat", BOTH, LODE_ROLE_DEVICE, LODE_BODY_JSON, device_heartbeat,
 		"What a device runs; answers what it is to run",
 		"current_model current_model_version status update_state last_update_result{} "
-		"metrics{} platform{} poisoned[] gateway{}"},
+		"metrics{} platform{} poisoned[] gateway{} transfer{} relay_fault{}"},
 	{"GET", "/fleets", BOTH, LODE_ROLE_VIEWER, LODE_BODY_NONE, fleet_list, "Fleets, a page",
 		"limit# after"},
 	{"POST", "/fleets", BOTH, LODE_ROLE_OPERATOR, LODE_BODY_JSON, fleet_create, "Make a fleet",

@@ -4,6 +4,7 @@
 
 #include "lode_agent.h"
 #include "lode_http.h"
+#include "origin.h"
 
 #include <ftw.h>
 #include <jansson.h>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODEL_BYTES (300 * 1024)
@@ -28,6 +30,8 @@ static struct {
 	atomic_bool stop;
 	int cut_at, n_writes;
 	uint64_t stop_at_bytes;
+	struct origin relay; /* of the site, when a test has one */
+	char relay_url[64];
 } world;
 
 static int64_t fixed_ms(void)
@@ -85,15 +89,21 @@ static uint8_t byte_at(int n, size_t i)
 	return (uint8_t)((i * 2654435761u) >> 13) ^ (i % 4096 == 7 ? (uint8_t)n : 0);
 }
 
+static uint8_t *bytes_of(int n)
+{
+	uint8_t *bytes = malloc(MODEL_BYTES);
+	for (size_t i = 0; i < MODEL_BYTES; i++)
+		bytes[i] = byte_at(n, i);
+	return bytes;
+}
+
 static void upload(int n)
 {
 	char path[64];
 	struct lode_blob_writer *w;
 	struct lode_err err;
 	struct lode_api_reply reply = {0};
-	uint8_t *bytes = malloc(MODEL_BYTES);
-	for (size_t i = 0; i < MODEL_BYTES; i++)
-		bytes[i] = byte_at(n, i);
+	uint8_t *bytes = bytes_of(n);
 	snprintf(path, sizeof(path), "/api/v1/models/m/versions/%d", n);
 	struct lode_api_request req = request("POST", path);
 	cr_assert_eq(lode_api_upload_begin(world.api, &req, &w, &reply), 0);
@@ -179,6 +189,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void down(void)
 {
 	stop_server();
+	if (*world.relay_url)
+		origin_stop(&world.relay);
 	lode_api_free(world.api);
 	nftw(world.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -199,6 +211,20 @@ static int stop_transfer(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 	return world.stop_at_bytes && done_bytes >= world.stop_at_bytes;
 }
 
+static uint64_t now_ns(void *ctx)
+{
+	struct timespec t;
+	(void)ctx;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void sleep_ns(void *ctx, uint64_t ns)
+{
+	(void)ctx;
+	usleep((useconds_t)(ns / 1000));
+}
+
 static struct lode_agent_options agent_options(const char *health_check)
 {
 	return (struct lode_agent_options){.control_plane = world.url,
@@ -207,8 +233,11 @@ static struct lode_agent_options agent_options(const char *health_check)
 		.health_check = health_check,
 		.poll_interval_s = 1,
 		.health_timeout_s = 5,
-		.stall_s = 5,
+		.stall_s = 1,
 		.now_s = fixed_s,
+		.relay = *world.relay_url ? world.relay_url : NULL,
+		.now_ns = now_ns,
+		.sleep_ns = sleep_ns,
 		.progress = stop_transfer};
 }
 
@@ -318,9 +347,24 @@ Test(agent, a_stopped_transfer_goes_on_where_it_was)
 	start_server();
 	world.stop_at_bytes = 1;
 	cr_assert_eq(round_of(NULL, version), LODE_AGENT_IDLE);
-	snprintf(part, sizeof(part), "ls %s/ota/staging/*.part >/dev/null", world.models);
+	snprintf(part, sizeof(part), "ls %s/ota/staging/parts/get-* >/dev/null", world.models);
 	cr_assert_eq(system(part), 0, "the beginning is kept");
 	world.stop_at_bytes = 0;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+}
+
+/* After a power cut the end of a part may be anything: then it comes from the start. */
+Test(agent, a_torn_beginning_costs_a_second_transfer_only)
+{
+	char version[16], command[400];
+	start_server();
+	world.stop_at_bytes = 1;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_IDLE);
+	world.stop_at_bytes = 0;
+	snprintf(command, sizeof(command),
+		"for f in %s/ota/staging/parts/get-*; do printf torn >>$f; done", world.models);
+	cr_assert_eq(system(command), 0);
 	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
 	cr_assert_eq(active_version(), 1);
 }
@@ -371,4 +415,83 @@ Test(agent, a_power_cut_at_any_write_leaves_old_or_new)
 	cr_assert_neq(round_of(NULL, version), LODE_AGENT_FAILED);
 	cr_assert_str_eq(version, "2");
 	cr_assert_eq(active_version(), 2);
+}
+
+/* ---- a relay of the site that has version 1 ---- */
+
+static void start_relay(enum manner manner)
+{
+	world.relay.manner = manner;
+	origin_start(&world.relay, bytes_of(1), MODEL_BYTES);
+	snprintf(world.relay_url, sizeof(world.relay_url), "http://127.0.0.1:%u", world.relay.port);
+	start_server();
+}
+
+/* What the manager says of the device. */
+static bool manager_knows(const char *text)
+{
+	struct lode_api_request req = request("GET", "/api/v2/devices/d");
+	struct lode_api_reply reply = {0};
+	stop_server();
+	lode_api_handle(world.api, &req, NULL, &reply);
+	bool found = reply.body && strstr(reply.body, text);
+	lode_api_reply_clear(&reply);
+	return found;
+}
+
+Test(agent, bytes_come_from_a_relay)
+{
+	char version[16];
+	start_relay(HONEST);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+	cr_assert_geq(world.relay.sent_bytes, MODEL_BYTES);
+	cr_assert_not(manager_knows("relay_fault"));
+}
+
+static void find_out(enum manner manner)
+{
+	struct lode_agent *a;
+	struct lode_err err = {0};
+	start_relay(manner);
+	struct lode_agent_options o = agent_options(NULL);
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0);
+	cr_assert_eq(lode_agent_round(a, &err), LODE_AGENT_UPDATED, "%s", err.msg);
+	cr_assert_eq(active_version(), 1);
+	cr_assert(manager_knows("relay_fault"));
+	/* The next update does not ask it. */
+	uint64_t n_requests = world.relay.n_requests;
+	offer(2);
+	cr_assert_eq(lode_agent_round(a, &err), LODE_AGENT_UPDATED);
+	cr_assert_eq(world.relay.n_requests, n_requests);
+	lode_agent_free(a);
+}
+
+Test(agent, a_relay_that_sends_wrong_bytes_is_found_out_and_told)
+{
+	find_out(WRONG_BYTES);
+}
+
+Test(agent, a_relay_that_never_ends_is_found_out_and_told)
+{
+	find_out(ENDLESS);
+}
+
+static void pass_over(enum manner manner)
+{
+	char version[16];
+	start_relay(manner);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+	cr_assert_not(manager_knows("relay_fault"));
+}
+
+Test(agent, a_relay_that_only_says_wait_is_passed_over)
+{
+	pass_over(BUSY);
+}
+
+Test(agent, a_relay_that_says_nothing_is_passed_over)
+{
+	pass_over(SILENT);
 }

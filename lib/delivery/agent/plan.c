@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What to fetch: the manager's plan names bytes by their hash, so that it does not matter where they come from. */
+#include "agent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STEP_BYTES_MAX (1ull << 40)
+
+static bool copy_sha(char to[SHA_HEX], const json_t *obj, const char *key)
+{
+	const char *s = json_string_value(json_object_get(obj, key));
+	if (!s || !lode_blob_name_ok(s))
+		return false;
+	memcpy(to, s, SHA_HEX);
+	return true;
+}
+
+static bool copy_size(uint64_t *to, const json_t *obj)
+{
+	json_int_t n = json_integer_value(json_object_get(obj, "size_bytes"));
+	*to = (uint64_t)n;
+	return n > 0 && *to <= STEP_BYTES_MAX;
+}
+
+/* Each step makes a file; a patch makes it from what the step before made. */
+static bool read_step(struct step *s, const json_t *obj, const char *base)
+{
+	const char *kind = json_string_value(json_object_get(obj, "kind"));
+	s->patch = kind && !strcmp(kind, "delta");
+	return kind && (s->patch || !strcmp(kind, "full")) && copy_sha(s->sha256, obj, "sha256") &&
+	       copy_sha(s->target, obj, "target") && copy_size(&s->n_bytes, obj) &&
+	       (!s->patch || (copy_sha(s->base, obj, "base") && !strcmp(s->base, base)));
+}
+
+static bool read_plan(struct plan *p, const json_t *reply, const char *base)
+{
+	const json_t *steps = json_object_get(reply, "steps");
+	size_t n = json_array_size(steps);
+	*p = (struct plan){0};
+	if (!n || n > PLAN_STEPS_MAX || !copy_sha(p->sha256, reply, "sha256") ||
+		!copy_size(&p->n_bytes, reply))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!read_step(&p->steps[i], json_array_get(steps, i), base))
+			return false;
+		base = p->steps[i].target;
+	}
+	p->n_steps = (unsigned)n;
+	return !strcmp(base, p->sha256);
+}
+
+int ask_plan(
+	struct lode_agent *a, const struct running *want, struct plan *plan, struct lode_err *err)
+{
+	char path[500];
+	bool same_model = !strcmp(want->model, a->current.model);
+	const char *base = same_model ? a->current.sha256 : "";
+	snprintf(path, sizeof(path), "/api/v2/models/%s/versions/%s/plan%s%s", want->model,
+		want->version, *base ? "?base_sha256=" : "", base);
+	json_t *reply = call_json(a, path, NULL, err);
+	if (!reply)
+		return err->code;
+	bool ok = read_plan(plan, reply, base);
+	json_decref(reply);
+	if (!ok)
+		return lode_err_set(err, -EPROTO, "%s: the answer is no plan", path);
+	if (strcmp(plan->sha256, want->sha256) != 0)
+		return lode_err_set(err, -EBADMSG, "the manager has SHA-256 %s, %s was signed",
+			plan->sha256, want->sha256);
+	return 0;
+}
+
+void plan_whole_file(struct plan *plan)
+{
+	plan->n_steps = 1;
+	plan->steps[0] = (struct step){.n_bytes = plan->n_bytes};
+	memcpy(plan->steps[0].sha256, plan->sha256, SHA_HEX);
+	memcpy(plan->steps[0].target, plan->sha256, SHA_HEX);
+}
