@@ -134,6 +134,9 @@ int campaign_start(struct call *c, const char *model, const char *version, const
  * the buffers, "" when nothing is assigned. */
 void campaign_heartbeat(struct lode_api *api, json_t *device, const json_t *report,
 	char model[LODE_STORE_ID_MAX], char version[LODE_STORE_ID_MAX], int64_t now_ms);
+/* The device's target in its campaign is skipped, unless it is done. */
+int campaign_leave(struct lode_api *api, const json_t *device, const char *why, int64_t now_ms,
+	struct lode_err *err);
 void campaign_count_bytes(
 	struct lode_api *api, const char *device, uint64_t served_bytes, uint64_t saved_bytes);
 void campaign_join(struct lode_api *api, const char *fleet, const char *device, int64_t now_ms);

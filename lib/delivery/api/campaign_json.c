@@ -110,6 +110,39 @@ static int read_strategy(struct lode_campaign_plan *p, const json_t *v, struct l
 	return rc ? rc : read_u32(inner, "batch_size", &p->batch, err);
 }
 
+/* Which classes of errors are tried again: a list of their names. */
+static int read_retry(struct lode_campaign_plan *p, const json_t *names, struct lode_err *err)
+{
+	size_t i;
+	json_t *name;
+	if (!names)
+		return 0;
+	p->retry_classes = 0;
+	json_array_foreach(names, i, name)
+	{
+		unsigned e = from_name(json_string_value(name) ? json_string_value(name) : "?",
+			LODE_N_ERRORS, error_name);
+		if (e == LODE_N_ERRORS || e == LODE_ERROR_NONE)
+			return lode_err_set(err, -EINVAL,
+				"'retry_classes' is a list of network, space, verification, "
+				"health, "
+				"timeout, other");
+		p->retry_classes |= 1u << e;
+	}
+	return json_is_array(names)
+		       ? 0
+		       : lode_err_set(err, -EINVAL, "'retry_classes' is a list of names");
+}
+
+static json_t *retry_json(const struct lode_campaign_plan *p)
+{
+	json_t *names = json_array();
+	for (unsigned e = 1; e < LODE_N_ERRORS; e++)
+		if (p->retry_classes >> e & 1)
+			json_array_append_new(names, json_string(error_name(e)));
+	return names;
+}
+
 int plan_from_json(struct lode_campaign_plan *p, const json_t *o, struct lode_err *err)
 {
 	int rc = read_strategy(p, json_object_get(o, "strategy"), err);
@@ -117,6 +150,8 @@ int plan_from_json(struct lode_campaign_plan *p, const json_t *o, struct lode_er
 		rc = read_stages(p, json_object_get(o, "stages"), err);
 	for (size_t i = 0; i < LODE_ARRAY_LEN(plan_members) && !rc; i++)
 		rc = read_u32(o, plan_members[i].key, plan_member(p, &plan_members[i]), err);
+	if (!rc)
+		rc = read_retry(p, json_object_get(o, "retry_classes"), err);
 	if (json_object_get(o, "rollback"))
 		p->rollback = json_is_true(json_object_get(o, "rollback"));
 	if (json_object_get(o, "approval"))
@@ -139,6 +174,7 @@ json_t *campaign_to_json(const struct lode_campaign *k)
 		lode_campaign_state_name(k->state), "stage", k->stage, "created_ms",
 		(json_int_t)k->created_ms, "stage_done_ms", (json_int_t)k->stage_done_ms, "reason",
 		k->reason);
+	json_object_set_new(doc, "retry_classes", retry_json(p));
 	for (size_t i = 0; i < LODE_ARRAY_LEN(plan_members); i++)
 		json_object_set_new(
 			doc, plan_members[i].key, json_integer(*plan_member(p, &plan_members[i])));

@@ -107,6 +107,25 @@ void lode_api_tick(struct lode_api *api, int64_t now_ms)
 
 /* ---- making one ---- */
 
+/* A device has one campaign at a time: what another one still wanted of it is over. */
+int campaign_leave(struct lode_api *api, const json_t *device, const char *why, int64_t now_ms,
+	struct lode_err *err)
+{
+	struct lode_target t;
+	int64_t rev;
+	const char *campaign = text_of(device, "campaign"), *id = text_of(device, "id");
+	json_t *target = *campaign ? load(api, LODE_DOC_TARGET, campaign, id, &rev, err) : NULL;
+	int rc = 0;
+	if (!target)
+		return *campaign && err->code != -ENOENT ? err->code : 0;
+	target_from_json(&t, target);
+	lode_campaign_skip(&t, why, now_ms);
+	if (t.dirty)
+		rc = save_target(api, campaign, id, &t, target, rev, err);
+	json_decref(target);
+	return rc;
+}
+
 static int add_device(struct lode_api *api, const char *campaign, const char *id, int64_t now_ms,
 	struct lode_err *err)
 {
@@ -117,7 +136,9 @@ static int add_device(struct lode_api *api, const char *campaign, const char *id
 	struct lode_target t = {.changed_ms = now_ms};
 	json_t *about = json_pack("{s:s,s:s}", "previous_model", text_of(device, "current_model"),
 		"previous_version", text_of(device, "current_model_version"));
-	int rc = save_target(api, campaign, id, &t, about, LODE_STORE_ANY_REV, err);
+	int rc = campaign_leave(api, device, "another campaign has the device", now_ms, err);
+	if (!rc)
+		rc = save_target(api, campaign, id, &t, about, LODE_STORE_ANY_REV, err);
 	json_object_set_new(device, "campaign", json_string(campaign));
 	if (!rc)
 		rc = save(api, LODE_DOC_DEVICE, "", id, "", device, rev, err);

@@ -93,12 +93,16 @@ void device_delete(struct call *c)
 	json_t *device = load(c->api, LODE_DOC_DEVICE, "", c->parts[0], NULL, &err);
 	int rc = device ? lode_store_delete(c->api->store, LODE_DOC_DEVICE, "", c->parts[0], &err)
 			: err.code;
+	if (!rc)
+		rc = campaign_leave(
+			c->api, device, "the device is unregistered", c->req->now_ms, &err);
 	if (!rc && *text_of(device, "fleet_id"))
 		lode_store_delete(c->api->store, LODE_DOC_MEMBER, text_of(device, "fleet_id"),
 			c->parts[0], &ignored);
 	json_decref(device);
 	if (!rc)
-		rc = LODE_MIN(certificates_revoke_all(c->api, c->parts[0], c->req->now_ms, &err), 0);
+		rc = LODE_MIN(
+			certificates_revoke_all(c->api, c->parts[0], c->req->now_ms, &err), 0);
 	if (!rc)
 		rc = audit(c, "device.unregister", c->parts[0], NULL, &err);
 	if (rc)

@@ -79,10 +79,16 @@ static int set_fleet(struct call *c, const char *device_id, const char *fleet, s
 	if (!device)
 		return err->code;
 	const char *before = text_of(device, "fleet_id");
+	int rc = 0;
+	/* Who leaves the fleet leaves its campaign, unless it has done its part. */
+	if (*before && (!fleet || strcmp(before, fleet) != 0))
+		rc = campaign_leave(
+			c->api, device, "the device left the fleet", c->req->now_ms, err);
 	if (*before)
 		lode_store_delete(c->api->store, LODE_DOC_MEMBER, before, device_id, &ignored);
 	json_object_set_new(device, "fleet_id", fleet ? json_string(fleet) : json_null());
-	int rc = save(c->api, LODE_DOC_DEVICE, "", device_id, "", device, rev, err);
+	if (!rc)
+		rc = save(c->api, LODE_DOC_DEVICE, "", device_id, "", device, rev, err);
 	if (!rc && fleet)
 		rc = lode_store_put(c->api->store, LODE_DOC_MEMBER, fleet, device_id, "", "{}",
 			LODE_STORE_ANY_REV, err);

@@ -68,6 +68,7 @@ const struct route routes[] = {
 		"Start a campaign",
 		"model_id* model_version* fleet_id* strategy stages[] batch# success_percent# "
 		"error_percent# error_count# rollback? approval? dynamic? max_attempts# retry_s# "
+		"retry_classes[] "
 		"device_timeout_s# window_from_min# window_to_min#"},
 	{"GET", "/campaigns", BOTH, LODE_ROLE_VIEWER, LODE_BODY_NONE, campaign_list,
 		"Campaigns, a page", "limit# after"},

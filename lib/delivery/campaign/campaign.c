@@ -52,6 +52,7 @@ void lode_campaign_plan_default(struct lode_campaign_plan *plan, enum lode_strat
 		.success_percent = 100,
 		.error_percent = 20,
 		.max_attempts = 3,
+		.retry_classes = LODE_RETRY_DEFAULT,
 		.retry_s = 60,
 	};
 	if (strategy == LODE_ROLLING)
@@ -103,6 +104,9 @@ int lode_campaign_plan_check(const struct lode_campaign_plan *p, struct lode_err
 	if (!p->max_attempts || p->max_attempts > 100)
 		return lode_err_set(
 			err, -EINVAL, "max_attempts: 1 to 100, found %u", p->max_attempts);
+	if (p->retry_classes >> LODE_N_ERRORS)
+		return lode_err_set(
+			err, -EINVAL, "retry_classes: unknown bits in %#x", p->retry_classes);
 	if (p->window_from_min >= MIN_PER_DAY || p->window_to_min >= MIN_PER_DAY)
 		return lode_err_set(err, -EINVAL,
 			"window: minutes of the day 0 to 1439, found %u to %u", p->window_from_min,
@@ -200,8 +204,7 @@ static bool at_work(enum lode_target_state s)
 static bool given_up(const struct lode_campaign *c, const struct lode_target *t)
 {
 	return t->state == LODE_TARGET_FAILED &&
-	       (t->attempts >= c->plan.max_attempts || t->error == LODE_ERROR_VERIFICATION ||
-		       t->error == LODE_ERROR_HEALTH);
+	       (t->attempts >= c->plan.max_attempts || !(c->plan.retry_classes >> t->error & 1));
 }
 
 static int64_t retry_delay_ms(const struct lode_campaign_plan *p, uint32_t attempts)
@@ -231,6 +234,7 @@ static size_t stage_size(const struct lode_campaign *c, size_t n_targets)
 }
 
 struct tally {
+	size_t members; /* without those that were skipped */
 	size_t released, working, complete, given_up, stage_members, stage_failed;
 };
 
@@ -241,6 +245,7 @@ static struct tally count(
 	for (size_t i = 0; i < n; i++) {
 		const struct lode_target *t = &targets[i];
 		bool dead = given_up(c, t);
+		y.members += t->state != LODE_TARGET_SKIPPED;
 		if (t->state == LODE_TARGET_SKIPPED || t->state == LODE_TARGET_PENDING)
 			continue;
 		y.released++;
@@ -267,8 +272,8 @@ static struct lode_target *next_pending(struct lode_target *targets, size_t n)
 static void release(struct lode_campaign *c, struct lode_target *targets, size_t n, struct tally *y,
 	int64_t now_ms)
 {
-	size_t size = stage_size(c, n);
-	bool whole = size == n && (!c->plan.batch || c->plan.batch >= n);
+	size_t size = stage_size(c, y->members);
+	bool whole = size == y->members && (!c->plan.batch || c->plan.batch >= n);
 	for (size_t i = 0; whole && i < n; i++)
 		if (targets[i].state == LODE_TARGET_PENDING) {
 			targets[i].stage = c->stage;
@@ -308,6 +313,14 @@ static bool too_many_errors(const struct lode_campaign_plan *p, const struct tal
 	       y->stage_failed * 100 >= p->error_percent * y->stage_members;
 }
 
+/* Nobody is at work any more and too few have succeeded: the next stage would never come. */
+static bool stage_is_stuck(const struct lode_campaign *c, const struct tally *y)
+{
+	size_t size = stage_size(c, y->members);
+	return c->stage + 1 < c->plan.n_stages && y->released >= size && !y->working &&
+	       y->complete * 100 < size * c->plan.success_percent;
+}
+
 static void end_badly(struct lode_campaign *c, struct lode_target *targets, size_t n,
 	const struct tally *y, int64_t now_ms)
 {
@@ -321,13 +334,14 @@ static void end_badly(struct lode_campaign *c, struct lode_target *targets, size
 			move(&targets[i], LODE_TARGET_ROLLING_BACK, now_ms);
 }
 
-static void finish_stage(struct lode_campaign *c, size_t n, const struct tally *y, int64_t now_ms)
+static void finish_stage(struct lode_campaign *c, const struct tally *y, int64_t now_ms)
 {
 	const struct lode_stage *s = &c->plan.stages[c->stage];
 	bool last = c->stage + 1 == c->plan.n_stages;
-	size_t size = stage_size(c, n);
+	size_t size = stage_size(c, y->members);
 	bool settled = y->released >= size && y->complete * 100 >= size * c->plan.success_percent;
-	if (last && y->released >= size && !y->working) {
+	/* Stages that would add nobody are not waited for. */
+	if (y->released >= y->members && !y->working && (last || settled)) {
 		set_state(c, LODE_CAMPAIGN_COMPLETE, "");
 		return;
 	}
@@ -360,12 +374,12 @@ bool lode_campaign_step(
 	if (c->state == LODE_CAMPAIGN_ROLLING_OUT) {
 		move_targets(c, targets, n_targets, now_ms);
 		struct tally y = count(c, targets, n_targets);
-		if (too_many_errors(&c->plan, &y)) {
+		if (too_many_errors(&c->plan, &y) || stage_is_stuck(c, &y)) {
 			end_badly(c, targets, n_targets, &y, now_ms);
 		} else {
 			release(c, targets, n_targets, &y, now_ms);
 			y = count(c, targets, n_targets);
-			finish_stage(c, n_targets, &y, now_ms);
+			finish_stage(c, &y, now_ms);
 		}
 	}
 	return before.state != c->state || before.stage != c->stage ||
@@ -417,6 +431,15 @@ void lode_campaign_report(struct lode_campaign *c, struct lode_target *t,
 	}
 	if (at_work(t->state) && at_work(state) && state > t->state)
 		move(t, state, now_ms);
+}
+
+void lode_campaign_skip(struct lode_target *t, const char *why, int64_t now_ms)
+{
+	if (t->state == LODE_TARGET_COMPLETE || t->state == LODE_TARGET_SKIPPED ||
+		t->state == LODE_TARGET_ROLLED_BACK)
+		return;
+	snprintf(t->error_text, sizeof(t->error_text), "%s", why);
+	move(t, LODE_TARGET_SKIPPED, now_ms);
 }
 
 void lode_campaign_summarise(

@@ -32,6 +32,7 @@ struct lode_campaign_plan {
 	bool rollback;		   /* what an ended stage changed is put back */
 	bool approval;		   /* starts when somebody approves */
 	uint32_t max_attempts;	   /* per device, for errors that may pass */
+	uint32_t retry_classes;	   /* which may: bits 1 << enum lode_error_class */
 	uint32_t retry_s;	   /* doubled with each attempt, at most a day */
 	uint32_t device_timeout_s; /* offered and silent: counts as failed; 0: never */
 	/* Minutes of the day (UTC) when devices may begin; equal: always. */
@@ -63,7 +64,7 @@ enum lode_target_state {
 	LODE_TARGET_N_STATES,
 };
 
-/* Which errors may pass by themselves. */
+/* Which errors may pass by themselves, unless the plan says otherwise. */
 enum lode_error_class {
 	LODE_ERROR_NONE,
 	LODE_ERROR_NETWORK,	 /* tried again */
@@ -74,6 +75,9 @@ enum lode_error_class {
 	LODE_ERROR_OTHER,	 /* tried again */
 	LODE_N_ERRORS,
 };
+#define LODE_RETRY_DEFAULT                                                              \
+	(1u << LODE_ERROR_NETWORK | 1u << LODE_ERROR_SPACE | 1u << LODE_ERROR_TIMEOUT | \
+		1u << LODE_ERROR_OTHER)
 
 struct lode_campaign {
 	struct lode_campaign_plan plan;
@@ -132,6 +136,9 @@ bool lode_campaign_offers(
 void lode_campaign_report(struct lode_campaign *c, struct lode_target *t,
 	enum lode_target_state state, enum lode_error_class error, const char *error_text,
 	int64_t now_ms);
+
+/* The device no longer belongs to the campaign: it is gone, or another campaign has it. What it did stays counted. */
+void lode_campaign_skip(struct lode_target *t, const char *why, int64_t now_ms);
 
 struct lode_campaign_summary {
 	uint32_t total, by_state[LODE_TARGET_N_STATES];

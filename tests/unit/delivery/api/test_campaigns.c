@@ -168,3 +168,71 @@ Test(campaigns, a_device_that_joins_a_dynamic_one_is_served)
 	cr_assert_eq(ask("POST", "/api/v1/devices/late/heartbeat", "{}"), 200);
 	cr_assert_str_eq(said("assigned_model_version"), "2");
 }
+
+Test(campaigns, one_of_an_empty_fleet_completes)
+{
+	char id[100];
+	ask("POST", "/api/v1/fleets", "{\"id\":\"empty\"}");
+	cr_assert_eq(ask("POST", "/api/v1/campaigns",
+			     "{\"model_id\":\"m\",\"model_version\":\"2\",\"fleet_id\":\"empty\"}"),
+		201);
+	snprintf(id, sizeof(id), "%s", said("campaign_id"));
+	tick(1);
+	summary(id, "total");
+	cr_assert_str_eq(said("state"), "Complete");
+}
+
+Test(campaigns, two_of_the_same_second_are_two)
+{
+	char first[100], second[100];
+	start("", first);
+	start("", second);
+	cr_assert_str_neq(first, second);
+	/* The second has all the devices now: the first does not wait for them. */
+	tick(1);
+	cr_assert_str_eq(summary(first, "skipped"), "20");
+	cr_assert_str_eq(said("state"), "Complete");
+}
+
+Test(campaigns, who_is_gone_is_not_waited_for)
+{
+	char id[100];
+	start("", id);
+	assigned(RUNS_2);
+	cr_assert_str_eq(summary(id, "complete"), "20");
+	start("", id);
+	cr_assert_eq(ask("DELETE", "/api/v1/devices/d0", NULL), 200);
+	cr_assert_eq(ask("DELETE", "/api/v2/fleets/f/devices/d1", NULL), 200);
+	for (int i = 1; i < DEVICES; i++)
+		beat(i, RUNS_2);
+	tick(1);
+	cr_assert_str_eq(summary(id, "skipped"), "2");
+	cr_assert_str_eq(said("state"), "Complete");
+	ask("GET", "/api/v1/fleets/f", NULL);
+	cr_assert_eq(json_array_size(json_object_get(world.json, "devices")), DEVICES - 2);
+}
+
+Test(campaigns, a_success_after_a_failure_counts)
+{
+	char id[100];
+	start(",\"error_percent\":0", id);
+	beat(0, "{\"last_update_result\":{\"failed\":{\"error\":\"cut\",\"class\":\"network\"}}}");
+	cr_assert_str_eq(summary(id, "failed"), "1");
+	beat(0, RUNS_2);
+	cr_assert_str_eq(summary(id, "complete"), "1");
+}
+
+Test(campaigns, the_plan_is_kept_as_it_was_said)
+{
+	char id[100], path[200];
+	start(",\"retry_classes\":[\"network\",\"health\"],\"error_percent\":50", id);
+	world_restart();
+	snprintf(path, sizeof(path), "/api/v2/campaigns/%s", id);
+	cr_assert_eq(ask("GET", path, NULL), 200);
+	cr_assert_eq(json_array_size(json_object_get(world.json, "retry_classes")), 2);
+	cr_assert_str_eq(said("error_percent"), "50");
+	cr_assert_eq(ask("POST", "/api/v1/campaigns",
+			     "{\"model_id\":\"m\",\"model_version\":\"2\",\"fleet_id\":\"f\","
+			     "\"retry_classes\":[\"hope\"]}"),
+		400);
+}

@@ -230,3 +230,60 @@ Test(campaign, plans_that_cannot_work_are_refused)
 	p.window_to_min = 1440;
 	cr_assert_eq(lode_campaign_plan_check(&p, &err), -EINVAL);
 }
+
+/* A stage that can no longer succeed ends the campaign: it must not hang. */
+Test(campaign, a_stage_with_too_few_successes_ends_it)
+{
+	struct run r;
+	start(&r, LODE_CANARY);
+	r.c.plan.error_count = 0;
+	r.c.plan.rollback = false;
+	step(&r, 1);
+	answer(&r, LODE_TARGET_FAILED, LODE_ERROR_HEALTH);
+	step(&r, 1);
+	cr_assert_eq(r.c.state, LODE_CAMPAIGN_FAILED);
+	cr_assert_str_eq(r.c.reason, "1 of 1 devices of stage 1 failed");
+}
+
+Test(campaign, who_is_skipped_is_not_waited_for)
+{
+	struct run r;
+	start(&r, LODE_ALL_AT_ONCE);
+	step(&r, 1);
+	lode_campaign_skip(&r.targets[3], "gone", r.now_ms);
+	answer(&r, LODE_TARGET_COMPLETE, LODE_ERROR_NONE);
+	step(&r, 1);
+	cr_assert_eq(r.c.state, LODE_CAMPAIGN_COMPLETE);
+	cr_assert_eq(in_state(&r, LODE_TARGET_SKIPPED), 1);
+	cr_assert_eq(in_state(&r, LODE_TARGET_COMPLETE), N - 1);
+	lode_campaign_skip(&r.targets[0], "gone", r.now_ms);
+	cr_assert_eq(r.targets[0].state, LODE_TARGET_COMPLETE, "what it did stays counted");
+}
+
+Test(campaign, stages_that_would_add_nobody_are_not_waited_for)
+{
+	struct run r;
+	start(&r, LODE_CANARY);
+	for (unsigned i = 1; i < N; i++)
+		lode_campaign_skip(&r.targets[i], "gone", r.now_ms);
+	step(&r, 1);
+	answer(&r, LODE_TARGET_COMPLETE, LODE_ERROR_NONE);
+	step(&r, 1);
+	cr_assert_eq(r.c.state, LODE_CAMPAIGN_COMPLETE, "not after three soak times");
+}
+
+Test(campaign, the_plan_says_which_errors_are_tried_again)
+{
+	struct run r;
+	start(&r, LODE_ALL_AT_ONCE);
+	r.c.plan.error_percent = 0;
+	r.c.plan.retry_classes = 1u << LODE_ERROR_HEALTH;
+	step(&r, 1);
+	lode_campaign_report(
+		&r.c, &r.targets[0], LODE_TARGET_FAILED, LODE_ERROR_HEALTH, "", r.now_ms);
+	lode_campaign_report(
+		&r.c, &r.targets[1], LODE_TARGET_FAILED, LODE_ERROR_NETWORK, "", r.now_ms);
+	step(&r, 3600);
+	cr_assert_eq(r.targets[0].state, LODE_TARGET_OFFERED);
+	cr_assert_eq(r.targets[1].state, LODE_TARGET_FAILED);
+}
