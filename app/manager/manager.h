@@ -21,6 +21,7 @@ struct settings {
 	char gateway[108]; /* its dpdk_telemetry.v2, "": none */
 	uint32_t offline_s;
 	uint32_t certificate_days;
+	uint32_t keep_versions; /* of each model; 0: all */
 };
 
 void settings_default(struct settings *s);

@@ -147,6 +147,7 @@ static int start(struct serve *s, struct lode_err *err)
 		.offline_s = o->offline_s,
 		.ca_dir = s->ca,
 		.certificate_days = o->certificate_days,
+		.keep_versions = o->keep_versions,
 		.now_ms = now_ms(),
 	};
 	struct lode_http_options http = {

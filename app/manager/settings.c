@@ -27,6 +27,7 @@ static const struct key keys[] = {
 	TEXT(admin_group, "a group's name"),
 	TEXT(operator_group, "a group's name"),
 	TEXT(viewer_group, "a group's name"),
+	{"keep_versions", offsetof(struct settings, keep_versions), 0, 0, 10000, "0 to 10000"},
 	{"certificate_days", offsetof(struct settings, certificate_days), 0, 1, 825, "1 to 825"},
 	TEXT(gateway, "dpdk_telemetry.v2 of the gateway"),
 	{"offline_s", offsetof(struct settings, offline_s), 0, 10, 86400, "10 to 86400"},

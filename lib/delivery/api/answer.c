@@ -154,16 +154,21 @@ static int list_one(void *ctx, const struct lode_store_doc *doc)
 	return 0;
 }
 
+unsigned page_limit(struct call *c)
+{
+	const char *limit = c->req->query(c->req->ctx, "limit");
+	unsigned long n = limit ? strtoul(limit, NULL, 10) : PAGE_DEFAULT;
+	return (unsigned)LODE_MIN(LODE_MAX(n, 1ul), (unsigned long)PAGE_MAX);
+}
+
 void answer_list(struct call *c, enum lode_store_kind kind, const char *parent, const char *key,
 	json_t *(*make)(struct call *c, const struct lode_store_doc *doc))
 {
 	struct listing l = {.c = c, .items = json_array(), .make = make};
-	const char *limit = c->req->query(c->req->ctx, "limit");
 	struct lode_store_query q = {.parent = parent};
 	struct lode_err err;
 	if (c->v2) {
-		unsigned long n = limit ? strtoul(limit, NULL, 10) : PAGE_DEFAULT;
-		l.limit = (unsigned)LODE_MIN(LODE_MAX(n, 1ul), (unsigned long)PAGE_MAX);
+		l.limit = page_limit(c);
 		q.after_id = c->req->query(c->req->ctx, "after");
 		q.limit = l.limit + 1;
 	}

@@ -53,6 +53,9 @@ int save(struct lode_api *api, enum lode_store_kind kind, const char *parent, co
 void answer_list(struct call *c, enum lode_store_kind kind, const char *parent, const char *key,
 	json_t *(*make)(struct call *c, const struct lode_store_doc *doc));
 
+/* Items of a page, as ?limit= says. */
+unsigned page_limit(struct call *c);
+
 /* One line of the audit log; its failure fails the action. detail may be NULL. */
 int audit(struct call *c, const char *action, const char *object, const json_t *detail,
 	struct lode_err *err);

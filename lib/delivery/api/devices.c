@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define POISON_MAX 64
+#define ATTEMPTS   4
 
 /* A device that is silent for long is offline, whatever was written down. */
 static void add_status(const struct call *c, json_t *device)
@@ -181,17 +182,28 @@ static int take_heartbeat(struct call *c, json_t **reply, struct lode_err *err)
 	return rc;
 }
 
+static int beat_once(struct call *c, json_t **reply, struct lode_err *err)
+{
+	int rc = lode_store_begin(c->api->store, false, err);
+	if (rc)
+		return rc;
+	rc = take_heartbeat(c, reply, err);
+	if (!rc)
+		return lode_store_commit(c->api->store, err);
+	lode_store_rollback(c->api->store);
+	return rc;
+}
+
 void device_heartbeat(struct call *c)
 {
 	struct lode_err err;
 	json_t *reply = NULL;
-	int rc = lode_store_begin(c->api->store, false, &err);
-	if (!rc) {
-		rc = take_heartbeat(c, &reply, &err);
-		if (rc)
-			lode_store_rollback(c->api->store);
-		else
-			rc = lode_store_commit(c->api->store, &err);
+	int rc = -EAGAIN;
+	/* Another manager may have changed the device or its campaign in this moment. */
+	for (unsigned i = 0; i < ATTEMPTS && (rc == -EAGAIN || rc == -ESTALE); i++) {
+		json_decref(reply);
+		reply = NULL;
+		rc = beat_once(c, &reply, &err);
 	}
 	if (!rc) {
 		answer(c, 200, reply);

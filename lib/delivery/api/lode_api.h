@@ -63,6 +63,7 @@ struct lode_api_options {
 	const char *ca_dir;	   /* the authority's folder; NULL: nobody can enrol */
 	unsigned certificate_days; /* of devices and operators */
 	int64_t now_ms;		   /* for a new authority */
+	unsigned keep_versions;	   /* of each model, the newest; 0: all */
 };
 
 int lode_api_new(const struct lode_api_options *options, const char *store_url,
@@ -88,7 +89,8 @@ void lode_api_tick(struct lode_api *api, int64_t now_ms);
  * api object of its own. */
 bool lode_api_make_delta(struct lode_api *api, int64_t now_ms);
 
-/* Removes blobs that no version, patch or upload names; returns how many. */
+/* Removes versions past keep_versions that nothing needs (pinned, run, assigned, to go back to, in an open campaign), patches
+ * and uploads that lead nowhere, and blobs that nothing names any more; returns how many blobs. */
 unsigned lode_api_collect(struct lode_api *api, int64_t now_ms);
 
 /* The secret's SHA-256 in hex, as tokens are stored. */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 struct model_names {
-	struct call *c;
 	json_t *items;
+	unsigned limit;
 	char last[LODE_STORE_ID_MAX];
 };
 
@@ -17,6 +17,8 @@ static int add_model(void *ctx, const struct lode_store_doc *doc)
 	struct model_names *m = ctx;
 	if (!strcmp(m->last, doc->parent))
 		return 0;
+	if (json_array_size(m->items) == m->limit)
+		return 1; /* there is a further page */
 	snprintf(m->last, sizeof(m->last), "%s", doc->parent);
 	return json_array_append_new(m->items, json_pack("{s:s}", "model_id", doc->parent))
 		       ? -ENOMEM
@@ -26,14 +28,17 @@ static int add_model(void *ctx, const struct lode_store_doc *doc)
 void model_list(struct call *c)
 {
 	struct lode_err err;
-	struct model_names m = {.c = c, .items = json_array()};
-	struct lode_store_query q = {0};
-	if (lode_store_list(c->api->store, LODE_DOC_VERSION, &q, add_model, &m, &err) < 0) {
+	struct model_names m = {.items = json_array(), .limit = page_limit(c)};
+	const char *after = c->req->query(c->req->ctx, "after");
+	/* '~' is behind all that versions are named with: behind the last of that model. */
+	struct lode_store_query q = {.after_parent = after, .after_id = after ? "~" : NULL};
+	int rc = lode_store_list(c->api->store, LODE_DOC_VERSION, &q, add_model, &m, &err);
+	if (rc < 0) {
 		json_decref(m.items);
 		answer_err(c, &err);
 		return;
 	}
-	answer(c, 200, json_pack("{s:o,s:n}", "items", m.items, "next"));
+	answer(c, 200, json_pack("{s:o,s:s?}", "items", m.items, "next", rc == 1 ? m.last : NULL));
 }
 
 static int add_version(void *ctx, const struct lode_store_doc *doc)
@@ -103,6 +108,13 @@ static void add_as_version(struct call *c, const char *model, const char *versio
 		if (!same)
 			json_decref(doc);
 		return;
+	}
+	/* Bytes that were here already may have been collected in this moment. */
+	if (!rc && lode_blob_size(c->api->blobs, sha) < 0) {
+		struct lode_err ignored;
+		lode_store_delete(c->api->store, LODE_DOC_VERSION, model, version, &ignored);
+		rc = lode_err_set(
+			&err, -EAGAIN, "the bytes have just been taken out: upload again");
 	}
 	if (!rc)
 		rc = audit(c, "model.upload", model, doc, &err);
@@ -276,7 +288,7 @@ void version_pin(struct call *c)
 void upload_create(struct call *c)
 {
 	struct lode_err err;
-	char id[LODE_STORE_ID_MAX];
+	char id[LODE_STORE_ID_MAX], key[3 * LODE_STORE_ID_MAX], hash[LODE_BLOB_HEX];
 	const char *model = body_id(c, "model_id");
 	const char *version = model ? body_id(c, "version") : NULL;
 	const char *sha = body_text(c, "sha256", "");
@@ -290,7 +302,10 @@ void upload_create(struct call *c)
 		add_as_version(c, model, version, sha); /* the bytes are here already */
 		return;
 	}
-	snprintf(id, sizeof(id), "up-%.64s", sha);
+	/* Of the same bytes under another name it is another upload. */
+	snprintf(key, sizeof(key), "%s/%s/%s", model, version, sha);
+	lode_api_token_hash(key, hash);
+	snprintf(id, sizeof(id), "up-%s", hash);
 	json_t *doc = json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "model_id", model, "version",
 		version, "sha256", sha, "created_ms", (json_int_t)c->req->now_ms);
 	if (save(c->api, LODE_DOC_UPLOAD, "", id, "", doc, LODE_STORE_ANY_REV, &err)) {
@@ -304,16 +319,13 @@ void upload_create(struct call *c)
 void upload_get(struct call *c)
 {
 	struct lode_err err;
-	struct lode_blob_writer *w;
-	uint64_t have = 0;
 	json_t *doc = load(c->api, LODE_DOC_UPLOAD, "", c->parts[0], NULL, &err);
-	if (!doc || lode_blob_begin(c->api->blobs, c->parts[0], 0, &w, &have, &err)) {
-		json_decref(doc);
+	if (!doc) {
 		answer_err(c, &err);
 		return;
 	}
-	lode_blob_suspend(w);
-	json_object_set_new(doc, "offset", json_integer((json_int_t)have));
+	json_object_set_new(doc, "offset",
+		json_integer((json_int_t)lode_blob_part_bytes(c->api->blobs, c->parts[0])));
 	answer(c, 200, doc);
 }
 
@@ -333,7 +345,8 @@ int upload_begin(struct call *c, struct lode_blob_writer **writer)
 		answer_err(c, &err);
 		return rc;
 	}
-	if (resumable && strtoull(offset ? offset : "0", NULL, 10) != have) {
+	bool digits = offset && *offset && !offset[strspn(offset, "0123456789")];
+	if (resumable && (!digits || strtoull(offset, NULL, 10) != have)) {
 		lode_blob_suspend(*writer);
 		*writer = NULL;
 		answer_error(c, 409, "Upload-Offset is %s, %llu bytes are here",

@@ -114,6 +114,8 @@ int lode_blob_begin(struct lode_blobs *b, const char *name, uint64_t total_bytes
 	struct lode_blob_writer **out, uint64_t *have_bytes, struct lode_err *err);
 int lode_blob_write(
 	struct lode_blob_writer *w, const void *bytes, size_t len, struct lode_err *err);
+/* Bytes of one that can be continued, 0 when there is none. */
+uint64_t lode_blob_part_bytes(const struct lode_blobs *b, const char *name);
 uint64_t lode_blob_written(const struct lode_blob_writer *w);
 /* Ends the writer: synced, renamed to its hash, folder synced. sha256: hex of what was written. With
  * `expect` (may be NULL) other bytes are refused with -EBADMSG and removed. */

@@ -127,6 +127,13 @@ void writer_stays_local(struct lode_blob_writer *w)
 	w->local = true;
 }
 
+uint64_t lode_blob_part_bytes(const struct lode_blobs *b, const char *name)
+{
+	struct stat st;
+	bool there = part_name_ok(name) && !fstatat(b->parts, name, &st, AT_SYMLINK_NOFOLLOW);
+	return there ? (uint64_t)st.st_size : 0;
+}
+
 uint64_t lode_blob_written(const struct lode_blob_writer *w)
 {
 	return w->n_bytes;

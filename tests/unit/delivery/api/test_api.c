@@ -168,22 +168,6 @@ Test(api, what_is_pinned_or_given_out_is_not_deleted)
 	cr_assert_eq(ask("DELETE", "/api/v2/models/m/versions/1", NULL), 409);
 }
 
-Test(api, collection_takes_only_what_nobody_names)
-{
-	char kept[LODE_BLOB_HEX], lost[LODE_BLOB_HEX];
-	struct lode_blob_writer *w;
-	struct lode_err err;
-	upload("/api/v1/models/m/versions/1", "abc", 3);
-	snprintf(kept, sizeof(kept), "%s", said("sha256"));
-	cr_assert_eq(lode_blob_begin(lode_api_blobs(world.api), NULL, 0, &w, NULL, &err), 0);
-	cr_assert_eq(lode_blob_write(w, "orphan", 6, &err), 0);
-	cr_assert_eq(lode_blob_commit(w, NULL, lost, &err), 0);
-	cr_assert_eq(lode_api_collect(world.api, world.now_ms), 0, "the young ones stay");
-	cr_assert_eq(lode_api_collect(world.api, INT64_C(1) << 45), 1);
-	cr_assert_eq(lode_blob_size(lode_api_blobs(world.api), kept), 3);
-	cr_assert_eq(lode_blob_size(lode_api_blobs(world.api), lost), -ENOENT);
-}
-
 Test(api, an_upload_is_continued)
 {
 	cr_assert_eq(
@@ -204,4 +188,39 @@ Test(api, an_upload_is_continued)
 	world_restart();
 	cr_assert_eq(ask("GET", path, NULL), 200);
 	cr_assert_str_eq(said("offset"), "2");
+}
+
+Test(api, uploads_of_the_same_bytes_under_two_names_are_two)
+{
+	char first[LODE_STORE_ID_MAX];
+#define SAME "\"sha256\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"}"
+	cr_assert_eq(
+		ask("POST", "/api/v2/uploads", "{\"model_id\":\"m\",\"version\":\"1\"," SAME), 201);
+	snprintf(first, sizeof(first), "%s", said("id"));
+	cr_assert_eq(
+		ask("POST", "/api/v2/uploads", "{\"model_id\":\"m\",\"version\":\"2\"," SAME), 201);
+	cr_assert_str_neq(first, said("id"));
+}
+
+Test(api, models_come_in_pages)
+{
+	char path[100];
+	for (int i = 0; i < 7; i++)
+		for (int v = 0; v < 3; v++) {
+			snprintf(path, sizeof(path), "/api/v1/models/m%d/versions/v%d", i, v);
+			upload(path, path, strlen(path));
+		}
+	char after[LODE_STORE_ID_MAX] = "";
+	unsigned n = 0, pages = 0;
+	world.queries[0][0] = "limit";
+	world.queries[0][1] = "3";
+	do {
+		world.queries[1][0] = *after ? "after" : NULL;
+		world.queries[1][1] = after;
+		cr_assert_eq(ask("GET", "/api/v2/models", NULL), 200);
+		n += (unsigned)json_array_size(json_object_get(world.json, "items"));
+		snprintf(after, sizeof(after), "%s", said("next"));
+	} while (*after && ++pages < 10);
+	cr_assert_eq(n, 7);
+	cr_assert_eq(pages, 2);
 }

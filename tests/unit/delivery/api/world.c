@@ -11,8 +11,10 @@ struct world world;
 
 static void open_api(void)
 {
-	struct lode_api_options options = {
-		.offline_s = 300, .ca_dir = world.ca, .now_ms = world.now_ms};
+	struct lode_api_options options = {.offline_s = 300,
+		.ca_dir = world.ca,
+		.now_ms = world.now_ms,
+		.keep_versions = world.keep_versions};
 	struct lode_err err = {0};
 	cr_assert_eq(
 		lode_api_new(&options, world.db, world.blobs, &world.api, &err), 0, "%s", err.msg);

@@ -13,6 +13,7 @@ struct world {
 	struct lode_api *api;
 	struct lode_api_identity who;
 	int64_t now_ms;
+	unsigned keep_versions; /* from the next restart on */
 	struct lode_api_reply reply;
 	json_t *json;			     /* of the last reply; NULL when it was none */
 	const char *headers[WORLD_PAIRS][2]; /* of requests from now on */
