@@ -375,6 +375,7 @@ const struct command release_commands[] = {
 	{"release", "cosign", "FILE --key KEY...", "add signatures", cosign},
 	{"release", "verify", "ROOT RELEASE [MODEL]", "judge as an appliance would",
 		release_verify},
+	{"release", "upload", "RELEASE...", "give releases to the manager", release_upload},
 	{"release", "bundle", "OUT RELEASE MODEL...", "releases and files in one file",
 		release_bundle},
 	{"release", "unbundle", "BUNDLE FOLDER", "take them apart again", release_unbundle},

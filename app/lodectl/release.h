@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the verbs of `lodectl release` share: files, keys and options. They ask no gateway and no manager: keys
- * stay on a machine without a network. */
+/* What the verbs of `lodectl release` share: files, keys and options. But for upload they ask no
+ * gateway and no manager: keys stay on a machine without a network. */
 #pragma once
 
 #include "lodectl.h"
@@ -47,4 +47,5 @@ int release_sign(struct lodectl *ctl, int argc, char **argv);
 int release_delegate(struct lodectl *ctl, int argc, char **argv);
 int release_verify(struct lodectl *ctl, int argc, char **argv);
 int release_bundle(struct lodectl *ctl, int argc, char **argv);
+int release_upload(struct lodectl *ctl, int argc, char **argv);
 int release_unbundle(struct lodectl *ctl, int argc, char **argv);
