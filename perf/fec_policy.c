@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A stream of 1000 packets/s over 1 to 4 striped paths whose losses change their rate and burst length every few
- * seconds (Gilbert-Elliott). Parity by lode_repair_decide from reports that are 40 ms old (averages, and what
- * the classic predictor foresees), against fixed rates with the same mean overhead and against the same policy told the true rate and
- * burst length. Missing: not there 20 ms after its time. Real encoder and decoder over empty symbols. */
+ * seconds (Gilbert-Elliott, rates drawn from a list or as a satellite dish measured them in a row). Parity by
+ * lode_repair_decide from reports that are 40 ms old and the shipped predictor, against fixed rates with the same mean
+ * overhead and against the same policy told the true rate and burst length of the next 200 ms. Missing: not there 20 ms
+ * after its time. Real encoder and decoder over empty symbols. */
 #include "fec_rows.h"
 
 #include "lode_loss.h"
@@ -12,19 +13,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define N_PKTS	     150000
+#define N_PKTS	     300000
 #define DEADLINE     20 /* packets, at 1 ms each */
 #define WINDOW	     256
 #define PATHS_MAX    4
-#define REPORT_SLOTS 4 /* 10 ms slots until the sender knows */
-#define RESIDUAL     1e-3
+#define SLOT_PKTS    10 /* 10 ms */
+#define REPORT_SLOTS 4	/* until the sender knows */
+#define TRUTH_PKTS   200
+#define SEED	     10
+#define RESIDUAL     1e-3 /* as the class wants it */
+#define RESIDUAL_MIN 1e-6 /* where a given overhead is to be spent, whatever is left */
+#define OUTAGE	     0.3  /* more loss is an outage: another path is the answer */
+#define MEASURED_MAX 2048
+
+/* Where the loss rates of regimes come from. */
+struct world {
+	const char *name;
+	unsigned n;
+	double rates[MEASURED_MAX];
+	bool in_order; /* one after the other, 5 s each; or drawn, 2 to 8 s */
+};
 
 struct path {
+	const struct world *world;
 	double rate, burst; /* of the regime */
-	unsigned left;	    /* packets of the stream until it changes */
+	unsigned at, left;  /* in the world; packets of the stream until it changes */
 	bool bad, was_lost;
 	struct lode_rng rng, regimes; /* the same in every run */
-	struct lode_repair_loss seen;
+	struct lode_repair_belief belief;
 	struct lode_loss_window now, told[REPORT_SLOTS];
 	struct lode_loss *loss;
 };
@@ -32,11 +48,15 @@ struct path {
 enum knowledge { FIXED, PREDICTED, TRUE_LOSS };
 
 struct run {
+	const struct world *world;
 	enum knowledge knowledge;
-	double scale;  /* of the policy's rate */
+	double residual, price;
 	unsigned k, r; /* of FIXED */
 	unsigned n_paths, n_sent;
+	uint64_t seed;
 	struct path path[PATHS_MAX];
+	const struct lode_loss_model *model;
+	void *scratch;
 	struct lode_loss_stats *stats;
 	bool here[WINDOW];
 	uint32_t newest;
@@ -49,10 +69,15 @@ struct outcome {
 
 static void change_regime(struct path *p)
 {
-	static const double rates[] = {0, 0, 0.002, 0.01, 0.03, 0.05, 0.1}, bursts[] = {1, 1, 2, 4};
-	p->rate = rates[lode_rng_below(&p->regimes, LODE_ARRAY_LEN(rates))];
+	static const double bursts[] = {1, 1, 2, 4};
+	const struct world *w = p->world;
+	if (w->in_order)
+		p->at = (p->at + 1) % w->n;
+	else
+		p->at = (unsigned)lode_rng_below(&p->regimes, w->n);
+	p->rate = w->rates[p->at];
 	p->burst = bursts[lode_rng_below(&p->regimes, LODE_ARRAY_LEN(bursts))];
-	p->left = 2000 + (unsigned)lode_rng_below(&p->regimes, 6000);
+	p->left = w->in_order ? 5000 : 2000 + (unsigned)lode_rng_below(&p->regimes, 6000);
 }
 
 static bool lose(struct path *p)
@@ -78,22 +103,70 @@ static bool send_one(struct run *r)
 	return !lost;
 }
 
-/* The predictor hears of each 10 ms what is known by then. */
+/* The sender hears of each 10 ms what is known by then. */
 static void end_slot(struct run *r, struct path *p, uint32_t seq)
 {
-	struct lode_loss_window *told = &p->told[seq / 10 % REPORT_SLOTS], w = *told;
+	struct lode_loss_window *told = &p->told[seq / SLOT_PKTS % REPORT_SLOTS], w = *told;
 	*told = p->now;
 	w.sent_pkts = p->now.sent_pkts;
+	w.sent_bytes = w.sent_pkts * 1200;
 	w.end_ns = (seq + 1) * LODE_NS_PER_MS;
 	w.told_age_us = REPORT_SLOTS * 10000;
 	w.rtt_us = w.min_rtt_us = 60000;
-	lode_repair_loss_observe(&p->seen, w.delivered_pkts + w.lost_pkts, w.lost_pkts,
-		w.loss_bursts ? (double)w.lost_pkts / w.loss_bursts : 1);
 	w.longest_burst = w.loss_bursts ? w.lost_pkts / w.loss_bursts : 0;
+	w.delivery_kbps = 10000;
+	w.pacing_kbps = 20000;
+	w.inflight_bytes = 60000;
+	w.cwnd_bytes = 120000;
 	w.phase_ms = UINT32_MAX;
+	lode_repair_belief_observe(&p->belief, LODE_LOSS_WINDOW_NS, w.delivered_pkts + w.lost_pkts,
+		w.lost_pkts, w.loss_bursts);
 	lode_loss_observe(p->loss, &w, r->stats);
-	lode_loss_decide(p->loss, NULL, NULL, NULL, r->stats);
+	lode_loss_decide(p->loss, r->model, r->scratch, NULL, r->stats);
 	memset(&p->now, 0, sizeof(p->now));
+}
+
+static void believe(const struct run *r, const struct path *p, struct lode_repair_path *out)
+{
+	const struct lode_loss_forecast *f = lode_loss_newest(p->loss);
+	out->weight = 1.0 / r->n_paths;
+	lode_repair_path_believe(out, &p->belief);
+	const struct lode_repair_foreseen foreseen = {.any = f->any_ppm / 1e6,
+		.share = (double)f->loss_ppm / LODE_MAX(f->any_ppm, 1u),
+		.burst = f->burst_centi / 100.0,
+		.n_pkts = 50.0 / r->n_paths};
+	if (!f->congested)
+		lode_repair_path_foresee(out, &foreseen);
+}
+
+/* What is lost in the mean over the next 200 ms, and in which bursts: the regime after this one is known too. */
+static void foretell(const struct run *r, const struct path *p, struct lode_repair_channel *c)
+{
+	struct path next = *p;
+	double now = LODE_MIN(p->left, TRUTH_PKTS) / (double)TRUTH_PKTS;
+	change_regime(&next);
+	double lost = now * p->rate, then = (1 - now) * next.rate;
+	c->loss += (lost + then) / r->n_paths;
+	/* As lode_repair_decide lays paths over each other. */
+	c->bad_pkts += (lost * (1 + (p->burst - 1) * r->n_paths) +
+			       then * (1 + (next.burst - 1) * r->n_paths)) /
+		       r->n_paths;
+}
+
+static void decide_by_truth(struct run *r)
+{
+	double residuals[LODE_REPAIR_TABLE_RATE];
+	struct lode_repair_channel c = {0};
+	for (unsigned i = 0; i < r->n_paths; i++)
+		foretell(r, &r->path[i], &c);
+	r->rate_q8 = 0;
+	r->span = DEADLINE;
+	if (c.loss <= 0)
+		return;
+	c.bad_pkts /= c.loss;
+	c.density = c.bad_pkts > 1.5 ? 1.0 / r->n_paths : 1;
+	lode_repair_table_residuals(&c, DEADLINE, residuals);
+	r->rate_q8 = (unsigned)ceil(lode_repair_table_rate(residuals, r->residual, r->price));
 }
 
 static void decide(struct run *r)
@@ -101,23 +174,16 @@ static void decide(struct run *r)
 	struct lode_repair_decision d;
 	struct lode_repair_input in = {.scheme = LODE_REPAIR_SCHEME_AUTO,
 		.deadline_ns = DEADLINE * LODE_NS_PER_MS,
-		.residual = RESIDUAL,
+		.residual = r->residual,
+		.price = r->price,
 		.rtt_ns = 60 * LODE_NS_PER_MS,
 		.pps = 1000,
 		.copies = 1,
 		.n_paths = r->n_paths};
-	for (unsigned i = 0; i < r->n_paths; i++) {
-		const struct path *p = &r->path[i];
-		const struct lode_loss_forecast *f = lode_loss_newest(p->loss);
-		bool known = r->knowledge == TRUE_LOSS;
-		in.paths[i] = (struct lode_repair_path){.weight = 1.0 / r->n_paths,
-			.loss = known ? p->rate
-				      : LODE_MAX(
-						f->loss_ppm / 1e6, lode_repair_loss_rate(&p->seen)),
-			.burst = known ? p->burst : p->seen.burst};
-	}
+	for (unsigned i = 0; i < r->n_paths; i++)
+		believe(r, &r->path[i], &in.paths[i]);
 	lode_repair_decide(&in, &d);
-	r->rate_q8 = (unsigned)LODE_MIN(d.rate_q8 * r->scale + 0.5, 512.0);
+	r->rate_q8 = d.rate_q8;
 	r->span = d.span;
 }
 
@@ -133,11 +199,13 @@ static void start(struct run *r, void *memory)
 {
 	for (unsigned i = 0; i < r->n_paths; i++) {
 		struct path *p = &r->path[i];
-		memset(p, 0, sizeof(*p));
-		lode_rng_seed(&p->rng, 10 + i);
-		lode_rng_seed(&p->regimes, 20 + i);
+		*p = (struct path){.world = r->world};
+		lode_rng_seed(&p->rng, r->seed + i);
+		lode_rng_seed(&p->regimes, r->seed + 10 + i);
+		lode_repair_belief_init(&p->belief);
 		p->loss = lode_loss_init(
 			(uint8_t *)memory + i * lode_loss_bytes(), i / (double)PATHS_MAX, 0);
+		p->at = (unsigned)lode_rng_below(&p->regimes, r->world->n);
 		change_regime(p);
 	}
 	memset(r->here, 0, sizeof(r->here));
@@ -150,13 +218,16 @@ static void every_slot(struct run *r, uint32_t seq)
 {
 	for (unsigned i = 0; i < r->n_paths; i++) {
 		struct path *p = &r->path[i];
-		end_slot(r, p, seq);
-		p->left -= LODE_MIN(p->left, 10u);
+		if (r->knowledge == PREDICTED)
+			end_slot(r, p, seq);
+		p->left -= LODE_MIN(p->left, SLOT_PKTS);
 		if (p->left == 0)
 			change_regime(p);
 	}
-	if (r->knowledge != FIXED)
+	if (r->knowledge == PREDICTED)
 		decide(r);
+	else if (r->knowledge == TRUE_LOSS)
+		decide_by_truth(r);
 }
 
 static struct outcome stream(struct run *r, const struct lode_fec_tables *tables)
@@ -195,78 +266,151 @@ static struct outcome stream(struct run *r, const struct lode_fec_tables *tables
 	return (struct outcome){(double)n_missing / N_PKTS, (double)r->n_sent / N_PKTS - 1};
 }
 
-/* The scale at which that policy has the wanted overhead, or (missing) leaves as many missing. */
-static struct outcome match(
-	struct run *r, const struct lode_fec_tables *tables, double want, bool missing)
+/* Makes *knob, a price or a residual to allow, so that the overhead is (or, missing, as many are missing as) `want`. */
+static struct outcome match(struct run *r, double *knob, const struct lode_fec_tables *tables,
+	double want, bool missing)
 {
-	double low = 0, high = 8;
+	double low = log(1e-7), high = log(2);
 	struct outcome o = {0, 0};
-	for (unsigned i = 0; i < 10; i++) {
-		r->scale = (low + high) / 2;
+	for (unsigned i = 0; i < 12; i++) {
+		*knob = exp((low + high) / 2);
 		o = stream(r, tables);
 		if (missing ? o.missing > want : o.overhead < want)
-			low = r->scale;
+			high = log(*knob);
 		else
-			high = r->scale;
+			low = log(*knob);
 	}
 	return o;
 }
 
 static void against_fixed(struct lode_perf *p, const struct lode_fec_tables *tables,
-	struct lode_loss_stats *stats, unsigned n_paths, double *worst)
+	const struct run *base, double *worst)
 {
 	static const unsigned settings[][2] = {{10, 1}, {10, 2}, {15, 2}, {15, 4}, {20, 10}};
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(settings); i++) {
 		char name[64];
-		struct run fixed = {.k = settings[i][0],
-			.r = settings[i][1],
-			.n_paths = n_paths,
-			.stats = stats};
-		struct run adaptive = {.knowledge = PREDICTED, .n_paths = n_paths, .stats = stats};
-		snprintf(name, sizeof(name), "adaptive against %u:%u, %u path%s", fixed.k, fixed.r,
-			n_paths, n_paths > 1 ? "s" : "");
+		struct run fixed = *base, adaptive = *base;
+		fixed.k = settings[i][0];
+		fixed.r = settings[i][1];
+		adaptive.knowledge = PREDICTED;
+		adaptive.residual = RESIDUAL_MIN;
+		snprintf(name, sizeof(name), "adaptive, %s, %u path%s, %u:%u", base->world->name,
+			base->n_paths, base->n_paths > 1 ? "s" : "", fixed.k, fixed.r);
+		if (!lode_perf_wanted(p, name))
+			continue;
 		lode_perf_progress(p, "%s", name);
 		struct outcome f = stream(&fixed, tables);
-		struct outcome a = match(&adaptive, tables, f.overhead, false);
+		struct outcome a = match(&adaptive, &adaptive.price, tables, f.overhead, false);
 		lode_perf_row(p, name, "fixed: missing", 100 * f.missing, "%", NULL, NAN);
-		lode_perf_row(p, name, "adaptive: missing", 100 * a.missing, "%", "fixed",
-			f.missing / LODE_MAX(a.missing, 1e-7));
+		lode_perf_row(p, name, "adaptive: missing", 100 * a.missing, "%", "bar 0.6 x",
+			0.6 * f.missing / LODE_MAX(a.missing, 1e-7));
+		lode_perf_row(p, name, "adaptive: overhead", 100 * a.overhead, "%", "fixed",
+			f.overhead / a.overhead);
 		*worst = LODE_MAX(*worst, a.missing / f.missing);
 	}
 }
 
-static void against_truth(struct lode_perf *p, const struct lode_fec_tables *tables,
-	struct lode_loss_stats *stats, unsigned n_paths)
+static void against_truth(
+	struct lode_perf *p, const struct lode_fec_tables *tables, const struct run *base)
 {
 	char name[64];
-	struct run adaptive = {
-		.knowledge = PREDICTED, .scale = 1, .n_paths = n_paths, .stats = stats};
-	struct run told = {.knowledge = TRUE_LOSS, .n_paths = n_paths, .stats = stats};
-	snprintf(name, sizeof(name), "adaptive against true loss, %u path%s", n_paths,
-		n_paths > 1 ? "s" : "");
+	struct run adaptive = *base, told = *base;
+	adaptive.knowledge = PREDICTED;
+	adaptive.residual = RESIDUAL;
+	told.knowledge = TRUE_LOSS;
+	snprintf(name, sizeof(name), "adaptive, %s, %u path%s, truth", base->world->name,
+		base->n_paths, base->n_paths > 1 ? "s" : "");
+	if (!lode_perf_wanted(p, name))
+		return;
 	lode_perf_progress(p, "%s", name);
 	struct outcome a = stream(&adaptive, tables);
-	struct outcome t = match(&told, tables, a.missing, true);
+	struct outcome t = match(&told, &told.residual, tables, a.missing, true);
 	lode_perf_row(p, name, "missing", 100 * a.missing, "%", NULL, NAN);
-	lode_perf_row(p, name, "overhead", 100 * a.overhead, "%", "same policy, true loss",
-		t.overhead / a.overhead);
+	lode_perf_row(p, name, "overhead", 100 * a.overhead, "%", NULL, NAN);
+	lode_perf_row(p, name, "overhead over that of the true loss", a.overhead / t.overhead, "x",
+		"bar 1.25", 1.25 * t.overhead / a.overhead);
+}
+
+/* ---- worlds ---- */
+
+static const struct world drawn = {
+	.name = "drawn", .n = 7, .rates = {0, 0, 0.002, 0.01, 0.03, 0.05, 0.1}};
+
+/* Loss of one 25 s run after the other of a moving satellite dish; outages left out and counted. */
+static bool load_measured(struct world *w, unsigned *n_outages)
+{
+	const char *dir = getenv("LODESTONE_DATA_DIR");
+	char path[512], line[512];
+	double percent;
+	snprintf(path, sizeof(path), "%s/starlink-road/ping-jan-2024.csv",
+		dir ? dir : LODE_SOURCE_ROOT "/../shared/data");
+	FILE *f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f) && w->n < MEASURED_MAX) {
+		if (sscanf(line, "%*[^,],%*[^,],%*[^,],%*[^,],%lf", &percent) != 1)
+			continue;
+		if (percent > 100 * OUTAGE)
+			(*n_outages)++;
+		else
+			w->rates[w->n++] = percent / 100;
+	}
+	if (f)
+		fclose(f);
+	else
+		fprintf(stderr, "fec: skipped: no measured losses at %s\n", path);
+	return w->n > 0;
+}
+
+static void compare_in(struct lode_perf *p, const struct lode_fec_tables *tables,
+	const struct run *base, const struct world *world)
+{
+	static const unsigned n_paths[] = {1, 2, 4};
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(n_paths); i++) {
+		char name[64];
+		double worst = 0;
+		struct run r = *base;
+		r.world = world;
+		r.n_paths = n_paths[i];
+		against_fixed(p, tables, &r, &worst);
+		snprintf(name, sizeof(name), "adaptive, %s, %u path%s", world->name, n_paths[i],
+			n_paths[i] > 1 ? "s" : "");
+		lode_perf_row(p, name, "missing, worst against a fixed rate", worst, "x", "bar 0.6",
+			0.6 / worst);
+		against_truth(p, tables, &r);
+	}
 }
 
 void fec_policy(struct lode_perf *p, const struct lode_fec_tables *tables)
 {
-	static const unsigned n_paths[] = {1, 2, 4};
-	if (!lode_perf_wanted(p, "adaptive"))
+	const struct lode_model_options options = {
+		.schemas = lode_loss_schemas, .n_schemas = lode_loss_n_schemas};
+	struct world *measured = calloc(1, sizeof(*measured));
+	struct lode_loss_model predictor;
+	struct lode_model *model = NULL;
+	struct lode_err err;
+	unsigned n_outages = 0;
+	if (!lode_perf_wanted(p, "adaptive") || !measured) {
+		free(measured);
 		return;
-	struct lode_loss_stats *stats = calloc(1, sizeof(*stats));
-	for (unsigned i = 0; stats && i < LODE_ARRAY_LEN(n_paths); i++) {
-		char name[64];
-		double worst = 0;
-		against_fixed(p, tables, stats, n_paths[i], &worst);
-		snprintf(name, sizeof(name), "adaptive, %u path%s", n_paths[i],
-			n_paths[i] > 1 ? "s" : "");
-		lode_perf_row(
-			p, name, "missing, worst against a fixed rate", worst, "x", NULL, NAN);
-		against_truth(p, tables, stats, n_paths[i]);
 	}
-	free(stats);
+	struct run base = {.seed = SEED,
+		.stats = calloc(1, sizeof(*base.stats)),
+		.scratch = aligned_alloc(LODE_CACHE_LINE, LODE_NN_SCRATCH_BYTES)};
+	if (lode_model_load(
+		    &model, LODE_SOURCE_ROOT "/models/loss-mlp.safetensors", &options, &err) ||
+		lode_loss_model_init(&predictor, model, 1, &err))
+		fprintf(stderr, "fec: %s: the classic predicts\n", err.msg);
+	else
+		base.model = &predictor;
+	compare_in(p, tables, &base, &drawn);
+	measured->name = "measured";
+	measured->in_order = true;
+	if (load_measured(measured, &n_outages)) {
+		lode_perf_row(
+			p, "adaptive, measured", "outages left out", n_outages, "", NULL, NAN);
+		compare_in(p, tables, &base, measured);
+	}
+	lode_model_free(model);
+	free(base.stats);
+	free(base.scratch);
+	free(measured);
 }

@@ -202,6 +202,11 @@ static void decide(void *arg)
 	*(volatile uint8_t *)&((struct lode_repair_input *)arg)->copies = d.copies;
 }
 
+static void believe(void *arg)
+{
+	lode_repair_belief_observe(arg, 10 * LODE_NS_PER_MS, 100, 3, 2);
+}
+
 static void policy_speed(struct lode_perf *p)
 {
 	struct lode_repair_cache cache = {.left_pkts = 64, .expires_ns = LODE_NEVER_NS};
@@ -211,12 +216,18 @@ static void policy_speed(struct lode_perf *p)
 		.rtt_ns = 60 * LODE_NS_PER_MS,
 		.pps = 1000,
 		.copies = 1,
-		.n_paths = 1,
-		.paths = {{1, 0.03, 2}}};
+		.n_paths = 1};
+	struct lode_repair_belief belief;
 	if (!lode_perf_wanted(p, "policy"))
 		return;
+	lode_repair_belief_init(&belief);
+	lode_repair_belief_observe(&belief, LODE_NS_PER_S, 1000, 30, 15);
+	in.paths[0].weight = 1;
+	lode_repair_path_believe(&in.paths[0], &belief);
 	lode_perf_row(p, "policy", "look-up of a packet",
 		lode_perf_median_ns(look_up, &cache, 100000, 21), "ns", NULL, NAN);
+	lode_perf_row(p, "policy", "belief of a path and report",
+		lode_perf_median_ns(believe, &belief, 10000, 21), "ns", NULL, NAN);
 	lode_perf_row(p, "policy", "decision", lode_perf_median_ns(decide, &in, 10000, 21), "ns",
 		NULL, NAN);
 }
@@ -226,23 +237,27 @@ static int print_table(void)
 {
 	printf("/* SPDX-License-Identifier: BSD-3-Clause */\n"
 	       "/* Made by `lode-perf fec -- table`; do not edit. */\n");
-	for (unsigned i = 0; i < LODE_REPAIR_TABLE_RESIDUAL * LODE_REPAIR_TABLE_DENSITY *
-					 LODE_REPAIR_TABLE_WINDOW * LODE_REPAIR_TABLE_BAD *
-					 LODE_REPAIR_TABLE_LOSS;
+	int column = 0;
+	for (unsigned i = 0; i < LODE_REPAIR_TABLE_DENSITY * LODE_REPAIR_TABLE_WINDOW *
+					 LODE_REPAIR_TABLE_BAD * LODE_REPAIR_TABLE_LOSS;
 		i++) {
-		unsigned row = i / LODE_REPAIR_TABLE_LOSS, bad = row % LODE_REPAIR_TABLE_BAD;
-		unsigned window = row / LODE_REPAIR_TABLE_BAD % LODE_REPAIR_TABLE_WINDOW;
-		row /= LODE_REPAIR_TABLE_BAD * LODE_REPAIR_TABLE_WINDOW;
-		unsigned density = row % LODE_REPAIR_TABLE_DENSITY;
+		unsigned bad = i / LODE_REPAIR_TABLE_LOSS % LODE_REPAIR_TABLE_BAD;
+		unsigned row = i / LODE_REPAIR_TABLE_LOSS / LODE_REPAIR_TABLE_BAD;
 		const struct lode_repair_channel c = {
 			.loss = lode_repair_table_loss[i % LODE_REPAIR_TABLE_LOSS],
 			.bad_pkts = lode_repair_table_bad[bad],
-			.density = lode_repair_table_density[density]};
-		printf("%u,%c",
-			lode_repair_model_rate(&c, (unsigned)lode_repair_table_window[window],
-				lode_repair_table_residual[row / LODE_REPAIR_TABLE_DENSITY]),
-			i % LODE_REPAIR_TABLE_LOSS == LODE_REPAIR_TABLE_LOSS - 1 ? '\n' : ' ');
+			.density = lode_repair_table_density[row / LODE_REPAIR_TABLE_WINDOW]};
+		double window = lode_repair_table_window[row % LODE_REPAIR_TABLE_WINDOW];
+		for (unsigned r = 1; r < LODE_REPAIR_TABLE_RATE; r++) {
+			double left = lode_repair_model_residual(
+				&c, (unsigned)window, (unsigned)lode_repair_table_rate_q8[r]);
+			column += printf(
+				"%.0f,", -LODE_REPAIR_TABLE_UNIT * log2(LODE_MAX(left, 1e-18)));
+			if (column > 94)
+				column = putchar('\n') - '\n';
+		}
 	}
+	putchar('\n');
 	return 0;
 }
 

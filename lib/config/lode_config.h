@@ -121,8 +121,9 @@ struct lode_config_class {
 	int8_t outer_dscp;	   /* DSCP of the outer header; -1: copied from the inner packet */
 	enum lode_repair_mode repair;
 	uint8_t fec_sources, fec_repairs; /* of LODE_REPAIR_FIXED */
-	uint32_t deadline_us;  /* a lost packet is worth having back so long after it was sent */
-	uint32_t residual_ppm; /* packets that may stay lost */
+	uint32_t deadline_us;	/* a lost packet is worth having back so long after it was sent */
+	uint32_t residual_ppm;	/* packets that may stay lost */
+	uint8_t parity_percent; /* mean share of parity at most; 100: as much as it takes */
 };
 
 enum lode_idle_mode { LODE_IDLE_RAMP, LODE_IDLE_POLL };

@@ -198,6 +198,10 @@ static const struct field class_link_item[] = {
 				.def = residual_, .unit = "%", .min = 0.001, .max = 50,            \
 				.scale = 10000, LIVE,                                              \
 				.help = "Share of packets that repair: auto may leave lost"},      \
+			{"parity_percent", F_UINT, SIZED(lode_config_class, parity_percent),       \
+				.def = "100", .unit = "%", .min = 1, .max = 100, LIVE,             \
+				.help = "Parity of repair: auto in the mean, at most, spent "      \
+					"where it saves most; 100: what the residual takes"},      \
 			FIELD_END                                                                  \
 	}
 

@@ -15,20 +15,23 @@
 #define LODE_REPAIR_CACHED_PKTS 100 /* a decision holds for so many packets */
 #define LODE_REPAIR_COPY_PKTS	4   /* fewer packets than this within the deadline: copies */
 
-/* ---- what was lost ---- */
+/* ---- what is believed of a path ---- */
 
-/* Loss of one path as reported, congestion left out by whoever feeds it: two averages, over some 150 and 800
- * packets. The larger one counts: a start is answered at once, an end slowly. */
-struct lode_repair_loss {
-	double fast, slow;
-	double burst; /* mean run of losses */
+#define LODE_REPAIR_LEVELS 9 /* of loss: none, and the points of the table below */
+#define LODE_REPAIR_BURSTS 4 /* mean runs of 1, 2, 4, 8 packets */
+
+/* How likely each loss rate and burst length is, congestion left out by whoever feeds it: a Bayes filter over
+ * Gilbert-Elliott channels that change to any other one every some seconds. So a start is answered after two
+ * or three losses and an end after as long without, and what is not known yet is known as such. One thread. */
+struct lode_repair_belief {
+	float p[LODE_REPAIR_LEVELS][LODE_REPAIR_BURSTS];
+	float clean_pkts; /* since the last one was lost */
 };
-void lode_repair_loss_observe(
-	struct lode_repair_loss *l, uint32_t sent_pkts, uint32_t lost_pkts, double mean_burst);
-static inline double lode_repair_loss_rate(const struct lode_repair_loss *l)
-{
-	return LODE_MAX(l->fast, l->slow);
-}
+/* Nothing has been lost for long. */
+void lode_repair_belief_init(struct lode_repair_belief *b);
+/* What was told of packets since the last call, elapsed_ns ago; runs: of lost packets, may be a fraction. */
+void lode_repair_belief_observe(struct lode_repair_belief *b, uint64_t elapsed_ns,
+	uint32_t sent_pkts, uint32_t lost_pkts, double runs);
 
 /* ---- the decision ---- */
 
@@ -41,16 +44,30 @@ enum lode_repair_scheme {
 
 struct lode_repair_path {
 	double weight; /* share of the class's packets that it carries; they add up to 1 */
-	double loss;   /* probability, congestion left out: parity does not answer that */
-	double burst;  /* mean run of losses in packets of the class on this path, >= 1 */
+	double loss[LODE_REPAIR_LEVELS]; /* probability of each level, congestion left out */
+	double burst; /* mean run of losses in packets of the class on this path, >= 1 */
 };
+double lode_repair_level(unsigned level); /* its loss rate */
+/* As believed; weight stays as it is. */
+void lode_repair_path_believe(struct lode_repair_path *path, const struct lode_repair_belief *b);
+/* What else is foreseen of the next packets: that any of n_pkts is lost, which share of them then, and in runs of
+ * which mean length. Where that is more loss than believed, half way towards it. */
+struct lode_repair_foreseen {
+	double any, share, burst, n_pkts;
+};
+void lode_repair_path_foresee(
+	struct lode_repair_path *path, const struct lode_repair_foreseen *foreseen);
+double lode_repair_path_loss(const struct lode_repair_path *path); /* the mean */
 
 struct lode_repair_input {
 	enum lode_repair_scheme scheme;
 	uint8_t n_sources, n_repairs; /* of FIXED */
 	uint64_t deadline_ns;	      /* a lost packet must be there so long after its time */
 	double residual;	      /* share of packets that may stay lost */
-	uint64_t rtt_ns;	      /* fastest usable path; 0: unknown */
+	/* What a packet made good is worth in repairs is 1 / price: parity that brings less is left out, so that
+	 * a given overhead goes where it brings most. 0: the residual alone counts. */
+	double price;
+	uint64_t rtt_ns;  /* fastest usable path; 0: unknown */
 	uint64_t late_ns; /* from a packet's time until its loss is certain: skew and jitter */
 	double pps;	  /* packets of the class */
 	uint8_t copies;	  /* transmissions of each packet that are made anyway, >= 1 */
@@ -72,6 +89,19 @@ struct lode_repair_decision {
 void lode_repair_decide(const struct lode_repair_input *in, struct lode_repair_decision *out);
 /* Without a fresh decision: parity by measured loss alone, in steps. */
 uint16_t lode_repair_ladder(double loss);
+
+/* ---- a budget ---- */
+
+/* Finds the price at which parity is a given share of the sources in the mean over some seconds. All zero: none
+ * is spent yet. One thread. */
+struct lode_repair_budget {
+	double spent;	  /* repairs per source, moving average */
+	double log_price; /* above the least one */
+};
+/* share: repairs per source; 1 or more is no budget. */
+void lode_repair_budget_observe(struct lode_repair_budget *b, uint64_t elapsed_ns,
+	uint32_t n_sources, uint32_t n_repairs, double share);
+double lode_repair_budget_price(const struct lode_repair_budget *b); /* 0: the budget is enough */
 
 /* ---- the look-up of a packet ---- */
 
@@ -118,21 +148,23 @@ struct lode_repair_channel {
  * deficit has returned to 0. The naive reference of the table. */
 double lode_repair_model_residual(
 	const struct lode_repair_channel *channel, unsigned window, unsigned rate_q8);
-/* Smallest rate that leaves at most `residual`; 4 * 256 when none does. */
-unsigned lode_repair_model_rate(
-	const struct lode_repair_channel *channel, unsigned window, double residual);
-/* The same by interpolation between the table's points, clamped to them. */
+/* The same by interpolation between the table's points, clamped to them, for each of its rates; the first one
+ * is 0: what is lost. */
+#define LODE_REPAIR_TABLE_RATE 12
+void lode_repair_table_residuals(const struct lode_repair_channel *channel, double window,
+	double residuals[LODE_REPAIR_TABLE_RATE]);
+/* Least rate in 1/256 that leaves at most `residual` of that, or less where a price forbids it. */
 double lode_repair_table_rate(
-	const struct lode_repair_channel *channel, double window, double residual);
+	const double residuals[LODE_REPAIR_TABLE_RATE], double residual, double price);
 
 /* Points of the table. */
-#define LODE_REPAIR_TABLE_LOSS	   8
-#define LODE_REPAIR_TABLE_BAD	   6
-#define LODE_REPAIR_TABLE_WINDOW   6
-#define LODE_REPAIR_TABLE_DENSITY  3
-#define LODE_REPAIR_TABLE_RESIDUAL 3
+#define LODE_REPAIR_TABLE_LOSS	  8
+#define LODE_REPAIR_TABLE_BAD	  6
+#define LODE_REPAIR_TABLE_WINDOW  6
+#define LODE_REPAIR_TABLE_DENSITY 3
+#define LODE_REPAIR_TABLE_UNIT	  64.0 /* of its -log2 of a residual */
 extern const double lode_repair_table_loss[LODE_REPAIR_TABLE_LOSS];
 extern const double lode_repair_table_bad[LODE_REPAIR_TABLE_BAD];
 extern const double lode_repair_table_window[LODE_REPAIR_TABLE_WINDOW];
 extern const double lode_repair_table_density[LODE_REPAIR_TABLE_DENSITY];
-extern const double lode_repair_table_residual[LODE_REPAIR_TABLE_RESIDUAL];
+extern const double lode_repair_table_rate_q8[LODE_REPAIR_TABLE_RATE];

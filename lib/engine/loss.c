@@ -144,9 +144,10 @@ static void spread(
 
 static void hear(struct lode_loss *l, const struct lode_loss_window *w)
 {
-	if (w->told_age_us == UINT32_MAX)
+	uint64_t end_us = w->end_ns / LODE_NS_PER_US;
+	if (w->told_age_us == UINT32_MAX || w->told_age_us > end_us)
 		return;
-	uint64_t told_us = w->end_ns / LODE_NS_PER_US - w->told_age_us;
+	uint64_t told_us = end_us - w->told_age_us;
 	told_us = LODE_MAX(told_us, l->told_us);
 	if (w->lost_pkts)
 		spread(l, w, (uint32_t)l->told_us, (uint32_t)told_us);

@@ -39,8 +39,10 @@ static void step(struct chain *c)
 static void send_source(struct chain *c)
 {
 	step(c);
+	double most = c->p[1][DEFICIT_MAX] * c->density; /* no deficit is larger */
 	for (unsigned d = DEFICIT_MAX; d > 0; d--)
 		c->p[1][d] = c->p[1][d] * (1 - c->density) + c->p[1][d - 1] * c->density;
+	c->p[1][DEFICIT_MAX] += most;
 	c->p[1][0] *= 1 - c->density;
 }
 
@@ -75,10 +77,12 @@ static double mass(const struct chain *c)
 static double stays_lost(struct chain c, unsigned window, unsigned rate_q8, unsigned credit)
 {
 	step(&c);
+	double most = c.p[1][DEFICIT_MAX] * c.density;
 	for (unsigned d = DEFICIT_MAX; d > 0; d--) {
 		c.p[0][d] = 0;
 		c.p[1][d] = c.p[1][d - 1] * c.density;
 	}
+	c.p[1][DEFICIT_MAX] += most;
 	absorb(&c);
 	for (unsigned i = 0; i < window; i++) {
 		if (i > 0)
@@ -108,18 +112,4 @@ double lode_repair_model_residual(
 			send_repair(&c);
 	}
 	return sum / N_TAGGED;
-}
-
-unsigned lode_repair_model_rate(
-	const struct lode_repair_channel *channel, unsigned window, double residual)
-{
-	unsigned low = 0, high = 4 * 256;
-	while (low < high) {
-		unsigned mid = (low + high) / 2;
-		if (lode_repair_model_residual(channel, window, mid) <= residual)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return high;
 }

@@ -460,6 +460,8 @@ void repair_flush(struct lode_lane *l);
 void repair_renew(struct lode_lane *l, uint64_t now_ns);
 /* The class's decision from the last renewal and its queue as it is now. */
 void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns);
+/* The same decision for further packets, if nothing has changed. */
+void repair_refresh(struct lode_lane *l, unsigned cls, uint64_t now_ns);
 
 /* Before packets are pulled: NACKs, segments asked for, parity before a pause. */
 void repair_pull(struct lode_lane *l, struct lode_burst *b);

@@ -132,6 +132,8 @@ static void take_lane(struct lode_lane *l)
 	memset(l->repair, 0, sizeof(*l->repair));
 	l->repair->agreed = true;
 	l->repair->due_ns = LODE_NEVER_NS;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		lode_repair_belief_init(&l->repair->noise[p].belief);
 }
 
 void repair_flush(struct lode_lane *l)
@@ -196,6 +198,7 @@ void repair_set_snapshot(struct lode_lane *l)
 		c->input.n_repairs = config->fec_repairs;
 		c->input.deadline_ns = c->deadline_ns;
 		c->input.residual = config->residual_ppm / 1e6;
+		c->parity_share = config->parity_percent / 100.0;
 		r->sending |= (uint8_t)((c->mode != LODE_REPAIR_OFF) << cls);
 		r->asking |= (uint8_t)((c->mode == LODE_REPAIR_NACK || c->mode == LODE_REPAIR_AUTO)
 				       << cls);
@@ -213,34 +216,42 @@ void repair_set_snapshot(struct lode_lane *l)
 static void renew_noise(struct path_noise *n, const struct lode_path_stats *s, uint64_t now_ns)
 {
 	uint64_t sent = s->tx.pkts - n->sent_pkts, lost = s->tx.lost_pkts - n->lost_pkts;
-	if (s->tx.pkts < n->sent_pkts || s->tx.lost_pkts < n->lost_pkts) {
-		*n = (struct path_noise){.sent_pkts = s->tx.pkts, .lost_pkts = s->tx.lost_pkts};
-		return;
-	}
-	if (sent < NOISE_MIN_PKTS && lost == 0)
+	uint64_t runs = s->tx.lost_runs - n->lost_runs, elapsed_ns = now_ns - n->told_ns;
+	bool anew = s->tx.pkts < n->sent_pkts || s->tx.lost_pkts < n->lost_pkts;
+	if (!anew && sent < NOISE_MIN_PKTS && lost == 0)
 		return;
 	n->sent_pkts = s->tx.pkts;
 	n->lost_pkts = s->tx.lost_pkts;
+	n->lost_runs = s->tx.lost_runs;
+	n->told_ns = now_ns;
+	if (anew) { /* another path by that number */
+		n->lossy_ns = 0;
+		n->rx_queue_max_ns = 0;
+		lode_repair_belief_init(&n->belief);
+		return;
+	}
 	if (lost > 0)
 		n->lossy_ns = now_ns;
 	if (s->tx.owd_queue_ns > QUEUE_MIN_NS + s->min_rtt_ns / 8)
 		return;
-	lode_repair_loss_observe(&n->loss, (uint32_t)sent, (uint32_t)lost, s->tx.burst);
+	lode_repair_belief_observe(
+		&n->belief, elapsed_ns, (uint32_t)sent, (uint32_t)lost, (double)runs);
 }
 
-/* What was lost lately, or more if the predictor foresees more for the next 100 ms that is not congestion. */
-static void expected_loss(
-	const struct lode_lane *l, unsigned p, uint64_t now_ns, double *loss, double *burst)
+/* What was lost lately, and what the predictor foresees for 50 to 100 ms from now that is not congestion. */
+static void expect_loss(const struct lode_lane *l, unsigned p, double pps, uint64_t now_ns,
+	struct lode_repair_path *out)
 {
-	const struct lode_repair_loss *seen = &l->repair->noise[p].loss;
 	const struct lode_loss *predictor = l->path[p].loss;
 	const struct lode_loss_forecast *f = predictor ? lode_loss_newest(predictor) : NULL;
-	*loss = lode_repair_loss_rate(seen);
-	*burst = seen->burst;
-	if (f == NULL || now_ns >= f->expires_ns || f->congested || f->loss_ppm / 1e6 <= *loss)
+	lode_repair_path_believe(out, &l->repair->noise[p].belief);
+	if (f == NULL || now_ns >= f->expires_ns || f->congested || f->any_ppm == 0)
 		return;
-	*loss = f->loss_ppm / 1e6;
-	*burst = LODE_MAX(*burst, f->burst_centi / 100.0);
+	const struct lode_repair_foreseen foreseen = {.any = f->any_ppm / 1e6,
+		.share = (double)f->loss_ppm / f->any_ppm,
+		.burst = f->burst_centi / 100.0,
+		.n_pkts = pps * (double)(LODE_LOSS_FAR_NS - LODE_LOSS_NEAR_NS) / 1e9};
+	lode_repair_path_foresee(out, &foreseen);
 }
 
 /* The paths of a class, by what it sent over them; before it sent anything, all it may use alike. */
@@ -257,13 +268,11 @@ static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned
 	LODE_FOREACH_BIT (p, usable) {
 		const struct path_noise *n = &l->repair->noise[p];
 		c->lossy_ns = LODE_MAX(c->lossy_ns, n->lossy_ns);
-		double loss, burst;
-		expected_loss(l, p, now_ns, &loss, &burst);
+		struct lode_repair_path *path = &in->paths[in->n_paths++];
 		double share = path_pps[p] > 0 ? c->pps[p] / path_pps[p] : 1;
-		in->paths[in->n_paths++] = (struct lode_repair_path){
-			.weight = all > 0 ? c->pps[p] / all : 1.0 / __builtin_popcount(usable),
-			.loss = loss,
-			.burst = 1 + LODE_MAX(burst - 1, 0.0) * LODE_MIN(share, 1.0)};
+		path->weight = all > 0 ? c->pps[p] / all : 1.0 / __builtin_popcount(usable);
+		expect_loss(l, p, path_pps[p], now_ns, path);
+		path->burst = 1 + LODE_MAX(path->burst - 1, 0.0) * LODE_MIN(share, 1.0);
 	}
 }
 
@@ -285,16 +294,34 @@ static uint64_t fastest_rtt_ns(const struct lode_lane *l, uint64_t *late_ns)
 	return best_ns;
 }
 
+static bool is_queueing(const struct lode_lane *l, unsigned cls)
+{
+	return l->queue[cls].wait_us * LODE_NS_PER_US > l->queue[cls].codel_target_ns;
+}
+
+/* The paths are as they were at the last renewal: only what changes from packet to packet is looked at. */
+void repair_refresh(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+{
+	struct class_repair *c = &l->repair->classes[cls];
+	if (c->input.queueing != is_queueing(l, cls) ||
+		c->input.copies != l->class_paths[cls].wanted_copies) {
+		repair_decide(l, cls, now_ns);
+		return;
+	}
+	struct lode_repair_decision same = c->cache.decision;
+	lode_repair_cache_put(&c->cache, &same, c->cache.ladder_q8, now_ns + HORIZON_NS);
+}
+
 void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	struct class_repair *c = &l->repair->classes[cls];
 	struct lode_repair_decision d;
 	double loss = 0;
-	c->input.queueing = l->queue[cls].wait_us * LODE_NS_PER_US > l->queue[cls].codel_target_ns;
+	c->input.queueing = is_queueing(l, cls);
 	c->input.copies = l->class_paths[cls].wanted_copies;
 	lode_repair_decide(&c->input, &d);
 	for (unsigned i = 0; i < c->input.n_paths; i++)
-		loss += c->input.paths[i].weight * c->input.paths[i].loss;
+		loss += c->input.paths[i].weight * lode_repair_path_loss(&c->input.paths[i]);
 	uint16_t ladder = c->mode == LODE_REPAIR_AUTO ? lode_repair_ladder(loss) : d.rate_q8;
 	bool shed = cls == LODE_BULK && l->env.load && l->env.load->level >= LODE_LOAD_SEVERE;
 	if (lode_unlikely(shed && (d.rate_q8 | ladder))) {
@@ -309,6 +336,16 @@ void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 	c->stats.loss_ppm = (uint32_t)(loss * 1e6);
 	c->stats.decisions = c->cache.n_decisions;
 	c->stats.expired = c->cache.n_expired;
+}
+
+static void renew_budget(struct class_repair *c, uint64_t elapsed_ns)
+{
+	lode_repair_budget_observe(&c->budget, elapsed_ns,
+		(uint32_t)(c->stats.tx_sources - c->n_sources),
+		(uint32_t)(c->stats.tx_repairs - c->n_repairs), c->parity_share);
+	c->n_sources = c->stats.tx_sources;
+	c->n_repairs = c->stats.tx_repairs;
+	c->input.price = lode_repair_budget_price(&c->budget);
 }
 
 static void renew_pps(struct class_repair *c, uint64_t elapsed_ns, double path_pps[LODE_LINKS_MAX])
@@ -360,6 +397,7 @@ void repair_renew(struct lode_lane *l, uint64_t now_ns)
 		renew_paths_of(l, c, cls, path_pps, now_ns);
 		c->input.rtt_ns = r->rtt_ns;
 		c->input.late_ns = late_ns;
+		renew_budget(c, elapsed_ns);
 		repair_decide(l, cls, now_ns);
 		give_back_idle(l, cls, now_ns);
 	}

@@ -69,8 +69,9 @@ struct resend {
 /* Loss of one path that is not congestion. */
 struct path_noise {
 	uint64_t sent_pkts, lost_pkts; /* when looked at last */
+	uint64_t lost_runs, told_ns;
 	uint64_t lossy_ns; /* when something was lost last, congestion included; 0: never */
-	struct lode_repair_loss loss;
+	struct lode_repair_belief belief;
 	double rx_queue_max_ns; /* longest queue of the other direction, forgotten within some 10 s */
 };
 
@@ -80,10 +81,13 @@ struct class_repair {
 	uint64_t deadline_ns;
 	struct lode_repair_input input; /* as of the last renewal */
 	struct lode_repair_cache cache;
-	uint64_t lossy_ns;    /* when something of its paths was lost last; 0: never */
-	uint8_t n_asked;      /* missing segments that are asked for */
-	uint8_t last_path;    /* that took a repair */
-	struct repair_tx *tx; /* NULL: no slot */
+	struct lode_repair_budget budget;
+	double parity_share;	       /* at most, in the mean; 1: any */
+	uint64_t n_sources, n_repairs; /* as of the last renewal */
+	uint64_t lossy_ns;	       /* when something of its paths was lost last; 0: never */
+	uint8_t n_asked;	       /* missing segments that are asked for */
+	uint8_t last_path;	       /* that took a repair */
+	struct repair_tx *tx;	       /* NULL: no slot */
 	struct repair_rx *rx;
 	uint32_t n_sent[LODE_LINKS_MAX]; /* segments since the last renewal, by path */
 	double pps[LODE_LINKS_MAX];	 /* moving average of that */

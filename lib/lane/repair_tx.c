@@ -260,7 +260,7 @@ static void protect_one(struct lode_lane *l, struct lode_burst *b, struct rte_mb
 	if (!has_slot(l, c, b->now_ns))
 		return;
 	if (c->cache.left_pkts == 0)
-		repair_decide(l, pkt->cls, b->now_ns);
+		repair_refresh(l, pkt->cls, b->now_ns);
 	uint16_t rate_q8 = lode_repair_cache_rate(&c->cache, b->now_ns);
 	c->tx->used_ns = b->now_ns;
 	c->tx->tos = pkt->outer_tos;

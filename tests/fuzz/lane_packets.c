@@ -98,7 +98,8 @@ static void make_world(void)
 			.fec_sources = 4,
 			.fec_repairs = 2,
 			.deadline_us = 50000,
-			.residual_ppm = 100};
+			.residual_ppm = 100,
+			.parity_percent = 100};
 	make_view();
 	w.snapshot = lode_snapshot_new(1);
 	w.snapshot->config = &w.config;

@@ -363,6 +363,7 @@ void pair_repair(struct pair *p, unsigned cls, enum lode_repair_mode mode, uint3
 		c->fec_repairs = 2;
 		c->deadline_us = deadline_ms * 1000;
 		c->residual_ppm = 100;
+		c->parity_percent = 100;
 		for (unsigned e = 0; e < LODE_EPOCHS; e++)
 			s->view.epochs[e].features = LODE_WIRE_FEATURE_REPAIR;
 	}
