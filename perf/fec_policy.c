@@ -25,6 +25,7 @@
 #define RESIDUAL_MIN 1e-6 /* where a given overhead is to be spent, whatever is left */
 #define OUTAGE	     0.3  /* more loss is an outage: another path is the answer */
 #define MEASURED_MAX 2048
+#define MISSING_MIN  20 /* of fewer packets no ratio means anything */
 
 /* Where the loss rates of regimes come from. */
 struct world {
@@ -306,7 +307,8 @@ static void against_fixed(struct lode_perf *p, const struct lode_fec_tables *tab
 			0.6 * f.missing / LODE_MAX(a.missing, 1e-7));
 		lode_perf_row(p, name, "adaptive: overhead", 100 * a.overhead, "%", "fixed",
 			f.overhead / a.overhead);
-		*worst = LODE_MAX(*worst, a.missing / f.missing);
+		if (f.missing * N_PKTS > MISSING_MIN)
+			*worst = LODE_MAX(*worst, a.missing / f.missing);
 	}
 }
 
