@@ -33,7 +33,7 @@ function targetRows(page, now) {
 		return empty("No devices.");
 	const rows = page.items.map(t => [t.device_id, pill(words(t.state), stateKind[t.state]), ago(t.changed_ms, now),
 		bytes(t.bytes_served), t.attempts ? `${t.attempts}` : "–", t.error ? element("span", {class: "small"}, t.error) : ""]);
-	return element("div", {}, table([["Device"], ["State"], ["Since"], ["Bytes", "number"], ["Tries", "number optional"], ["Error"]], rows),
+	return element("div", {}, table([["Device", "line"], ["State"], ["Since", "line"], ["Bytes", "number"], ["Tries", "number optional"], ["Error"]], rows),
 		page.next ? element("p", {class: "note"}, `The first ${page.items.length}. All of them: lodectl campaign show.`) : null);
 }
 
@@ -74,7 +74,7 @@ export function showDevices(overview, page, now) {
 		`${v.current_model} ${v.current_model_version}` : "–", v.poisoned?.length ? pill(`${v.poisoned.length} refused`, "bad") : "",
 		ago((v.last_heartbeat ?? 0) * 1000, now)]);
 	show("devices", d.total ? summary : empty("No device is registered."), rows.length ?
-		table([["Device"], ["State"], ["Runs"], [""], ["Heard", "number"]], rows) : null,
+		table([["Device", "line"], ["State"], ["Runs"], [""], ["Heard", "number"]], rows) : null,
 		page?.next ? element("p", {class: "note"}, `The first ${rows.length} of ${count(d.total)}. All of them: lodectl device list.`) : null);
 }
 
