@@ -12,7 +12,9 @@ struct fleet_manager {
 	char dir[64]; /* its data and the row's files */
 };
 
-/* Starts `lodestone-manager serve --insecure-loopback` of the build; 0 when it answers. */
+/* Makes the folder. */
+int fleet_manager_folder(struct fleet_manager *m);
+/* Starts `lodestone-manager serve --insecure-loopback` of the build there; 0 when it answers. */
 int fleet_manager_start(struct fleet_manager *m);
 /* Ends it and removes its folder. */
 void fleet_manager_stop(struct fleet_manager *m);

@@ -235,9 +235,11 @@ int fleet_cuts(struct lode_perf *p)
 {
 	struct fleet_manager m;
 	unsigned mib = p->argc > 1 ? (unsigned)atoi(p->argv[1]) : MIB_DEFAULT;
-	if (fleet_manager_start(&m))
-		return -1;
-	int rc = upload(p, &m, mib);
+	int rc = fleet_manager_folder(&m);
+	if (!rc)
+		rc = fleet_manager_start(&m);
+	if (!rc)
+		rc = upload(p, &m, mib);
 	if (!rc)
 		rc = assign(&m);
 	if (!rc)

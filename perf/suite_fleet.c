@@ -101,11 +101,14 @@ static void run_manager(const struct fleet_manager *m)
 	_exit(127);
 }
 
+int fleet_manager_folder(struct fleet_manager *m)
+{
+	*m = (struct fleet_manager){.dir = "/tmp/lode-perf-fleet-XXXXXX"};
+	return mkdtemp(m->dir) ? 0 : -errno;
+}
+
 int fleet_manager_start(struct fleet_manager *m)
 {
-	snprintf(m->dir, sizeof(m->dir), "/tmp/lode-perf-fleet-XXXXXX");
-	if (!mkdtemp(m->dir))
-		return -errno;
 	m->port = (uint16_t)(PORT_FIRST + getpid() % PORTS);
 	m->pid = fork();
 	if (m->pid == 0)
@@ -116,7 +119,6 @@ int fleet_manager_start(struct fleet_manager *m)
 		usleep(50000);
 	}
 	fprintf(stderr, "the manager does not answer on port %u\n", m->port);
-	fleet_manager_stop(m);
 	return -ETIMEDOUT;
 }
 
@@ -132,7 +134,8 @@ void fleet_manager_stop(struct fleet_manager *m)
 		kill(m->pid, SIGTERM);
 		waitpid(m->pid, NULL, 0);
 	}
-	nftw(m->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (*m->dir)
+		nftw(m->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 double fleet_cpu_s(pid_t pid)
