@@ -17,14 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SPEED	     20
-#define RATE	     (2u << 20) /* bytes per second of its time: 1 GiB takes 512 s */
-#define CUT_LEAST_S  1
-#define CUT_MOST_S   30
-#define SOCKET_BYTES (128 << 10) /* what a line of that rate and 60 ms round trip holds */
-#define OVERHEAD_BAR 0.01
-#define MIB_DEFAULT  1024
-#define ROUNDS_MAX   50
+#define SPEED		20
+#define RATE		(2u << 20) /* bytes per second of its time: 1 GiB takes 512 s */
+#define CUT_LEAST_S	1
+#define CUT_MOST_S	30
+#define SOCKET_BYTES	(128 << 10) /* what a line of that rate and 60 ms round trip holds */
+#define HEARTBEAT_BYTES (64 << 10)  /* a connection that carried less was no transfer */
+#define OVERHEAD_BAR	0.01
+#define MIB_DEFAULT	1024
+#define ROUNDS_MAX	50
 
 struct line {
 	uint16_t from, to; /* ports: ours, the manager's */
@@ -59,7 +60,7 @@ static void carry(struct line *l, int agent, int manager, uint64_t cut_ns)
 	while (!atomic_load(&l->stop)) {
 		uint64_t spent_ns = lode_perf_wall_ns() - start_ns;
 		if (spent_ns > cut_ns) {
-			atomic_fetch_add(&l->cuts, 1);
+			atomic_fetch_add(&l->cuts, used > HEARTBEAT_BYTES);
 			return;
 		}
 		allowed = spent_ns * SPEED / 1000 * RATE / 1000000;

@@ -16,6 +16,7 @@ struct lode_api {
 	struct lode_ca *ca;    /* NULL: nobody can enrol */
 	uint8_t throwaway[32]; /* signing key of a manager on trial, made when it is needed */
 	bool has_throwaway;
+	int64_t next_step_ms; /* of the campaigns */
 };
 
 /* One request on its way through a handler. */

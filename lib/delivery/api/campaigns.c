@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEP_MOST_MS 30000 /* between two steps of large campaigns */
+
 struct member_list {
 	size_t n, room;
 	char (*ids)[LODE_STORE_ID_MAX];
@@ -98,10 +100,18 @@ void lode_api_tick(struct lode_api *api, int64_t now_ms)
 	struct member_list open = {0};
 	struct lode_store_query q = {.tag = "open"};
 	struct lode_err err;
+	int64_t n_targets = 0;
+	if (now_ms < api->next_step_ms && now_ms + STEP_MOST_MS > api->next_step_ms)
+		return;
 	lode_store_list(api->store, LODE_DOC_CAMPAIGN, &q, add_id, &open, &err);
 	/* One that fails, because another manager was faster, is stepped with the next tick. */
-	for (size_t i = 0; i < open.n; i++)
+	for (size_t i = 0; i < open.n; i++) {
 		campaign_step(api, open.ids[i], now_ms, &err);
+		n_targets += LODE_MAX(
+			0, lode_store_count(api->store, LODE_DOC_TARGET, open.ids[i], NULL, &err));
+	}
+	/* Every device is looked at: ten thousand are every ten seconds, else it is all that is done. */
+	api->next_step_ms = now_ms + LODE_MIN(n_targets, (int64_t)STEP_MOST_MS);
 	free(open.ids);
 }
 

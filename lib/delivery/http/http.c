@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG		     128
+#define BACKLOG		     1024 /* a fleet's heartbeats while something takes a second */
 #define CONNECTIONS_MAX	     1024
 #define IDLE_TIMEOUT_S	     60
 #define CONNECTION_MEM_BYTES (64 * 1024)
