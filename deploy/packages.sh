@@ -12,6 +12,7 @@ try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
 	git python3 libcriterion-dev tcpdump busybox dnsmasq-base postgresql-15 openssh-client nginx
 	chromium chromium-driver fonts-dejavu-core
+	ngtcp2-client ngtcp2-server
 	xdelta3 bsdiff zstd gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 )
 

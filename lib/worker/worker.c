@@ -104,13 +104,16 @@ static void enqueue(struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, u
 	lode_counter_add(&w->counters.to_lane, n);
 }
 
-/* A packet longer than a segment goes in parts; its sender is told the better size all the same. */
+/* A packet longer than a segment goes in parts; its sender is told the better size all the same. Not that of UDP:
+ * QUIC and its like find the size by what arrives (RFC 8899), and would not understand a kernel that refuses by this
+ * hint what has just been seen to arrive. */
 static void hint_size(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf *m,
 	const struct ip_info *ip, uint64_t now_ns)
 {
 	uint16_t segment_bytes = lode_lane_segment_bytes(lane_of(w, peer_idx));
 	uint16_t inner_mtu = lode_wire_mtu_inner(segment_bytes, ip->version == 6);
-	if (segment_bytes && ip->total_bytes > inner_mtu && ip->dont_fragment && !area(m)->from_wan)
+	bool hinted = ip->dont_fragment && ip->tuple.protocol != PROTO_UDP && !area(m)->from_wan;
+	if (segment_bytes && ip->total_bytes > inner_mtu && hinted)
 		answer_icmp(w, LODE_WIRE_ICMP_TOO_BIG, inner_mtu, m, ip, now_ns);
 }
 
