@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Life of a lane: its memory, what a snapshot changes, and the entry points that run the stages. */
-#include "lane.h"
+#include "fq.h"
 
 #include <rte_common.h>
 

@@ -7,9 +7,10 @@
 #include "lode_lane.h"
 #include "lode_path.h"
 #include "lode_wire.h"
+#include "outer.h"
 #include "repair.h"
 
-/* ---- flow queues (fq.c): RFC 8290 over slots that all lanes of a worker share ---- */
+/* ---- flow queues (fq.h): RFC 8290 over slots that all lanes of a worker share ---- */
 
 #define FQ_BUCKETS	  256 /* per class; two flows in one bucket share a queue */
 #define BUNDLE_ITEM_BYTES 256
@@ -84,16 +85,6 @@ struct lode_lane_pools {
 };
 
 /* ---- paths ---- */
-
-#define OUTER_BYTES_MAX (18 + 40 + 8) /* Ethernet with 802.1Q, IPv6, UDP */
-
-/* Outer headers of one path, ready but for lengths, DSCP and checksums (outer.c). */
-struct outer {
-	uint8_t bytes[OUTER_BYTES_MAX];
-	uint8_t len, l3_off;
-	bool v6;
-	uint64_t sum; /* of the IPv4 header, or of the UDP pseudo-header, without what changes */
-};
 
 /* Token bucket; bytes may go below zero by one packet. */
 struct bucket {
@@ -206,6 +197,7 @@ struct lode_lane {
 	bool unfinished;      /* the last poll stopped with packets that could go */
 	bool any_copies;      /* some class asks for them */
 	uint32_t n_pulled;    /* packets, by the burst on its way */
+	uint8_t roomy;	      /* mask, of this burst: the transmit queue takes it */
 	uint8_t credit_known; /* mask, of this burst */
 	int64_t credit[LODE_LINKS_MAX];
 	struct bucket management; /* cap of the class */
@@ -272,20 +264,6 @@ static inline void trace_maybe(
 /* Frees a packet that goes no further; which: the counter of the reason. */
 void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns);
 
-/* ---- fq.c ---- */
-
-/* Takes m; when there is no room, m or the tail of the class's longest flow is dropped and counted. */
-void fq_push(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, uint64_t now_ns);
-/* The packet whose turn it is, still in the queue; NULL: none. Drops what waited beyond the limit. */
-struct rte_mbuf *fq_peek(struct lode_lane *l, unsigned cls, uint64_t now_ns);
-/* Takes the packet that peek showed. NULL: CoDel dropped it. */
-struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns);
-/* Its path is busy: the other flows first. */
-void fq_skip(struct lode_lane *l, unsigned cls);
-/* Drops what waited beyond the limit in some flows of each class, others at the next call. */
-void fq_sweep(struct lode_lane *l, uint64_t now_ns);
-void fq_flush(struct lode_lane *l);
-
 /* ---- order.c ---- */
 
 enum arrival { ARRIVAL_NEW, ARRIVAL_DUPLICATE, ARRIVAL_LATE };
@@ -351,17 +329,11 @@ bool ecn_mark(struct rte_mbuf *m);
 /* Outer field onto the inner one when the tunnel ends. False: the packet must be dropped. */
 bool ecn_leave(struct rte_mbuf *m, unsigned outer_ecn);
 
-/* ---- outer.c ---- */
+/* ---- stages in files of their own ---- */
 
-void outer_build(
-	struct outer *o, const struct lode_path_view *path, unsigned worker_idx, unsigned lane_id);
-/* Puts the headers in front of a sealed datagram. -ENOSPC: no headroom. */
-int outer_push(const struct outer *o, struct rte_mbuf *m, uint8_t tos);
-/* Bytes of the outer IP packet. */
-static inline uint32_t outer_ip_bytes(const struct outer *o, uint32_t datagram_bytes)
-{
-	return o->len - o->l3_off + datagram_bytes;
-}
+void pull_packets(struct lode_lane *l, struct lode_burst *b);  /* pull.c */
+void seal_segments(struct lode_lane *l, struct lode_burst *b); /* seal.c */
+void send_datagrams(struct lode_lane *l, struct lode_burst *b);
 
 /* Reads the clear header at the front of a datagram. */
 static inline bool is_control(struct rte_mbuf *m)
@@ -380,11 +352,28 @@ static inline bool is_repair(struct rte_mbuf *m)
 void paths_view(struct lode_lane *l, uint64_t now_ns);
 /* Timers of the estimators; control datagrams and MTU probes that are due go into b, unsealed. */
 void paths_control(struct lode_lane *l, struct lode_burst *b);
-/* Bytes path p may take now, by credit or (metered) by the real-time meter. */
-bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns);
+void paths_learn_credit(struct lode_lane *l, unsigned p, uint64_t now_ns);
+/* Path p may take something now, by credit or (metered) by the real-time meter. */
+static inline bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns)
+{
+	if (!(l->roomy & 1u << p))
+		return false;
+	if (metered) {
+		bucket_fill(&l->path[p].meter, now_ns);
+		return l->path[p].meter.bytes > 0;
+	}
+	if (!(l->credit_known & 1u << p))
+		paths_learn_credit(l, p, now_ns);
+	return l->credit[p] > 0;
+}
 /* How long a packet may wait for the fastest path before p, as slower as that, is the better one. */
 uint64_t paths_hold_ns(const struct lode_lane *l, const struct class_paths *c, unsigned p);
-void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes);
+static inline void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes)
+{
+	if (metered)
+		l->path[p].meter.bytes -= bytes;
+	l->credit[p] -= bytes;
+}
 /* Earliest time at which one of them wants something; credit counts when packets wait. */
 uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns);
 /* One authenticated control message that came on path p. */
@@ -430,7 +419,6 @@ void lanes_take_grants(struct lode_lane *l);
 /* Reports or divides when that is due; returns when it is due next. */
 uint64_t lanes_poll(struct lode_lane *l, uint64_t now_ns);
 
-
 /* ---- steer.c: which path the next packet takes ---- */
 
 /* Gaming, VoIP and Web keep a flow on one path; Streaming and Bulk spread over all. */
@@ -440,7 +428,7 @@ static inline bool is_sticky(unsigned cls)
 }
 
 /* For the packet at the head of its flow; LODE_NO_PATH: not now. */
-unsigned steer(
+unsigned steer_choose(
 	struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns);
 /* Preferred path, else the fastest, out of mask, that may take something now. */
 unsigned steer_any(

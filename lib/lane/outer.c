@@ -2,12 +2,9 @@
 /* Outer Ethernet, IP and UDP headers. They are written once per path and copied in front of each datagram;
  * per packet only lengths, TOS and checksums change. IPv4 goes without UDP checksum (RFC 768 allows it, the
  * AEAD's tag is stronger); IPv6 has one (RFC 8200 8.1), because middleboxes drop datagrams without. */
-#include "lane.h"
+#include "outer.h"
 
-#define IPV4_BYTES 20
-#define IPV6_BYTES 40
-#define UDP_BYTES  8
-#define TTL	   64
+#define TTL 64
 
 static uint8_t *put_ethernet(uint8_t *b, const struct lode_path_view *path)
 {
@@ -57,23 +54,14 @@ void outer_build(
 	memset(udp + 4, 0, 4);
 	o->l3_off = (uint8_t)(l3 - o->bytes);
 	o->len = (uint8_t)(udp + UDP_BYTES - o->bytes);
+	o->tx_offload =
+		rte_mbuf_tx_offload(o->l3_off, o->v6 ? IPV6_BYTES : IPV4_BYTES, 0, 0, 0, 0, 0);
 	o->sum = 0;
 	for (unsigned i = 0; !o->v6 && i < IPV4_BYTES; i += 2)
 		o->sum += lode_load_be16(l3 + i);
 }
 
-static void finish_ipv4(const struct outer *o, uint8_t *l3, uint16_t udp_bytes, uint8_t tos)
-{
-	uint16_t total = (uint16_t)(IPV4_BYTES + udp_bytes);
-	uint64_t sum = o->sum + tos + total;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum += sum >> 16;
-	l3[1] = tos;
-	lode_store_be16(l3 + 2, total);
-	lode_store_be16(l3 + 10, (uint16_t)~sum);
-}
-
-static void finish_ipv6(uint8_t *l3, uint16_t udp_bytes, uint8_t tos)
+void outer_finish_ipv6(uint8_t *l3, uint16_t udp_bytes, uint8_t tos)
 {
 	uint8_t *udp = l3 + IPV6_BYTES;
 	l3[0] = (uint8_t)(0x60 | tos >> 4);
@@ -83,33 +71,4 @@ static void finish_ipv6(uint8_t *l3, uint16_t udp_bytes, uint8_t tos)
 	if (checksum == 0)
 		checksum = 0xffff;
 	memcpy(udp + 6, &checksum, sizeof(checksum));
-}
-
-/* memcpy of a length that is known only now is a call; what overlaps is written twice. */
-static inline void put_headers(uint8_t *b, const struct outer *o)
-{
-	unsigned tail = o->len - 16u;
-	memcpy(b, o->bytes, 16);
-	memcpy(b + 16, o->bytes + 16, 16);
-	if (o->v6)
-		memcpy(b + 32, o->bytes + 32, 16);
-	memcpy(b + tail, o->bytes + tail, 16);
-}
-
-int outer_push(const struct outer *o, struct rte_mbuf *m, uint8_t tos)
-{
-	uint16_t udp_bytes = (uint16_t)(UDP_BYTES + m->data_len);
-	uint8_t *b = lode_pkt_push(m, o->len);
-	if (lode_unlikely(b == NULL))
-		return -ENOSPC;
-	put_headers(b, o);
-	uint8_t *l3 = b + o->l3_off;
-	lode_store_be16(b + o->len - 4, udp_bytes);
-	m->l2_len = o->l3_off;
-	m->l3_len = o->v6 ? IPV6_BYTES : IPV4_BYTES;
-	if (o->v6)
-		finish_ipv6(l3, udp_bytes, tos);
-	else
-		finish_ipv4(o, l3, udp_bytes, tos);
-	return 0;
 }

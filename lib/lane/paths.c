@@ -86,12 +86,20 @@ static void tell_control(struct lode_lane *l)
 	atomic_fetch_add_explicit(&l->env.shared->path_events, 1, memory_order_release);
 }
 
+/* The burst that is being filled must find room, control of other paths included. */
+static bool has_room(const struct lode_lane *l, unsigned p)
+{
+	return lode_txq_room(l->path[p].txq) >= 2 * LODE_BURST_MAX;
+}
+
 void paths_view(struct lode_lane *l, uint64_t now_ns)
 {
 	uint64_t delay_ns[LODE_LINKS_MAX];
 	uint16_t segment_bytes[LODE_LINKS_MAX];
 	unsigned p;
-	l->credit_known = 0;
+	l->credit_known = l->roomy = 0;
+	LODE_FOREACH_BIT (p, l->sendable)
+		l->roomy |= (uint8_t)(has_room(l, p) << p);
 	if (now_ns < l->view_due_ns)
 		return;
 	l->view_due_ns = now_ns + VIEW_NS;
@@ -128,28 +136,10 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 
 /* ---- credit ---- */
 
-bool paths_granted(struct lode_lane *l, unsigned p, bool metered, uint64_t now_ns)
+void paths_learn_credit(struct lode_lane *l, unsigned p, uint64_t now_ns)
 {
-	struct lane_path *path = &l->path[p];
-	/* The burst that is being filled must find room, control of other paths included. */
-	if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
-		return false;
-	if (metered) {
-		bucket_fill(&path->meter, now_ns);
-		return path->meter.bytes > 0;
-	}
-	if (!(l->credit_known & 1u << p)) {
-		l->credit[p] = lode_path_credit(path->est, now_ns);
-		l->credit_known |= (uint8_t)(1u << p);
-	}
-	return l->credit[p] > 0;
-}
-
-void paths_spend(struct lode_lane *l, unsigned p, bool metered, uint32_t bytes)
-{
-	if (metered)
-		l->path[p].meter.bytes -= bytes;
-	l->credit[p] -= bytes;
+	l->credit[p] = lode_path_credit(l->path[p].est, now_ns);
+	l->credit_known |= (uint8_t)(1u << p);
 }
 
 /* Asks the paths that something happened to when they are due. */
@@ -177,7 +167,7 @@ uint64_t paths_due_ns(struct lode_lane *l, uint64_t now_ns)
 			continue;
 		/* Who has credit and is not taken waits for a faster path, or for a flow that sticks. */
 		uint64_t credit_ns = lode_path_credit_due_ns(path->est);
-		if (lode_txq_room(path->txq) < 2 * LODE_BURST_MAX)
+		if (!has_room(l, p))
 			due_ns = LODE_MIN(due_ns, now_ns + BUSY_NS);
 		else if (((l->up | l->suspect) & 1u << p) && (credit_ns > now_ns || l->unfinished))
 			due_ns = LODE_MIN(due_ns, LODE_MAX(credit_ns, now_ns + STEP_NS));

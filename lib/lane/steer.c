@@ -54,7 +54,8 @@ static bool should_move(const struct lode_lane *l, const struct class_paths *c,
 /* Path for the packet at the head of its flow, LODE_NO_PATH: not now. A flow that keeps its path leaves it
  * when the path is no longer usable, when its preferred one is, or when packets get stuck behind its lack of
  * credit: the receiver keeps the order in any case. */
-unsigned steer(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns)
+unsigned steer_choose(
+	struct lode_lane *l, unsigned cls, struct rte_mbuf *m, bool metered, uint64_t now_ns)
 {
 	const struct class_paths *c = &l->class_paths[cls];
 	const struct lode_lane_flow *flow = lode_pkt(m)->flow;

@@ -46,10 +46,9 @@ struct lode_wire_clear {
 /* b must have room for LODE_WIRE_CLEAR_BYTES. */
 static inline void lode_wire_put_clear(uint8_t *b, const struct lode_wire_clear *h)
 {
-	b[0] = (uint8_t)(h->type << 4 | h->version);
-	b[1] = (uint8_t)(h->key_phase << 6 | h->path << 3 | h->lane);
-	lode_store_be16(b + 2, h->session);
-	lode_store_be32(b + 4, h->number);
+	uint32_t kind = (uint32_t)h->type << 4 | h->version;
+	uint32_t way = (uint32_t)h->key_phase << 6 | (uint32_t)h->path << 3 | h->lane;
+	lode_store_be64(b, (uint64_t)(kind << 24 | way << 16 | h->session) << 32 | h->number);
 }
 
 /* b must hold LODE_WIRE_CLEAR_BYTES. Every pattern is a header: type and version are the caller's to judge. */
@@ -95,11 +94,10 @@ struct lode_wire_segment {
 
 static inline void lode_wire_put_segment(uint8_t *b, const struct lode_wire_segment *s)
 {
-	lode_store_be32(b, (uint32_t)s->cls << 28 | (uint32_t)s->flags << 24 | s->seq);
-	lode_store_be32(b + 4, s->tx_us);
-	lode_store_be16(b + 8, s->dist);
-	b[10] = s->encoding;
-	b[11] = (uint8_t)(s->hop_limit << 4);
+	uint32_t place = (uint32_t)s->cls << 28 | (uint32_t)s->flags << 24 | s->seq;
+	lode_store_be64(b, (uint64_t)place << 32 | s->tx_us);
+	lode_store_be32(b + 8, (uint32_t)s->dist << 16 | (uint32_t)s->encoding << 8 |
+				       (uint32_t)s->hop_limit << 4);
 }
 
 /* b must hold LODE_WIRE_SEGMENT_BYTES. -EBADMSG: no such class, or flags that exclude each other. */

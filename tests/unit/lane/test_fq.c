@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "fq.h"
 #include "pair.h"
 
 #include <criterion/criterion.h>

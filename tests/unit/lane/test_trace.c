@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Trace records and reasons of drops, between two lanes. */
+#include "fq.h"
 #include "pair.h"
 
 #include <criterion/criterion.h>
