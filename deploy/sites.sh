@@ -122,6 +122,20 @@ ctl() { # a|b arguments of lodectl...
 	"$sites_build/lodectl" -s "$sites_dir/$site.sock" "$@"
 }
 
+# A root at $sites_dir/root, and models signed for it.
+sites_model_root() {
+	local root_key release_key
+	root_key=$("$sites_build/lodectl" release keygen "$sites_dir/root.key") &&
+		release_key=$("$sites_build/lodectl" release keygen "$sites_dir/release.key") &&
+		"$sites_build/lodectl" release root "$sites_dir/root" --root-keys "$root_key" --release-keys "$release_key" \
+			--key "$sites_dir/root.key" 2>/dev/null
+}
+
+sites_sign_model() { # file out model version counter
+	"$sites_build/lodectl" release sign "$1" "$2" --model "$3" --version "$4" --counter "$5" --root "$sites_dir/root" \
+		--key "$sites_dir/release.key" 2>/dev/null
+}
+
 # The links' settings, one string each; see lodestone-wanem.
 sites_wanem_start() { # settings-of-link-0 settings-of-link-1 ...
 	local i=0 words=() settings

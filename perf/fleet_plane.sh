@@ -58,16 +58,18 @@ start_manager() {
 	start ga nginx -c "$sites_dir/nginx.conf" -e "$sites_dir/nginx.log" -g 'daemon off;'
 	sites_wait 10 in_ns ga curl -sf "$base/health" || give_up "the manager does not answer"
 	head -c $((1 << 30)) /dev/urandom >"$sites_dir/model"
+	sites_model_root && sites_sign_model "$sites_dir/model" "$sites_dir/release" loss v1 1 || give_up "the model is not signed"
 	"${post[@]}" "$base/devices" -d '{"id":"site-b"}' && "${post[@]}" "$base/fleets" -d '{"id":"all"}' &&
 		"${post[@]}" "$base/fleets/all/devices/site-b" &&
 		"${post[@]}" "$base/models/loss/versions/v1" -T "$sites_dir/model" &&
+		"${post[@]}" "$base/models/loss/versions/v1/release" --data-binary "@$sites_dir/release" &&
 		"${post[@]}" "$base/campaigns" -d '{"model_id":"loss","model_version":"v1","fleet_id":"all"}' ||
 		give_up "the manager refuses"
 	rm "$sites_dir/model"
 }
 
 fetched_bytes() {
-	cat "$sites_dir"/models/ota/*/* 2>/dev/null | wc -c
+	find "$sites_dir/models/ota" -type f -printf '%s\n' 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'
 }
 
 [ "$(id -u)" -eq 0 ] || { echo "needs root for network namespaces" >&2; exit 77; }
@@ -85,7 +87,7 @@ for run in 1 2 3 4 5; do
 	measure "idle-$run"
 done
 start gb "$sites_build/lodestone-manager" agent --control-plane http://10.255.0.1:8081 --device-id site-b \
-	--poll-interval 1 --model-dir "$sites_dir/models"
+	--root "$sites_dir/root" --poll-interval 1 --model-dir "$sites_dir/models"
 sleep 4
 before=$(fetched_bytes)
 measure transfer

@@ -83,20 +83,6 @@ drop_count() { # site reason
 	ctl "$1" -j drop show | jq --arg r "/$2" '[to_entries[] | select(.key | endswith($r)) | .value.count] | add // 0'
 }
 
-# A root at $sites_dir/root, and models signed for it.
-model_root() {
-	local root_key release_key
-	root_key=$("$sites_build/lodectl" release keygen "$sites_dir/root.key") &&
-		release_key=$("$sites_build/lodectl" release keygen "$sites_dir/release.key") &&
-		"$sites_build/lodectl" release root "$sites_dir/root" --root-keys "$root_key" --release-keys "$release_key" \
-			--key "$sites_dir/root.key" 2>/dev/null || fail "no root for models"
-}
-
-sign_model() { # file out model version counter
-	"$sites_build/lodectl" release sign "$1" "$2" --model "$3" --version "$4" --counter "$5" --root "$sites_dir/root" \
-		--key "$sites_dir/release.key" 2>/dev/null || fail "$4 of $3 is not signed"
-}
-
 iperf_server() {
 	start_in hb iperf3 -s "$@"
 	sites_wait 5 in_ns hb sh -c 'ss -ltn | grep -q :5201' || fail "iperf3 server"
