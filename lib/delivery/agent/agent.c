@@ -78,6 +78,9 @@ static json_t *heartbeat(struct lode_agent *a, struct lode_err *err)
 	}
 	if (*a->state)
 		json_object_set_new(body, "update_state", json_string(a->state));
+	json_t *trust = trust_report(a);
+	if (trust)
+		json_object_set_new(body, "trust", trust);
 	json_t *result = last_result(a);
 	if (result)
 		json_object_set_new(body, "last_update_result", result);
@@ -135,8 +138,10 @@ enum lode_agent_outcome lode_agent_round(struct lode_agent *a, struct lode_err *
 	a->unanswered = 0;
 	bool wanted = assignment(a, reply, &want);
 	json_decref(reply);
-	if (!wanted)
+	if (!wanted) {
+		trust_refresh(a);
 		return LODE_AGENT_IDLE;
+	}
 	say(a, "asked to run %s %s", want.model, want.version);
 	enum lode_agent_outcome outcome = update(a, &want, err);
 	struct lode_err

@@ -55,6 +55,8 @@ struct lode_agent {
 	unsigned n_poison;
 	struct poison poison[LODE_AGENT_POISON_MAX];
 	struct lode_trust_state trust;
+	int64_t refresh_s;	 /* when the release of what runs is asked for again */
+	char refresh_error[300]; /* why it was not taken; "": it was */
 	char last_error[300], last_class[16]; /* told with the next heartbeat */
 	bool last_success;
 	/* One round. */
@@ -107,8 +109,14 @@ int trust_begin(struct lode_agent *a, const char *stored, struct lode_err *err);
 /* Judges the chain; model NULL: of whichever. Fills want and keeps the chain for the gateway. */
 int trust_chain(struct lode_agent *a, const char *chain, const char *model, const char *version,
 	struct running *want, struct lode_err *err);
+/* The gateway has it, or never will. */
+void drop_chain(const struct lode_agent *a, const struct running *want);
 /* Asks the manager for the release of want and judges it; fills its hash. */
 int trust_ask(struct lode_agent *a, struct running *want, struct lode_err *err);
+/* Once an hour: is what runs still released? Brings newer roots, too. Tells nobody but the heartbeat. */
+void trust_refresh(struct lode_agent *a);
+/* {root, root_expires, release, release_expires, stale, error}; NULL: nothing is trusted. */
+json_t *trust_report(const struct lode_agent *a);
 int trust_check_file(const struct lode_agent *a, const char *path, struct lode_err *err);
 
 /* hand_over.c: the gateway; without one, all is well */

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define REFRESH_S 3600
+
 /* ---- the root ---- */
 
 /* Nobody can come between on the machine itself. */
@@ -86,6 +88,15 @@ static int keep_chain(const struct lode_agent *a, const struct running *want, co
 	return rc;
 }
 
+void drop_chain(const struct lode_agent *a, const struct running *want)
+{
+	char path[PATH_MAX];
+	if (!*want->sha256)
+		return;
+	path_of(a, "staging", want->sha256, ".release", path);
+	unlink(path);
+}
+
 int trust_chain(struct lode_agent *a, const char *chain, const char *model, const char *version,
 	struct running *want, struct lode_err *err)
 {
@@ -111,23 +122,69 @@ int trust_chain(struct lode_agent *a, const char *chain, const char *model, cons
 	return rc ? rc : journal_save(a, err);
 }
 
+/* The chain as the manager has it; free() it. NULL with the error set. */
+static char *fetch_chain(
+	struct lode_agent *a, const char *model, const char *version, struct lode_err *err)
+{
+	char path[400];
+	snprintf(path, sizeof(path), "/api/v1/models/%s/versions/%s/release", model, version);
+	json_t *reply = call_json(a, path, NULL, err);
+	char *chain = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+	if (reply && !chain)
+		lode_err_set(err, -ENOMEM, "no memory for a release");
+	json_decref(reply);
+	return chain;
+}
+
 int trust_ask(struct lode_agent *a, struct running *want, struct lode_err *err)
 {
-	char path[400], model[LODE_AGENT_NAME_MAX], version[LODE_AGENT_NAME_MAX];
-	snprintf(path, sizeof(path), "/api/v1/models/%s/versions/%s/release", want->model,
-		want->version);
-	json_t *reply = call_json(a, path, NULL, err);
-	if (!reply)
-		return err->code;
-	char *chain = json_dumps(reply, JSON_COMPACT);
-	json_decref(reply);
-	if (!chain)
-		return lode_err_set(err, -ENOMEM, "no memory for a release");
-	memcpy(model, want->model, sizeof(model));
-	memcpy(version, want->version, sizeof(version));
-	int rc = trust_chain(a, chain, model, version, want, err);
+	const struct running asked = *want;
+	char *chain = fetch_chain(a, asked.model, asked.version, err);
+	int rc = chain ? trust_chain(a, chain, asked.model, asked.version, want, err) : err->code;
 	free(chain);
 	return rc;
+}
+
+/* ---- what runs ---- */
+
+void trust_refresh(struct lode_agent *a)
+{
+	struct running again;
+	struct lode_err err;
+	int64_t now_s = a->options.now_s();
+	if (!*a->current.model || !a->options.root || now_s < a->refresh_s)
+		return;
+	a->refresh_s = now_s + REFRESH_S + (int64_t)lode_rng_below(&a->rng, REFRESH_S / 4);
+	char *chain = fetch_chain(a, a->current.model, a->current.version, &err);
+	int rc = chain ? trust_chain(a, chain, a->current.model, a->current.version, &again, &err)
+		       : err.code;
+	free(chain);
+	a->refresh_error[0] = 0;
+	if (!rc)
+		drop_chain(a, &again);
+	else if (rc != -ENOTCONN && rc != -EAGAIN)
+		snprintf(a->refresh_error, sizeof(a->refresh_error), "%.280s", err.msg);
+	if (*a->refresh_error)
+		say(a, "the release of what runs: %s", a->refresh_error);
+}
+
+/* Stale: nobody has vouched for it since it expired. A manager may be withholding a newer one, or nobody signed. */
+json_t *trust_report(const struct lode_agent *a)
+{
+	if (!a->trust.root_text)
+		return NULL;
+	json_t *report = json_pack("{s:I,s:I}", "root", (json_int_t)a->trust.root.version,
+		"root_expires", (json_int_t)a->trust.root.expires_s);
+	const struct lode_trust_mark *m = lode_trust_mark(&a->trust, a->current.model);
+	if (m && m->expires_s) {
+		json_object_set_new(report, "release", json_integer((json_int_t)m->counter));
+		json_object_set_new(report, "release_expires", json_integer(m->expires_s));
+		json_object_set_new(
+			report, "stale", json_boolean(a->options.now_s() >= m->expires_s));
+	}
+	if (*a->refresh_error)
+		json_object_set_new(report, "error", json_string(a->refresh_error));
+	return report;
 }
 
 int trust_check_file(const struct lode_agent *a, const char *path, struct lode_err *err)

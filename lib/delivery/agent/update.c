@@ -122,6 +122,7 @@ enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
 	a->state[0] = 0;
 	if (counted)
 		poison_add(a, want);
+	drop_chain(a, want);
 	say(a, "%s %s: %s", want->model, want->version, err->msg);
 	journal_save(a, &ignored);
 	return LODE_AGENT_FAILED;
@@ -130,7 +131,6 @@ enum lode_agent_outcome failed(struct lode_agent *a, const struct running *want,
 static enum lode_agent_outcome keep(
 	struct lode_agent *a, const struct running *want, struct lode_err *err)
 {
-	char chain[PATH_MAX];
 	a->before = a->current;
 	a->current = *want;
 	a->trying = (struct running){0};
@@ -138,9 +138,10 @@ static enum lode_agent_outcome keep(
 	a->state[0] = 0;
 	poison_clear(a, want);
 	say(a, "%s %s runs", want->model, want->version);
-	path_of(a, "staging", want->sha256, ".release", chain);
-	unlink(chain);
-	return journal_save(a, err) ? LODE_AGENT_FAILED : LODE_AGENT_UPDATED;
+	int rc = journal_save(a, err);
+	if (!rc)
+		drop_chain(a, want);
+	return rc ? LODE_AGENT_FAILED : LODE_AGENT_UPDATED;
 }
 
 /* The file is in place; is it any good? The gateway's word is the first, the health check's the second. */

@@ -127,6 +127,7 @@ static void keep_report(json_t *device, const json_t *report, int64_t now_ms)
 		{"poisoned", "poisoned", JSON_ARRAY},
 		{"gateway", "gateway", JSON_OBJECT},
 		{"relay_fault", "relay_fault", JSON_OBJECT},
+		{"trust", "trust", JSON_OBJECT},
 	};
 	for (size_t i = 0; i < LODE_ARRAY_LEN(kept); i++) {
 		json_t *v = json_object_get(report, kept[i].from);

@@ -204,6 +204,7 @@ static int judge_release(struct lode_trust_state *s, const json_t *chain,
 	if (rc)
 		return rc;
 	raise_mark(m, r);
+	m->expires_s = r->expires_s;
 	if (!r->delegation)
 		s->newest_s = LODE_MAX(s->newest_s, r->issued_s);
 	return 0;

@@ -80,6 +80,7 @@ struct lode_trust_mark {
 	uint64_t epoch, counter, floor; /* counter: highest accepted */
 	uint64_t delegation;		/* newest seen */
 	char sha256[LODE_TRUST_HEX];	/* of the file of that counter */
+	int64_t expires_s;		/* of the release accepted last; 0: none yet */
 };
 
 struct lode_trust_state {
@@ -109,6 +110,9 @@ void lode_trust_state_clear(struct lode_trust_state *state);
 int lode_trust_judge(const struct lode_trust_state *state, const char *chain, size_t len,
 	const char *model, const char *version, int64_t now_s, struct lode_trust_state *next,
 	struct lode_trust_release *release, struct lode_err *err);
+/* What is remembered of a model; NULL: nothing. */
+const struct lode_trust_mark *lode_trust_mark(
+	const struct lode_trust_state *state, const char *model);
 /* Does the file have the hash, the length and the kind that the release says? */
 int lode_trust_check_file(const struct lode_trust_release *release, const void *bytes, size_t len,
 	struct lode_err *err);

@@ -11,9 +11,19 @@ void lode_trust_state_clear(struct lode_trust_state *state)
 
 static json_t *mark_to(const struct lode_trust_mark *m)
 {
-	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:s}", "model", m->model, "epoch",
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:I}", "model", m->model, "epoch",
 		(json_int_t)m->epoch, "counter", (json_int_t)m->counter, "floor",
-		(json_int_t)m->floor, "delegation", (json_int_t)m->delegation, "sha256", m->sha256);
+		(json_int_t)m->floor, "delegation", (json_int_t)m->delegation, "sha256", m->sha256,
+		"expires", (json_int_t)m->expires_s);
+}
+
+const struct lode_trust_mark *lode_trust_mark(
+	const struct lode_trust_state *state, const char *model)
+{
+	for (unsigned i = 0; i < state->n_marks; i++)
+		if (!strcmp(state->marks[i].model, model))
+			return &state->marks[i];
+	return NULL;
 }
 
 char *lode_trust_state_print(const struct lode_trust_state *s)
@@ -41,6 +51,8 @@ static int mark_from(struct lode_trust_mark *m, const json_t *doc, struct lode_e
 		rc = take_number(&m->floor, doc, "floor", 0, err);
 	if (!rc)
 		rc = take_number(&m->delegation, doc, "delegation", 0, err);
+	if (!rc)
+		rc = take_time(&m->expires_s, doc, "expires", err);
 	if (!rc && m->counter) /* 0: a delegation was seen, no release yet */
 		rc = take_sha256(m->sha256, doc, "sha256", err);
 	return rc;
