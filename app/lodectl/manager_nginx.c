@@ -50,7 +50,7 @@ static const char front[] =
 	"\t\tlisten @listen@ ssl http2;\n"
 	"\t\tssl_protocols TLSv1.3;\n"
 	"\t\tssl_certificate @tls@/server.pem;\n"
-	"\t\tssl_certificate_key @tls@/server.key;\n"
+	"\t\tssl_certificate_key @tls@/server.pem;\n"
 	"\t\tssl_client_certificate @tls@/ca.pem;\n"
 	"\t\tssl_verify_client optional; # who enrols has none yet\n"
 	"\t\tssl_verify_depth 1;\n"

@@ -128,13 +128,13 @@ static enum lode_api_role role_of_user(const void *ctx, uid_t uid)
 						   : LODE_ROLE_NONE;
 }
 
-/* nginx reads these files; it is told by its own unit when they change. */
-static int make_server_files(struct serve *s, struct lode_err *err)
+/* nginx reads this file; it is told by its own unit when it changes. */
+static int make_server_file(struct serve *s, struct lode_err *err)
 {
 	bool renewed;
 	if (!*s->settings.server_name)
 		return 0;
-	return lode_ca_server_files(
+	return lode_ca_server_file(
 		lode_api_ca(s->api), s->ca, s->settings.server_name, now_ms(), &renewed, err);
 }
 
@@ -170,7 +170,7 @@ static int start(struct serve *s, struct lode_err *err)
 	if (!rc)
 		rc = lode_api_new(&api, s->database, s->blobs, &s->api, err);
 	if (!rc)
-		rc = make_server_files(s, err);
+		rc = make_server_file(s, err);
 	if (!rc)
 		rc = start_face(s, err);
 	http.page_ctx = s->face;
@@ -206,7 +206,7 @@ static int loop(struct serve *s)
 		}
 		if (now >= collect_ms) {
 			lode_api_collect(s->api, now);
-			make_server_files(s, &ignored);
+			make_server_file(s, &ignored);
 			collect_ms = now + COLLECT_MS;
 		}
 	}

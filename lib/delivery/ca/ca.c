@@ -155,15 +155,17 @@ static X509 *make_certificate(const struct body *b, char serial[LODE_CA_SERIAL_H
 
 static int load_key(struct lode_ca *ca, const char *dir, struct lode_err *err)
 {
-	char *text, path[512];
+	char *text = NULL, path[512];
 	struct stat st;
 	int rc = lode_ca_read_file(dir, "ca.key", &text, err);
 	if (rc == -ENOENT) {
-		ca->key = EVP_EC_gen("P-256");
-		text = ca->key ? pem_of_key(ca->key) : NULL;
-		rc = text ? lode_ca_write_file(dir, "ca.key", 0600, text, err)
+		EVP_PKEY *key = EVP_EC_gen("P-256");
+		text = key ? pem_of_key(key) : NULL;
+		EVP_PKEY_free(key);
+		rc = text ? write_first(dir, "ca.key", 0600, &text, err)
 			  : openssl_err(err, -EIO, "no key could be made");
-	} else if (!rc) {
+	}
+	if (!rc) {
 		snprintf(path, sizeof(path), "%s/ca.key", dir);
 		ca->key = pem_key(text, err);
 		rc = ca->key ? 0 : lode_err_prefix(err, "%s", path);
@@ -171,8 +173,6 @@ static int load_key(struct lode_ca *ca, const char *dir, struct lode_err *err)
 			rc = lode_err_set(err, -EPERM,
 				"%s: only its owner may read it (chmod 600), found mode %o", path,
 				st.st_mode & 0777);
-	} else {
-		return rc;
 	}
 	if (text)
 		explicit_bzero(text, strlen(text));
@@ -185,11 +185,12 @@ static int make_own_certificate(
 {
 	const struct lode_ca_subject self = {.name = AUTHORITY_NAME, .days = CA_DAYS};
 	char serial[LODE_CA_SERIAL_HEX];
-	ca->cert = make_certificate(&(struct body){&self, ca->key, NULL, ca->key, now_ms}, serial);
-	ca->pem = ca->cert ? pem_of_certificate(ca->cert) : NULL;
-	if (!ca->pem)
-		return openssl_err(err, -EIO, "no certificate could be made");
-	return lode_ca_write_file(dir, "ca.pem", 0644, ca->pem, err);
+	X509 *cert =
+		make_certificate(&(struct body){&self, ca->key, NULL, ca->key, now_ms}, serial);
+	ca->pem = cert ? pem_of_certificate(cert) : NULL;
+	X509_free(cert);
+	return ca->pem ? write_first(dir, "ca.pem", 0644, &ca->pem, err)
+		       : openssl_err(err, -EIO, "no certificate could be made");
 }
 
 int lode_ca_open(const char *dir, int64_t now_ms, struct lode_ca **out, struct lode_err *err)
@@ -204,7 +205,7 @@ int lode_ca_open(const char *dir, int64_t now_ms, struct lode_ca **out, struct l
 		rc = lode_ca_read_file(dir, "ca.pem", &ca->pem, err);
 		if (rc == -ENOENT)
 			rc = make_own_certificate(ca, dir, now_ms, err);
-		else if (!rc && !(ca->cert = pem_certificate(ca->pem, err)))
+		if (!rc && !(ca->cert = pem_certificate(ca->pem, err)))
 			rc = lode_err_prefix(err, "%s/ca.pem", dir);
 	}
 	if (!rc && X509_check_private_key(ca->cert, ca->key) != 1)
@@ -285,41 +286,60 @@ int lode_ca_sign(struct lode_ca *ca, const char *request_pem, const struct lode_
 	return out->pem ? 0 : openssl_err(err, -EINVAL, "no certificate could be made");
 }
 
-/* ---- the server's files ---- */
+/* ---- the server's file ---- */
 
 static int not_named(void *ctx, const char *host)
 {
 	return X509_check_host(ctx, host, 0, 0, NULL) != 1 && X509_check_ip_asc(ctx, host, 0) != 1;
 }
 
-static bool server_files_good(
-	struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms)
+static bool server_file_good(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms)
 {
 	struct lode_err err;
-	char *pem = NULL, *key = NULL;
+	char *pem = NULL;
 	int64_t from, to;
-	bool good = !lode_ca_read_file(dir, "server.pem", &pem, &err) &&
-		    !lode_ca_read_file(dir, "server.key", &key, &err) &&
-		    !lode_ca_check(pem, key, ca->pem, &err) &&
+	bool good = !lode_ca_read_file(dir, LODE_CA_SERVER_FILE, &pem, &err) &&
+		    !lode_ca_check(pem, pem, ca->pem, &err) &&
 		    !lode_ca_lifetime(pem, &from, &to, &err) && now_ms < to - (to - from) / 3;
 	X509 *cert = good ? pem_certificate(pem, &err) : NULL;
 	good = cert && !each_host(hosts, not_named, cert);
 	X509_free(cert);
-	if (key)
-		explicit_bzero(key, strlen(key));
-	free(key);
+	if (pem)
+		explicit_bzero(pem, strlen(pem));
 	free(pem);
 	return good;
 }
 
-int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
+/* Key and certificate in one file: whoever reads it has a pair that fits. */
+static int make_server_file(struct lode_ca *ca, const char *dir,
+	const struct lode_ca_subject *subject, int64_t now_ms, struct lode_err *err)
+{
+	struct lode_ca_issued cert = {0};
+	char *key, *request, *both = NULL;
+	int rc = lode_ca_request(subject->name, &key, &request, err);
+	if (rc)
+		return rc;
+	rc = lode_ca_sign(ca, request, subject, now_ms, &cert, err);
+	if (!rc && asprintf(&both, "%s%s", key, cert.pem) < 0)
+		rc = lode_err_set(err, -ENOMEM, "no memory for a certificate");
+	if (!rc) {
+		rc = lode_ca_write_file(dir, LODE_CA_SERVER_FILE, 0640, both, err);
+		explicit_bzero(both, strlen(both));
+		free(both);
+	}
+	explicit_bzero(key, strlen(key));
+	free(key);
+	free(request);
+	free(cert.pem);
+	return rc;
+}
+
+int lode_ca_server_file(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
 	bool *renewed, struct lode_err *err)
 {
 	char names[LODE_CA_HOSTS_MAX + sizeof(LODE_CA_SERVER_NAME) + 1];
 	const struct lode_ca_subject subject = {
 		.name = "manager", .unit = "server", .host = names, .days = SERVER_DAYS};
-	struct lode_ca_issued cert = {0};
-	char *key = NULL, *request = NULL;
 	size_t n = strspn(hosts, HOST_CHARS);
 	if (!n || hosts[n] || n >= LODE_CA_HOSTS_MAX)
 		return lode_err_set(err, -EINVAL,
@@ -327,21 +347,6 @@ int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts,
 			"'%.60s'",
 			LODE_CA_HOSTS_MAX - 1, hosts);
 	snprintf(names, sizeof(names), LODE_CA_SERVER_NAME ",%s", hosts);
-	*renewed = !server_files_good(ca, dir, names, now_ms);
-	if (!*renewed)
-		return 0;
-	int rc = lode_ca_request("manager", &key, &request, err);
-	if (rc)
-		return rc;
-	rc = lode_ca_sign(ca, request, &subject, now_ms, &cert, err);
-	/* The key first: a certificate without its key would be found good by nobody, and made again. */
-	if (!rc)
-		rc = lode_ca_write_file(dir, "server.key", 0640, key, err);
-	if (!rc)
-		rc = lode_ca_write_file(dir, "server.pem", 0644, cert.pem, err);
-	explicit_bzero(key, strlen(key));
-	free(key);
-	free(request);
-	free(cert.pem);
-	return rc;
+	*renewed = !server_file_good(ca, dir, names, now_ms);
+	return *renewed ? make_server_file(ca, dir, &subject, now_ms, err) : 0;
 }

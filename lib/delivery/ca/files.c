@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Small files, whole or not at all. */
-#include "lode_ca.h"
+#include "pem.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,18 +48,19 @@ static int write_all(int fd, const char *text)
 	return 0;
 }
 
-int lode_ca_write_file(
-	const char *dir, const char *name, unsigned mode, const char *text, struct lode_err *err)
+static int write_file(const char *dir, const char *name, unsigned mode, const char *text,
+	unsigned rename_flags, struct lode_err *err)
 {
 	char beside[80];
 	int folder = open_folder(dir, err);
 	if (folder < 0)
 		return folder;
-	snprintf(beside, sizeof(beside), ".%.60s.new", name);
+	snprintf(beside, sizeof(beside), ".%.50s.%d", name, (int)getpid());
 	unlinkat(folder, beside, 0);
 	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	int rc = fd < 0 ? -errno : write_all(fd, text);
-	if (!rc && (fsync(fd) || renameat(folder, beside, folder, name) || fsync(folder)))
+	if (!rc && (fsync(fd) || renameat2(folder, beside, folder, name, rename_flags) ||
+			   fsync(folder)))
 		rc = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -67,4 +68,21 @@ int lode_ca_write_file(
 		unlinkat(folder, beside, 0);
 	close(folder);
 	return rc ? lode_err_set(err, rc, "%s/%s: %s", dir, name, strerror(-rc)) : 0;
+}
+
+int lode_ca_write_file(
+	const char *dir, const char *name, unsigned mode, const char *text, struct lode_err *err)
+{
+	return write_file(dir, name, mode, text, 0, err);
+}
+
+int write_first(const char *dir, const char *name, unsigned mode, char **text, struct lode_err *err)
+{
+	int rc = write_file(dir, name, mode, *text, RENAME_NOREPLACE, err);
+	if (rc != -EEXIST)
+		return rc;
+	explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+	return lode_ca_read_file(dir, name, text, err);
 }

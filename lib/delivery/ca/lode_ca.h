@@ -54,9 +54,10 @@ int lode_ca_fingerprint(
 
 /* The name that every manager's certificate has besides its hosts: for clients that compare names only. */
 #define LODE_CA_SERVER_NAME "lodestone-manager"
-/* DIR/server.key and DIR/server.pem for a list of hosts, made or renewed when missing, not for all of them, or past two
- * thirds of their life. *renewed: what reads them must read them again. */
-int lode_ca_server_files(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
+#define LODE_CA_SERVER_FILE "server.pem"
+/* DIR/server.pem, key and certificate for a list of hosts, made or renewed when missing, not for all of them, or past two
+ * thirds of its life. *renewed: what reads it must read it again. */
+int lode_ca_server_file(struct lode_ca *ca, const char *dir, const char *hosts, int64_t now_ms,
 	bool *renewed, struct lode_err *err);
 
 /* A whole file, at most LODE_CA_PEM_MAX bytes, NUL-terminated, malloc. */

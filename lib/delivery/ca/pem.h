@@ -5,6 +5,10 @@
 
 #include <openssl/x509.h>
 
+/* Writes a file that nobody has written yet; if somebody was faster, *text becomes what he wrote: managers that share a
+ * folder start together. */
+int write_first(
+	const char *dir, const char *name, unsigned mode, char **text, struct lode_err *err);
 /* PEM into memory of its own; NULL when there is none. */
 X509 *pem_certificate(const char *pem, struct lode_err *err);
 EVP_PKEY *pem_key(const char *pem, struct lode_err *err);

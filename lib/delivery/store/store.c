@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define SCHEMA_VERSION 1
+#define ATTEMPTS       8
 
 int store_run(struct lode_store *s, const char *text, const struct sql_value *params,
 	unsigned n_params, sql_row_fn *fn, void *ctx, struct lode_err *err)
@@ -75,10 +76,10 @@ int lode_store_open(const char *url, struct lode_store **out, struct lode_err *e
 	bool postgres = !strncmp(url, "postgres://", 11) || !strncmp(url, "postgresql://", 13);
 	s->driver = postgres ? &sql_postgres : &sql_sqlite;
 	int rc = s->driver->open(url, &s->db, err);
+	/* Managers that start together on an empty database make the same tables: each statement can collide. */
 	if (!rc)
 		rc = make_tables(s, err);
-	/* Two managers that start on an empty database make the same tables at once. */
-	if (rc == -EEXIST || rc == -EAGAIN)
+	for (unsigned i = 0; i < ATTEMPTS && (rc == -EEXIST || rc == -EAGAIN); i++)
 		rc = make_tables(s, err);
 	if (!rc)
 		rc = check_version(s, err);

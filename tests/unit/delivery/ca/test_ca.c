@@ -23,7 +23,7 @@ static void make_dir(void)
 
 static void drop_dir(void)
 {
-	static const char *const files[] = {"ca.key", "ca.pem", "server.key", "server.pem"};
+	static const char *const files[] = {"ca.key", "ca.pem", "server.pem"};
 	char path[200];
 	for (size_t i = 0; i < LODE_ARRAY_LEN(files); i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
@@ -142,28 +142,27 @@ Test(ca, what_is_no_request_or_weak_is_refused)
 	lode_ca_close(ca);
 }
 
-Test(ca, the_servers_files_are_renewed_when_it_is_time)
+Test(ca, the_servers_file_is_renewed_when_it_is_time)
 {
 	struct lode_ca *ca = open_ca();
 	struct lode_err err = {0};
 	bool renewed = false;
-	cr_assert_eq(lode_ca_server_files(ca, dir, "m.example,10.1.2.3", NOW_MS, &renewed, &err), 0,
+	cr_assert_eq(lode_ca_server_file(ca, dir, "m.example,10.1.2.3", NOW_MS, &renewed, &err), 0,
 		"%s", err.msg);
 	cr_assert(renewed);
-	cr_assert_eq(lode_ca_server_files(ca, dir, "10.1.2.3", NOW_MS, &renewed, &err), 0);
+	cr_assert_eq(lode_ca_server_file(ca, dir, "10.1.2.3", NOW_MS, &renewed, &err), 0);
 	cr_assert_not(renewed);
 	cr_assert_eq(
-		lode_ca_server_files(ca, dir, "m.example", NOW_MS + 200 * DAY_MS, &renewed, &err),
+		lode_ca_server_file(ca, dir, "m.example", NOW_MS + 200 * DAY_MS, &renewed, &err),
 		0);
 	cr_assert_not(renewed);
 	cr_assert_eq(
-		lode_ca_server_files(ca, dir, "m.example", NOW_MS + 300 * DAY_MS, &renewed, &err),
+		lode_ca_server_file(ca, dir, "m.example", NOW_MS + 300 * DAY_MS, &renewed, &err),
 		0);
 	cr_assert(renewed, "past two thirds");
 	cr_assert_eq(
-		lode_ca_server_files(ca, dir, "10.9.9.9", NOW_MS + 300 * DAY_MS, &renewed, &err),
-		0);
+		lode_ca_server_file(ca, dir, "10.9.9.9", NOW_MS + 300 * DAY_MS, &renewed, &err), 0);
 	cr_assert(renewed, "another host");
-	cr_assert_eq(lode_ca_server_files(ca, dir, "a b", NOW_MS, &renewed, &err), -EINVAL);
+	cr_assert_eq(lode_ca_server_file(ca, dir, "a b", NOW_MS, &renewed, &err), -EINVAL);
 	lode_ca_close(ca);
 }
