@@ -32,8 +32,8 @@ static const struct measure path_measures[] = {
 	{"owd_us", "path_queueing_seconds", GAUGE, 1e-6, "one-way delay above its least"},
 	{"loss_ppm", "path_loss_ratio", GAUGE, 1e-6, "packets lost on the way out"},
 	{"probe_loss_ppm", "path_probe_loss_ratio", GAUGE, 1e-6, "probes lost"},
-	{"pacing_kbps", "path_pacing_bits_per_second", GAUGE, 1e3, "what its controller allows"},
-	{"tx_kbps", "path_delivery_bits_per_second", GAUGE, 1e3,
+	{"pacing_kbps", "path_pacing_bytes_per_second", GAUGE, 125, "what its controller allows"},
+	{"tx_kbps", "path_delivery_bytes_per_second", GAUGE, 125,
 		"estimate of what it can deliver, not what it carries"},
 	{"mtu_bytes", "path_mtu_bytes", GAUGE, 1, "largest datagram that gets through"},
 	{"tx_pkts", "path_transmit_packets_total", COUNTER, 1, "datagrams sent"},
@@ -46,7 +46,7 @@ static const struct measure path_measures[] = {
 };
 
 static const struct measure port_measures[] = {
-	{"mbps", "port_speed_bits_per_second", GAUGE, 1e6, "speed of the link"},
+	{"mbps", "port_speed_bytes_per_second", GAUGE, 125e3, "speed of the link"},
 	{"rx_pkts", "port_receive_packets_total", COUNTER, 1, "frames received"},
 	{"tx_pkts", "port_transmit_packets_total", COUNTER, 1, "frames sent"},
 	{"rx_bytes", "port_receive_bytes_total", COUNTER, 1, "their bytes"},
@@ -190,21 +190,37 @@ static void put_flag(struct lode_metrics *m, json_t *view, const struct view_fam
 	}
 }
 
-static void put_counter(struct lode_metrics *m, json_t *view, const char *label, const char *member,
-	const char *name, const char *help)
+/* A counter as it is exported: nanoseconds become seconds, and a longest time does not add up. */
+static struct measure counter_of(
+	const char *prefix, const char *member, const json_t *about, char name[NAME_MAX_BYTES])
+{
+	const char *help = json_string_value(json_object_get(about, "help"));
+	size_t len = strlen(member);
+	bool ns = len > 3 && !strcmp(member + len - 3, "_ns"),
+	     longest = !strncmp(member, "longest_", 8);
+	snprintf(name, NAME_MAX_BYTES, "lodestone_%s_%.*s%s%s", prefix,
+		(int)LODE_MIN(ns ? len - 3 : len, 80u), member, ns ? "_seconds" : "",
+		longest ? "" : "_total");
+	return (struct measure){
+		member, name, longest ? GAUGE : COUNTER, ns ? 1e-9 : 1, help ? help : member};
+}
+
+static void put_counter(
+	struct lode_metrics *m, json_t *view, const char *label, const struct measure *what)
 {
 	const char *key;
 	json_t *object;
-	lode_metrics_family(m, name, COUNTER, help);
+	lode_metrics_family(m, what->name, what->type, what->help);
 	if (!label) {
-		json_int_t v = json_integer_value(json_object_get(view, member));
-		lode_metrics_sample(m, name, NULL, (double)v);
+		json_int_t v = json_integer_value(json_object_get(view, what->member));
+		lode_metrics_sample(m, what->name, NULL, (double)v * what->scale);
 		return;
 	}
 	json_object_foreach(view, key, object)
 	{
-		json_int_t v = json_integer_value(json_object_get(object, member));
-		lode_metrics_sample(m, name, (struct lode_label[]){{label, key}, {0}}, (double)v);
+		json_int_t v = json_integer_value(json_object_get(object, what->member));
+		lode_metrics_sample(m, what->name, (struct lode_label[]){{label, key}, {0}},
+			(double)v * what->scale);
 	}
 }
 
@@ -217,11 +233,9 @@ static void put_table(
 	json_t *about;
 	json_object_foreach(table, member, about)
 	{
-		const char *help = json_string_value(json_object_get(about, "help"));
-		if (!strncmp(member, "drop_", 5))
-			continue;
-		snprintf(name, sizeof(name), "lodestone_%s_%.80s_total", prefix, member);
-		put_counter(m, view, label, member, name, help ? help : member);
+		struct measure what = counter_of(prefix, member, about, name);
+		if (strncmp(member, "drop_", 5) != 0)
+			put_counter(m, view, label, &what);
 	}
 }
 

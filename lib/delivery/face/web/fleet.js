@@ -84,6 +84,6 @@ export function fleetTiles(overview) {
 	const d = overview.devices, open = overview.campaigns.filter(c => c.open).length;
 	return [
 		[`${count(d.online)} / ${count(d.total)}`, "devices online", d.online < d.total ? "warn" : ""],
-		[count(open), open === 1 ? "campaign running" : "campaigns running"],
+		[count(open), open === 1 ? "open campaign" : "open campaigns"],
 	];
 }

@@ -126,7 +126,8 @@ function showDrops(views) {
 }
 
 function showModels(views) {
-	const rows = entries(views.models).map(([role, m]) => [role, m.name === "classic" ? pill("classic") : m.name,
+	const rows = entries(views.models).map(([role, m]) => [role, m.name === "classic" ? pill("classic") :
+		element("span", {}, m.name, m.version && m.version !== "-" ? ` ${m.version}` : "", m.on_trial ? pill("on trial", "warn") : ""),
 		m.format === "-" ? "–" : m.format, m.sha256 === "-" ? "–" : element("code", {title: m.sha256}, m.sha256.slice(0, 12))]);
 	show("models-used", rows.length ? table([["Role"], ["Model"], ["Format"], ["SHA-256"]], rows) : empty("None."),
 		rows.length ? element("p", {class: "note"}, "classic: the built-in algorithm decides.") : null);

@@ -15,12 +15,13 @@ static const char views[] =
 	"\"paths\":{\"site-b/"
 	"fibre\":{\"state\":\"up\",\"rtt_us\":1500,\"loss_ppm\":2500,\"tx_bytes\":10},"
 	"\"site-b/lte\":{\"state\":\"down\",\"rtt_us\":0,\"loss_ppm\":-4,\"tx_bytes\":\"text\"}},"
-	"\"workers\":{\"0\":{\"load_permille\":250,\"lan_rx\":9,\"drop_ttl\":2},\"1\":{\"lan_rx\":"
+	"\"workers\":{\"0\":{\"load_permille\":250,\"lan_rx\":9,\"drop_ttl\":2,\"busy_ns\":"
+	"1500000000,\"longest_loop_ns\":2000},\"1\":{\"lan_rx\":"
 	"8}},"
 	"\"drops\":{\"worker/ttl\":{\"count\":2}},\"ports\":{\"wan0\":{\"link\":\"up\"}},"
 	"\"models\":{\"loss\":{\"name\":\"m\"}},\"fec\":[],\"classes\":7,\"peers\":null},"
 	"\"help\":{\"worker\":{\"lan_rx\":{\"help\":\"back\\\\slash\\nline\"},\"drop_ttl\":{"
-	"\"help\":\"x\"}},"
+	"\"help\":\"x\"},\"busy_ns\":{},\"longest_loop_ns\":{}},"
 	"\"control\":{\"failovers\":{}}}}";
 
 static char *text_of(const char *json)
@@ -50,6 +51,8 @@ Test(metrics, gateway_views_become_families)
 		{"lodestone_path_up{peer=\"site-b\",path=\"lte\"}", 0},
 		{"lodestone_worker_load_ratio{worker=\"0\"}", 0.25},
 		{"lodestone_worker_lan_rx_total{worker=\"1\"}", 8},
+		{"lodestone_worker_busy_seconds_total{worker=\"0\"}", 1.5},
+		{"lodestone_worker_longest_loop_seconds{worker=\"0\"}", 2e-6},
 		{"lodestone_drops_total{table=\"worker\",reason=\"ttl\"}", 2},
 		{"lodestone_control_failovers_total", 3},
 		{"lodestone_port_up{port=\"wan0\"}", 1},
