@@ -50,12 +50,23 @@ static bool read_plan(struct plan *p, const json_t *reply, const char *base)
 	return !strcmp(base, p->sha256);
 }
 
+/* What a patch can start from: of this model the file that is in place. */
+static void base_of(const struct lode_agent *a, const char *model, char sha256[SHA_HEX])
+{
+	char path[PATH_MAX];
+	struct lode_err none;
+	path_of(a, "models", model, ".bin", path);
+	if (!strcmp(model, a->current.model))
+		memcpy(sha256, a->current.sha256, SHA_HEX);
+	else if (file_sha256(path, sha256, &none))
+		*sha256 = 0;
+}
+
 int ask_plan(
 	struct lode_agent *a, const struct running *want, struct plan *plan, struct lode_err *err)
 {
-	char path[500];
-	bool same_model = !strcmp(want->model, a->current.model);
-	const char *base = same_model ? a->current.sha256 : "";
+	char path[500], base[SHA_HEX];
+	base_of(a, want->model, base);
 	snprintf(path, sizeof(path), "/api/v2/models/%s/versions/%s/plan%s%s", want->model,
 		want->version, *base ? "?base_sha256=" : "", base);
 	json_t *reply = call_json(a, path, NULL, err);

@@ -134,15 +134,21 @@ int certificates_revoke_all(
 /* Makes a campaign over a fleet; its id in id. */
 int campaign_start(struct call *c, const char *model, const char *version, const char *fleet,
 	const json_t *options, char id[LODE_STORE_ID_MAX], size_t *n_targets, struct lode_err *err);
-/* What the device is to run now and what its report means for its campaign. assigned: borrowed names copied to
- * the buffers, "" when nothing is assigned. */
-void campaign_heartbeat(struct lode_api *api, json_t *device, const json_t *report,
-	char model[LODE_STORE_ID_MAX], char version[LODE_STORE_ID_MAX], int64_t now_ms);
-/* The device's target in its campaign is skipped, unless it is done. */
-int campaign_leave(struct lode_api *api, const json_t *device, const char *why, int64_t now_ms,
-	struct lode_err *err);
-void campaign_count_bytes(
-	struct lode_api *api, const char *device, uint64_t served_bytes, uint64_t saved_bytes);
+/* What the report means for the device's campaigns, and what it is to run now: assigned_model and
+ * assigned_model_version of its record. */
+void campaign_heartbeat(struct lode_api *api, json_t *device, const json_t *report, int64_t now_ms);
+/* The record of a device that has not said anything yet. */
+json_t *device_new(const char *id, const char *name, int64_t now_ms);
+/* The version of a model that the device runs, "" when none is known. */
+const char *device_runs(const json_t *device, const char *model);
+/* The object under a key, made when it is not there; borrowed. */
+json_t *object_in(json_t *doc, const char *key);
+/* The device's targets are skipped, unless they are done. model: NULL for all. */
+int campaign_leave(struct lode_api *api, const json_t *device, const char *model, const char *why,
+	int64_t now_ms, struct lode_err *err);
+/* model: NULL for the one that is assigned. */
+void campaign_count_bytes(struct lode_api *api, const char *device, const char *model,
+	uint64_t served_bytes, uint64_t saved_bytes);
 void campaign_join(struct lode_api *api, const char *fleet, const char *device, int64_t now_ms);
 /* Orders patches to a new version from the version before it. */
 void delta_want(struct lode_api *api, const char *base_sha, const char *target_sha, int64_t now_ms);

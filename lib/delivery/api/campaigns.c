@@ -49,7 +49,7 @@ int save_campaign(struct lode_api *api, const char *id, const struct lode_campai
 
 /* ---- the tick ---- */
 
-static int save_target(struct lode_api *api, const char *campaign, const char *device,
+int save_target(struct lode_api *api, const char *campaign, const char *device,
 	const struct lode_target *t, const json_t *about, int64_t rev, struct lode_err *err)
 {
 	json_t *doc = target_to_json(t);
@@ -117,39 +117,20 @@ void lode_api_tick(struct lode_api *api, int64_t now_ms)
 
 /* ---- making one ---- */
 
-/* A device has one campaign at a time: what another one still wanted of it is over. */
-int campaign_leave(struct lode_api *api, const json_t *device, const char *why, int64_t now_ms,
-	struct lode_err *err)
-{
-	struct lode_target t;
-	int64_t rev;
-	const char *campaign = text_of(device, "campaign"), *id = text_of(device, "id");
-	json_t *target = *campaign ? load(api, LODE_DOC_TARGET, campaign, id, &rev, err) : NULL;
-	int rc = 0;
-	if (!target)
-		return *campaign && err->code != -ENOENT ? err->code : 0;
-	target_from_json(&t, target);
-	lode_campaign_skip(&t, why, now_ms);
-	if (t.dirty)
-		rc = save_target(api, campaign, id, &t, target, rev, err);
-	json_decref(target);
-	return rc;
-}
-
-static int add_device(struct lode_api *api, const char *campaign, const char *id, int64_t now_ms,
-	struct lode_err *err)
+static int add_device(struct lode_api *api, const char *campaign, const char *model, const char *id,
+	int64_t now_ms, struct lode_err *err)
 {
 	int64_t rev;
 	json_t *device = load(api, LODE_DOC_DEVICE, "", id, &rev, err);
 	if (!device)
 		return err->code;
 	struct lode_target t = {.changed_ms = now_ms};
-	json_t *about = json_pack("{s:s,s:s}", "previous_model", text_of(device, "current_model"),
-		"previous_version", text_of(device, "current_model_version"));
-	int rc = campaign_leave(api, device, "another campaign has the device", now_ms, err);
+	json_t *about = json_pack("{s:s,s:s}", "previous_model", model, "previous_version",
+		device_runs(device, model));
+	int rc = campaign_leave(api, device, model, "another campaign has the device", now_ms, err);
 	if (!rc)
 		rc = save_target(api, campaign, id, &t, about, LODE_STORE_ANY_REV, err);
-	json_object_set_new(device, "campaign", json_string(campaign));
+	json_object_set_new(object_in(device, "campaigns"), model, json_string(campaign));
 	if (!rc)
 		rc = save(api, LODE_DOC_DEVICE, "", id, "", device, rev, err);
 	json_decref(about);
@@ -157,14 +138,14 @@ static int add_device(struct lode_api *api, const char *campaign, const char *id
 	return rc;
 }
 
-static int add_fleet(struct lode_api *api, const char *campaign, const char *fleet, int64_t now_ms,
-	size_t *n, struct lode_err *err)
+static int add_fleet(struct lode_api *api, const char *campaign, const char *model,
+	const char *fleet, int64_t now_ms, size_t *n, struct lode_err *err)
 {
 	struct member_list l = {0};
 	struct lode_store_query q = {.parent = fleet};
 	int rc = lode_store_list(api->store, LODE_DOC_MEMBER, &q, add_id, &l, err);
 	for (size_t i = 0; i < l.n && !rc; i++)
-		rc = add_device(api, campaign, l.ids[i], now_ms, err);
+		rc = add_device(api, campaign, model, l.ids[i], now_ms, err);
 	*n = l.n;
 	free(l.ids);
 	return rc;
@@ -205,7 +186,7 @@ static int write_campaign(struct call *c, struct lode_campaign *k, const char *i
 	if (!rc) {
 		rc = save_campaign(c->api, id, k, about, LODE_STORE_NEW, err);
 		if (!rc)
-			rc = add_fleet(c->api, id, fleet, c->req->now_ms, n_targets, err);
+			rc = add_fleet(c->api, id, model, fleet, c->req->now_ms, n_targets, err);
 		if (!rc)
 			rc = audit(c, "campaign.create", id, about, err);
 		if (rc)
@@ -248,119 +229,9 @@ void campaign_join(struct lode_api *api, const char *fleet, const char *device, 
 		json_t *doc = load(api, LODE_DOC_CAMPAIGN, "", open.ids[i], NULL, &err);
 		if (json_is_true(json_object_get(doc, "dynamic")) &&
 			!strcmp(text_of(doc, "fleet_id"), fleet))
-			add_device(api, open.ids[i], device, now_ms, &err);
+			add_device(
+				api, open.ids[i], text_of(doc, "model_id"), device, now_ms, &err);
 		json_decref(doc);
 	}
 	free(open.ids);
-}
-
-/* ---- what a heartbeat means ---- */
-
-/* The device's own words, or what its record says it runs. */
-static void read_report(const json_t *report, bool runs_target, enum lode_target_state *state,
-	enum lode_error_class *error, const char **text)
-{
-	const json_t *failed =
-		json_object_get(json_object_get(report, "last_update_result"), "failed");
-	const char *said = text_of(report, "update_state");
-	*state = LODE_TARGET_PENDING;
-	*error = LODE_ERROR_NONE;
-	*text = "";
-	for (unsigned s = LODE_TARGET_DOWNLOADING; s <= LODE_TARGET_APPLYING; s++)
-		if (!strcmp(said, lode_target_state_name((enum lode_target_state)s)))
-			*state = (enum lode_target_state)s;
-	if (failed) {
-		*state = LODE_TARGET_FAILED;
-		*error = LODE_ERROR_OTHER;
-		*text = text_of(failed, "error");
-		for (unsigned e = 0; e < LODE_N_ERRORS; e++)
-			if (!strcmp(text_of(failed, "class"),
-				    lode_error_class_name((enum lode_error_class)e)))
-				*error = (enum lode_error_class)e;
-	} else if (runs_target) {
-		*state = LODE_TARGET_COMPLETE;
-	}
-}
-
-static bool runs(const json_t *device, const char *model, const char *version)
-{
-	return !strcmp(text_of(device, "current_model"), model) &&
-	       !strcmp(text_of(device, "current_model_version"), version);
-}
-
-static void assign(json_t *device, const char *model, const char *version)
-{
-	json_object_set_new(device, "assigned_model", *model ? json_string(model) : json_null());
-	json_object_set_new(
-		device, "assigned_model_version", *version ? json_string(version) : json_null());
-}
-
-/* What the target is told and what it told. */
-static void meet(struct lode_api *api, const char *campaign, const json_t *doc, json_t *device,
-	const json_t *report, int64_t now_ms)
-{
-	struct lode_campaign k;
-	struct lode_target t;
-	struct lode_err err;
-	int64_t rev;
-	enum lode_target_state state;
-	enum lode_error_class error;
-	const char *text, *model = text_of(doc, "model_id"),
-			  *version = text_of(doc, "target_version");
-	const char *device_id = text_of(device, "id");
-	json_t *target = load(api, LODE_DOC_TARGET, campaign, device_id, &rev, &err);
-	if (!target || campaign_from_json(&k, doc, &err)) {
-		json_decref(target);
-		return;
-	}
-	target_from_json(&t, target);
-	bool back = t.state == LODE_TARGET_ROLLING_BACK;
-	const char *previous = text_of(target, "previous_version");
-	read_report(report, runs(device, model, version), &state, &error, &text);
-	if (back && (runs(device, text_of(target, "previous_model"), previous) || !*previous))
-		state = LODE_TARGET_ROLLED_BACK;
-	lode_campaign_report(&k, &t, state, error, text, now_ms);
-	if (t.dirty)
-		save_target(api, campaign, device_id, &t, target, rev, &err);
-	bool offers = lode_campaign_offers(&k, &t, now_ms);
-	if (t.state == LODE_TARGET_ROLLED_BACK || (t.state == LODE_TARGET_ROLLING_BACK && offers))
-		assign(device, text_of(target, "previous_model"), previous);
-	else if (t.state == LODE_TARGET_COMPLETE || offers)
-		assign(device, model, version);
-	else
-		assign(device, "", "");
-	json_decref(target);
-}
-
-void campaign_heartbeat(struct lode_api *api, json_t *device, const json_t *report,
-	char model[LODE_STORE_ID_MAX], char version[LODE_STORE_ID_MAX], int64_t now_ms)
-{
-	struct lode_err err;
-	const char *campaign = text_of(device, "campaign");
-	json_t *doc = *campaign ? load(api, LODE_DOC_CAMPAIGN, "", campaign, NULL, &err) : NULL;
-	if (doc)
-		meet(api, campaign, doc, device, report, now_ms);
-	json_decref(doc);
-	snprintf(model, LODE_STORE_ID_MAX, "%s", text_of(device, "assigned_model"));
-	snprintf(version, LODE_STORE_ID_MAX, "%s", text_of(device, "assigned_model_version"));
-}
-
-void campaign_count_bytes(
-	struct lode_api *api, const char *device, uint64_t served_bytes, uint64_t saved_bytes)
-{
-	struct lode_err err;
-	struct lode_target t;
-	int64_t rev;
-	json_t *doc = load(api, LODE_DOC_DEVICE, "", device, NULL, &err);
-	json_t *target =
-		doc ? load(api, LODE_DOC_TARGET, text_of(doc, "campaign"), device, &rev, &err)
-		    : NULL;
-	if (target) {
-		target_from_json(&t, target);
-		t.served_bytes += served_bytes;
-		t.saved_bytes += saved_bytes;
-		save_target(api, text_of(doc, "campaign"), device, &t, target, rev, &err);
-	}
-	json_decref(target);
-	json_decref(doc);
 }

@@ -64,9 +64,12 @@ static int use_names(void *ctx, const struct lode_store_doc *doc)
 	static const char *const pairs[][2] = {{"current_model", "current_model_version"},
 		{"assigned_model", "assigned_model_version"}, {"model_id", "target_version"},
 		{"previous_model", "previous_version"}};
-	json_t *v = json_loads(doc->text, 0, NULL);
+	json_t *v = json_loads(doc->text, 0, NULL), *version;
+	const char *model;
 	for (size_t i = 0; i < LODE_ARRAY_LEN(pairs); i++)
 		use(ctx, text_of(v, pairs[i][0]), text_of(v, pairs[i][1]));
+	json_object_foreach(json_object_get(v, "running"), model, version)
+		use(ctx, model, json_string_value(version) ? json_string_value(version) : "");
 	json_decref(v);
 	return 0;
 }

@@ -34,6 +34,14 @@ static json_t *make_device(struct call *c, const struct lode_store_doc *doc)
 	return device;
 }
 
+json_t *device_new(const char *id, const char *name, int64_t now_ms)
+{
+	return json_pack("{s:s,s:s,s:{},s:n,s:n,s:n,s:n,s:n,s:n,s:I}", "id", id, "name", name,
+		"tags", "current_model", "current_model_version", "assigned_model",
+		"assigned_model_version", "fleet_id", "last_update_result", "registered_ms",
+		(json_int_t)now_ms);
+}
+
 void device_register(struct call *c)
 {
 	struct lode_err err;
@@ -42,13 +50,11 @@ void device_register(struct call *c)
 		return;
 	json_t *tags = json_object_get(c->body, "tags");
 	json_t *platform = json_object_get(c->body, "platform");
-	json_t *device = json_pack("{s:s,s:s,s:O?,s:O?,s:n,s:n,s:n,s:n,s:n,s:n,s:I}", "id", id,
-		"name", body_text(c, "name", id), "tags", json_is_object(tags) ? tags : NULL,
-		"platform", json_is_object(platform) ? platform : NULL, "current_model",
-		"current_model_version", "assigned_model", "assigned_model_version", "fleet_id",
-		"last_update_result", "registered_ms", (json_int_t)c->req->now_ms);
-	if (!tags)
-		json_object_set_new(device, "tags", json_object());
+	json_t *device = device_new(id, body_text(c, "name", id), c->req->now_ms);
+	if (json_is_object(tags))
+		json_object_set(device, "tags", tags);
+	if (json_is_object(platform))
+		json_object_set(device, "platform", platform);
 	/* Registering again what is there changes its name and tags, not what it runs or was given. */
 	int64_t rev = LODE_STORE_NEW;
 	json_t *old = load(c->api, LODE_DOC_DEVICE, "", id, &rev, &err);
@@ -96,7 +102,7 @@ void device_delete(struct call *c)
 			: err.code;
 	if (!rc)
 		rc = campaign_leave(
-			c->api, device, "the device is unregistered", c->req->now_ms, &err);
+			c->api, device, NULL, "the device is unregistered", c->req->now_ms, &err);
 	if (!rc && *text_of(device, "fleet_id"))
 		lode_store_delete(c->api->store, LODE_DOC_MEMBER, text_of(device, "fleet_id"),
 			c->parts[0], &ignored);
@@ -137,12 +143,11 @@ static void keep_report(json_t *device, const json_t *report, int64_t now_ms)
 	json_t *result = json_object_get(report, "last_update_result");
 	if (json_is_string(result) || json_is_object(result))
 		json_object_set(device, "last_update_result", result);
+	const char *model = text_of(report, "current_model");
+	if (*model && *text_of(report, "current_model_version"))
+		json_object_set(object_in(device, "running"), model,
+			json_object_get(report, "current_model_version"));
 	json_object_set_new(device, "last_heartbeat_ms", json_integer(now_ms));
-}
-
-static json_t *text_or_null(const char *s)
-{
-	return *s ? json_string(s) : json_null();
 }
 
 /* Bytes as the device measured them: from us or from a relay of its site. */
@@ -151,7 +156,7 @@ static void count_transfer(struct call *c)
 	const json_t *t = json_object_get(c->body, "transfer");
 	int64_t received = int_of(t, "received_bytes"), saved = int_of(t, "saved_bytes");
 	if (received > 0 || saved > 0)
-		campaign_count_bytes(c->api, c->parts[0], (uint64_t)LODE_MAX(received, 0),
+		campaign_count_bytes(c->api, c->parts[0], NULL, (uint64_t)LODE_MAX(received, 0),
 			(uint64_t)LODE_MAX(saved, 0));
 }
 
@@ -165,21 +170,21 @@ static int audit_relay(struct call *c, struct lode_err *err)
 /* One transaction: the device's record and its place in a campaign change together. */
 static int take_heartbeat(struct call *c, json_t **reply, struct lode_err *err)
 {
-	char model[LODE_STORE_ID_MAX] = "", version[LODE_STORE_ID_MAX] = "";
 	int64_t rev;
 	count_transfer(c);
 	json_t *device = load(c->api, LODE_DOC_DEVICE, "", c->parts[0], &rev, err);
 	if (!device)
 		return err->code;
 	keep_report(device, c->body, c->req->now_ms);
-	campaign_heartbeat(c->api, device, c->body, model, version, c->req->now_ms);
+	campaign_heartbeat(c->api, device, c->body, c->req->now_ms);
 	int rc = save(c->api, LODE_DOC_DEVICE, "", c->parts[0], "", device, rev, err);
-	json_decref(device);
 	if (!rc)
 		rc = audit_relay(c, err);
 	if (!rc)
-		*reply = json_pack("{s:s,s:o,s:o}", "status", "ok", "assigned_model",
-			text_or_null(model), "assigned_model_version", text_or_null(version));
+		*reply = json_pack("{s:s,s:O?,s:O?}", "status", "ok", "assigned_model",
+			json_object_get(device, "assigned_model"), "assigned_model_version",
+			json_object_get(device, "assigned_model_version"));
+	json_decref(device);
 	return rc;
 }
 

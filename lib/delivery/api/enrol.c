@@ -112,8 +112,7 @@ static int end(struct call *c, int rc, struct lode_err *err)
 /* An appliance that enrols is known from then on, and what it had before is taken out. */
 static int welcome_device(struct call *c, const char *name, struct lode_err *err)
 {
-	json_t *device = json_pack("{s:s,s:s,s:{},s:I}", "id", name, "name", name, "tags",
-		"registered_ms", (json_int_t)c->req->now_ms);
+	json_t *device = device_new(name, name, c->req->now_ms);
 	int rc = save(c->api, LODE_DOC_DEVICE, "", name, "", device, LODE_STORE_NEW, err);
 	json_decref(device);
 	if (rc && rc != -EEXIST)

@@ -83,7 +83,7 @@ static int set_fleet(struct call *c, const char *device_id, const char *fleet, s
 	/* Who leaves the fleet leaves its campaign, unless it has done its part. */
 	if (*before && (!fleet || strcmp(before, fleet) != 0))
 		rc = campaign_leave(
-			c->api, device, "the device left the fleet", c->req->now_ms, err);
+			c->api, device, NULL, "the device left the fleet", c->req->now_ms, err);
 	if (*before)
 		lode_store_delete(c->api->store, LODE_DOC_MEMBER, before, device_id, &ignored);
 	json_object_set_new(device, "fleet_id", fleet ? json_string(fleet) : json_null());

@@ -215,8 +215,8 @@ void version_download(struct call *c)
 		device = c->req->who.name;
 	/* A transfer that goes on by range counts once, when it begins. */
 	if (device && id_ok(device) && !c->req->header(c->req->ctx, "Range"))
-		campaign_count_bytes(
-			c->api, device, (uint64_t)served, (uint64_t)(n_bytes - served));
+		campaign_count_bytes(c->api, device, c->parts[0], (uint64_t)served,
+			(uint64_t)(n_bytes - served));
 }
 
 /* Is it what an open campaign gives out? */
@@ -250,8 +250,7 @@ void version_delete(struct call *c)
 	if (!rc)
 		rc = lode_store_delete(
 			c->api->store, LODE_DOC_VERSION, c->parts[0], c->parts[1], &err);
-	lode_store_delete(
-		c->api->store, LODE_DOC_RELEASE, c->parts[0], c->parts[1], &ignored);
+	lode_store_delete(c->api->store, LODE_DOC_RELEASE, c->parts[0], c->parts[1], &ignored);
 	if (!rc)
 		rc = audit(c, "model.delete", c->parts[0], NULL, &err);
 	if (rc)

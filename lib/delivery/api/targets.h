@@ -17,6 +17,8 @@ struct targets {
 int load_targets(
 	struct lode_api *api, const char *campaign, struct targets *y, struct lode_err *err);
 void free_targets(struct targets *y);
+int save_target(struct lode_api *api, const char *campaign, const char *device,
+	const struct lode_target *t, const json_t *about, int64_t rev, struct lode_err *err);
 /* Moves a campaign on, now. */
 int campaign_step(struct lode_api *api, const char *id, int64_t now_ms, struct lode_err *err);
 int save_campaign(struct lode_api *api, const char *id, const struct lode_campaign *k,

@@ -236,3 +236,66 @@ Test(campaigns, the_plan_is_kept_as_it_was_said)
 			     "\"retry_classes\":[\"hope\"]}"),
 		400);
 }
+
+static void start_model(const char *model, const char *version, const char *more, char id[100])
+{
+	char body[300];
+	snprintf(body, sizeof(body),
+		"{\"model_id\":\"%s\",\"model_version\":\"%s\",\"fleet_id\":\"f\"%s}", model,
+		version, more);
+	cr_assert_eq(ask("POST", "/api/v1/campaigns", body), 201, "%s", world.reply.body);
+	snprintf(id, 100, "%s", said("campaign_id"));
+}
+
+static const char *beat_runs(const char *model, const char *version)
+{
+	char body[200];
+	snprintf(body, sizeof(body), "{\"current_model\":\"%s\",\"current_model_version\":\"%s\"}",
+		model, version);
+	return beat(0, body);
+}
+
+/* An appliance has several models, each in a campaign of its own: one after the other, and then peace. */
+Test(campaigns, two_models_reach_the_same_device)
+{
+	char first[100], second[100];
+	upload("/api/v1/models/n/versions/7", "seven", 5);
+	beat_runs("m", "1");
+	start_model("m", "2", "", first);
+	start_model("n", "7", "", second);
+	cr_assert_str_eq(beat_runs("m", "1"), "2");
+	cr_assert_str_eq(beat_runs("m", "1"), "2", "what is under way is not pushed aside");
+	cr_assert_str_eq(beat_runs("m", "2"), "7");
+	cr_assert_str_eq(said("assigned_model"), "n");
+	cr_assert_str_eq(beat_runs("n", "7"), "7", "nothing more to do");
+	cr_assert_str_eq(said("assigned_model"), "n");
+	cr_assert_str_eq(summary(first, "complete"), "1");
+	cr_assert_str_eq(summary(second, "complete"), "1");
+	cr_assert_str_eq(summary(first, "skipped"), "0");
+	/* A failure of one is not one of the other. */
+	upload("/api/v1/models/n/versions/8", "eight", 5);
+	start_model("n", "8", "", second);
+	cr_assert_str_eq(beat_runs("n", "7"), "8");
+	beat(0, "{\"last_update_result\":{\"failed\":{\"error\":\"x\",\"class\":\"health\"}}}");
+	cr_assert_str_eq(summary(second, "failed"), "1");
+	cr_assert_str_eq(summary(first, "failed"), "0");
+}
+
+Test(campaigns, a_roll_back_is_of_its_own_model)
+{
+	char id[100];
+	upload("/api/v1/models/n/versions/6", "six", 3);
+	upload("/api/v1/models/n/versions/7", "seven", 5);
+	beat_runs("n", "6");
+	/* The device is known by m since then. */
+	beat_runs("m", "1");
+	start_model("n", "7", ",\"rollback\":true,\"error_count\":1,\"error_percent\":0", id);
+	cr_assert_str_eq(beat_runs("m", "1"), "7");
+	cr_assert_str_eq(beat_runs("n", "7"), "7");
+	beat(1, "{\"last_update_result\":{\"failed\":{\"error\":\"x\",\"class\":\"health\"}}}");
+	tick(1);
+	cr_assert_str_eq(beat_runs("n", "7"), "6");
+	cr_assert_str_eq(said("assigned_model"), "n");
+	beat_runs("n", "6");
+	cr_assert_str_eq(summary(id, "rolled_back"), "1");
+}

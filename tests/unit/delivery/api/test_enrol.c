@@ -62,6 +62,8 @@ Test(enrol, a_token_works_once)
 	cr_assert_eq(who.role, LODE_ROLE_DEVICE);
 	cr_assert_str_eq(who.name, "edge-1");
 	cr_assert_eq(ask("GET", "/api/v2/devices/edge-1", NULL), 200, "it is registered");
+	cr_assert_eq(ask("POST", "/api/v2/devices/edge-1/heartbeat", "{}"), 200);
+	cr_assert(json_is_null(json_object_get(world.json, "assigned_model")));
 }
 
 Test(enrol, a_bad_request_does_not_use_the_token_up)
