@@ -262,6 +262,9 @@ static void protect_one(struct lode_lane *l, struct lode_burst *b, struct rte_mb
 	if (c->cache.left_pkts == 0)
 		repair_refresh(l, pkt->cls, b->now_ns);
 	uint16_t rate_q8 = lode_repair_cache_rate(&c->cache, b->now_ns);
+	/* What was lost before a long pause would be computed from what comes after it. */
+	if (b->now_ns - c->tx->used_ns > c->deadline_ns)
+		lode_fec_encoder_restart(c->tx->encoder);
 	c->tx->used_ns = b->now_ns;
 	c->tx->tos = pkt->outer_tos;
 	c->tx->path = pkt->path;

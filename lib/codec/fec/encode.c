@@ -83,6 +83,11 @@ static void drop_open(struct lode_fec_encoder *e)
 		e->spare[e->n_spare++] = open_at(e, e->n_open - 1u)->bytes;
 }
 
+void lode_fec_encoder_restart(struct lode_fec_encoder *e)
+{
+	drop_open(e);
+}
+
 static void close_oldest(struct lode_fec_encoder *e, struct lode_fec_repair *out)
 {
 	struct accumulator *a = open_at(e, 0);

@@ -64,6 +64,8 @@ void lode_fec_encoder_set(struct lode_fec_encoder *e, uint16_t rate_q8, uint8_t 
 bool lode_fec_encoder_add(struct lode_fec_encoder *e, uint32_t seq, const uint8_t *bytes,
 	uint16_t len, struct lode_fec_repair *out);
 bool lode_fec_encoder_due(struct lode_fec_encoder *e, struct lode_fec_repair *out);
+/* The sources so far are too old to be worth having back: the window starts anew. */
+void lode_fec_encoder_restart(struct lode_fec_encoder *e);
 /* The sources pause: hands out a repair ahead of its time, if any source since the last repair is
  * unprotected and at least min_credit_q8 / 256 of a repair is owed; the rest is made up for later. */
 bool lode_fec_encoder_flush(

@@ -304,3 +304,19 @@ Test(fec, flush_protects_the_tail)
 	cr_assert_not(lode_fec_encoder_flush(e, 0, &r));
 	free(e);
 }
+
+Test(fec, restart_leaves_earlier_sources_out)
+{
+	struct lode_fec_encoder *e = new_encoder();
+	struct lode_fec_repair r;
+	lode_fec_encoder_set(e, 26, 10);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_not(lode_fec_encoder_add(e, i, bytes[i], 50, &r));
+	lode_fec_encoder_restart(e);
+	for (unsigned i = 3; i < 5; i++)
+		cr_assert_not(lode_fec_encoder_add(e, i, bytes[i], 50, &r));
+	cr_assert(lode_fec_encoder_flush(e, 0, &r));
+	cr_assert_eq(r.first_seq, 3);
+	cr_assert_eq(r.span, 2);
+	free(e);
+}
