@@ -89,7 +89,7 @@ void fq_sweep(struct lode_lane *l, uint64_t now_ns)
 	}
 }
 
-void fq_flush(struct lode_lane *l)
+void fq_flush(struct lode_lane *l, uint64_t *which, uint64_t now_ns)
 {
 	struct lode_lane_pools *p = l->env.pools;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
@@ -97,8 +97,7 @@ void fq_flush(struct lode_lane *l)
 		for (struct flow_list *list = fq_turn(q); list->head != NIL; list = fq_turn(q)) {
 			struct flow_queue *flow = &p->queues[list->head];
 			while (flow->head)
-				lane_drop(l, fq_unlink(l->env.pools, q, flow),
-					&l->counters.drop_flush, 0);
+				lane_drop(l, fq_unlink(l->env.pools, q, flow), which, now_ns);
 			fq_retire(p, q, list);
 		}
 	}

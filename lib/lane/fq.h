@@ -22,7 +22,8 @@ struct rte_mbuf *fq_codel(struct lode_lane *l, const struct class_queue *q, stru
 void fq_skip(struct lode_lane *l, unsigned cls);
 /* Drops what waited beyond the limit in some flows of each class, others at the next call. */
 void fq_sweep(struct lode_lane *l, uint64_t now_ns);
-void fq_flush(struct lode_lane *l);
+/* Drops everything; which: the counter of the reason. */
+void fq_flush(struct lode_lane *l, uint64_t *which, uint64_t now_ns);
 
 /* ---- flows ---- */
 

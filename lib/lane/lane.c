@@ -50,7 +50,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 
 void lode_lane_flush(struct lode_lane *l)
 {
-	fq_flush(l);
+	fq_flush(l, &l->counters.drop_flush, 0);
 	order_flush(l);
 	repair_flush(l);
 	l->view = NULL;

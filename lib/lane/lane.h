@@ -148,6 +148,7 @@ struct further_lane {
 	uint32_t sent_bytes[LODE_LINKS_MAX]; /* since the last division */
 	uint32_t kbps[LODE_LINKS_MAX];	     /* moving average */
 	uint64_t heard_ns;		     /* time of its newest report */
+	uint64_t worked_ns;		     /* when it had a path last; 0: closed */
 	uint8_t usable;			     /* mask of paths */
 	bool waiting;			     /* packets in its queues */
 };

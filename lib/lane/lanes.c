@@ -3,6 +3,7 @@
  * received per path; the home lane counts that as its own, so that feedback, bytes in flight and the
  * controllers are about the whole path, and divides each path's rate: first what its own Gaming, VoIP and
  * Web take, then max-min fair over the lanes. It also says which lanes flows may take. */
+#include "fq.h"
 #include "lane.h"
 
 #define ACTIVE_NS   (2 * LODE_NS_PER_MS) /* between reports and divisions while there is traffic */
@@ -10,6 +11,7 @@
 #define SILENT_NS   (100 * LODE_NS_PER_MS) /* further lane without traffic */
 #define LINGER_NS   (40 * LODE_NS_PER_MS)  /* counts as traffic: slots and losses are still told */
 #define DEAD_NS	    LODE_NS_PER_S	   /* without a report: no flow goes there */
+#define CLOSE_NS    (500 * LODE_NS_PER_MS) /* nor when it has no path for so long, while we have one */
 #define RATE_WEIGHT 0.3
 #define DEMAND_ALL  UINT32_MAX /* packets wait: as much as there is */
 #define FLOOR_SHARE 64	       /* of a path's rate, for a lane that begins to send */
@@ -44,8 +46,19 @@ static void publish_report(struct lode_lane *l, uint64_t now_ns)
 	lode_lane_report_publish(slot, &r);
 }
 
+/* Its flows are at home now: what they left here would come behind what they send there. */
+static void drop_when_closed(struct lode_lane *l, uint64_t now_ns)
+{
+	const union lode_lane_choice choice = {
+		.word = atomic_load_explicit(
+			&l->env.shared->lane_choice[l->peer_idx], memory_order_relaxed)};
+	if (!(choice.usable & 1u << l->lane_id) && lode_lane_backlog_pkts(l) > 0)
+		fq_flush(l, &l->counters.drop_closed, now_ns);
+}
+
 static void report(struct lode_lane *l, uint64_t now_ns)
 {
+	drop_when_closed(l, now_ns);
 	uint64_t moved = l->counters.tx_datagrams + l->counters.rx_datagrams;
 	bool news = moved != l->report_moved && now_ns >= l->report_ns + ACTIVE_NS;
 	if (now_ns < l->lanes_due_ns && !news)
@@ -141,19 +154,26 @@ static void divide_path(struct lode_lane *l, unsigned p, uint64_t elapsed_ns)
 		put_grant(l, lane, p, lode_path_grant(path->est, share[lane]));
 }
 
-/* A lane that can send on no path, or says nothing, is closed: its flows come home. New flows leave home
- * when its worker has enough to do. */
+/* A lane that can send on no path for a while, though this one can, or says nothing, is closed: its flows come
+ * home. It hears of a path that answers again later than this one: to close it sooner would stir the flows at
+ * each outage. New flows leave home when its worker has enough to do. */
 static void choose_lanes(struct lode_lane *l, uint64_t now_ns)
 {
-	union lode_lane_choice choice = {.usable = 1};
-	for (unsigned lane = 1; lane < l->n_lanes; lane++) {
-		const struct further_lane *f = &l->further[lane - 1];
-		bool heard = f->heard_ns != 0 && now_ns < f->heard_ns + DEAD_NS;
-		if (heard && (f->usable & (l->up | l->suspect)))
-			choice.usable |= (uint8_t)(1u << lane);
-	}
+	union lode_lane_choice choice = {.usable = 1, .open = 1};
 	uint32_t load = l->env.load ? l->env.load->permille : 0;
-	choice.open = load >= l->snapshot->config->lanes_open_permille ? choice.usable : 1;
+	bool open = load >= l->snapshot->config->lanes_open_permille;
+	uint8_t ours = l->up | l->suspect;
+	for (unsigned lane = 1; lane < l->n_lanes; lane++) {
+		struct further_lane *f = &l->further[lane - 1];
+		bool heard = f->heard_ns != 0 && now_ns < f->heard_ns + DEAD_NS;
+		bool works = heard && (f->usable & ours);
+		if (works || (f->worked_ns != 0 && ours == 0))
+			f->worked_ns = now_ns;
+		if (!heard || now_ns - f->worked_ns >= CLOSE_NS)
+			f->worked_ns = 0;
+		choice.usable |= (uint8_t)((f->worked_ns != 0) << lane);
+		choice.open |= (uint8_t)((works && open) << lane);
+	}
 	_Atomic uint32_t *word = &l->env.shared->lane_choice[l->peer_idx];
 	if (atomic_load_explicit(word, memory_order_relaxed) != choice.word)
 		atomic_store_explicit(word, choice.word, memory_order_relaxed);

@@ -266,6 +266,7 @@ unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 	X(drop_rx_no_mbuf, packets, LODE_WARN, "out of a bundle: the packet pool was empty")       \
 	X(drop_rx_wait_full, packets, LODE_WARN, "parts without a slot to wait in")                \
 	X(drop_rx_ce_not_ect, packets, LODE_WARN, "outer CE on a packet that cannot carry it")     \
+	X(drop_closed, packets, LODE_INFO, "queued on a further lane when it was closed")          \
 	X(drop_flush, packets, LODE_INFO, "held when the lane was flushed")
 
 #define LODE_LANE_COUNTERS(X)                                                                   \

@@ -111,7 +111,7 @@ static int check_lanes(const struct site *site, const struct books *b, struct lo
 		{"lan_pkts = tx_pkts + dropped from queues + queued", l->lan_pkts,
 			l->tx_pkts + l->drop_queue_full + l->drop_no_flow_queue + l->drop_deadline +
 				l->drop_codel + l->drop_too_long + l->drop_no_mbuf +
-				b->held.lanes.queued_pkts},
+				l->drop_closed + b->held.lanes.queued_pkts},
 		{"segments + copies + repairs + resent + control = datagrams + dropped",
 			l->tx_segments + l->tx_copies + l->tx_repairs + l->tx_resent +
 				l->tx_control,

@@ -428,6 +428,27 @@ Test(sim, lanes_share_the_rate_of_the_paths)
 	finish(s, 13);
 }
 
+/* Flows stay on their lanes, and so in order, when for a while nothing gets through at all. */
+Test(sim, an_outage_does_not_stir_the_lanes)
+{
+	params.n_workers = 2;
+	params.yaml = OPEN;
+	struct lode_sim *s = start();
+	for (unsigned i = 0; i < 16; i++)
+		add(s, bulk(i % 2, !(i % 2), 100, 12 * S));
+	lode_sim_run(s, 6 * S);
+	uint64_t before = segments_of(s, 0, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		lode_sim_run(s, 6 * S + i / 2 * 800 * MS);
+		lode_sim_cut(s, 0, i % 2, i < 2);
+	}
+	lode_sim_run(s, 14 * S);
+	for (unsigned i = 0; i < 16; i++)
+		cr_assert_eq(lode_sim_flow_stats(s, i)->reordered_pkts, 0, "flow %u", i);
+	cr_assert_gt(segments_of(s, 0, 1), 2 * before);
+	finish(s, 16);
+}
+
 /* Both ends use as many lanes as the end with fewer workers. */
 Test(sim, lane_counts_that_differ)
 {
