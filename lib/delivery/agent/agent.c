@@ -175,7 +175,7 @@ static int start_fetching(struct lode_agent *a, struct lode_err *err)
 	if (o->control_plane)
 		snprintf(a->blobs_url, sizeof(a->blobs_url), "%s/api/v2/blobs", o->control_plane);
 	if (o->relay)
-		snprintf(a->relay_url, sizeof(a->relay_url), "%s/blobs", o->relay);
+		snprintf(a->relay_url, sizeof(a->relay_url), "%s/api/v2/blobs", o->relay);
 	path_of(a, "staging", "", "", path);
 	int rc = lode_blobs_open(path, &a->staging, err);
 	return rc ? rc : lode_fetch_new(&f, &a->fetch, err);

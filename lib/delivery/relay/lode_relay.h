@@ -4,7 +4,7 @@
  * trust it: who asks compares the hash, and the relay itself keeps nothing whose hash is wrong. It tells
  * nobody who its manager is and gives out no credentials.
  *
- * GET /blobs/HASH: 200 or 206 with bytes; 503 with Retry-After and X-Lodestone-Received (a number that grows) while it
+ * GET /api/v2/blobs/HASH, as at the manager: 200 or 206 with bytes; 503 with Retry-After and X-Lodestone-Received (a number that grows) while it
  * is being fetched;
  * 404 when the manager has no such bytes. Two threads of its own, until lode_relay_free. Actions return 0 or
  * -errno. */

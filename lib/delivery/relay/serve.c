@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PREFIX		     "/blobs/"
+#define PREFIX		     "/api/v2/blobs/"
 #define CONNECTIONS_MAX	     512
 #define PER_ADDRESS_MAX	     128
 #define IDLE_TIMEOUT_S	     30

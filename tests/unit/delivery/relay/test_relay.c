@@ -65,7 +65,7 @@ static void start_relay(uint64_t cache_bytes)
 		.fetch = fetch_options()};
 	struct lode_err err = {0};
 	cr_assert_eq(lode_relay_new(&o, &world.relay, &err), 0, "%s", err.msg);
-	snprintf(world.url, sizeof(world.url), "http://127.0.0.1:%u/blobs", world.port);
+	snprintf(world.url, sizeof(world.url), "http://127.0.0.1:%u/api/v2/blobs", world.port);
 }
 
 static void start(size_t n_bytes, uint64_t cache_bytes)
@@ -192,14 +192,14 @@ static void ask(const char *request, const char *status)
 Test(relay, other_questions_are_refused)
 {
 	start(1000, 1 << 20);
-	ask("GET /blobs/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404");
-	ask("GET /blobs/AB HTTP/1.1\r\nHost: x\r\n\r\n", "404");
+	ask("GET /api/v2/blobs/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404");
+	ask("GET /api/v2/blobs/AB HTTP/1.1\r\nHost: x\r\n\r\n", "404");
 	ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "404");
-	ask("POST /blobs/ab HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405");
+	ask("POST /api/v2/blobs/ab HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405");
 	cr_assert_eq(world.origin.n_requests, 0);
 	/* Nobody has it: the manager is asked once, and who asks then is told at once. */
 	char nobody[200];
-	snprintf(nobody, sizeof(nobody), "GET /blobs/%064d HTTP/1.1\r\nHost: x\r\n\r\n", 0);
+	snprintf(nobody, sizeof(nobody), "GET /api/v2/blobs/%064d HTTP/1.1\r\nHost: x\r\n\r\n", 0);
 	ask(nobody, "503");
 	struct lode_relay_stats s = {0};
 	while (!s.n_failed) {
