@@ -80,7 +80,10 @@ static int encrypt(struct lodectl *ctl, int argc, char **argv)
 	code = output_begin(&o, argv[1]);
 	const struct lode_seal_keys readers = {(unsigned)argc - 2, keys};
 	if (!code)
-		code = output_end(&o, lode_seal_file(in, o.fd, &readers, &err), &err);
+		code = output_end(&o,
+			lode_seal_file(in, &(struct lode_seal_sink){lode_seal_to_fd, &o.fd},
+				&readers, &err),
+			&err);
 	close(in);
 	return code;
 }
@@ -134,7 +137,10 @@ static int rekey(struct lodectl *ctl, int argc, char **argv)
 	const struct lode_seal_keys ours = {1, &key}, theirs = {(unsigned)argc - 3, readers};
 	code = output_begin(&o, argv[1]);
 	if (!code)
-		code = output_end(&o, lode_seal_rewrap(in, o.fd, &ours, &theirs, &err), &err);
+		code = output_end(&o,
+			lode_seal_rewrap(in, &(struct lode_seal_sink){lode_seal_to_fd, &o.fd},
+				&ours, &theirs, &err),
+			&err);
 	OPENSSL_cleanse(key, sizeof(key));
 	close(in);
 	return code;

@@ -2,12 +2,16 @@
 /* lodestone-manager agent: keeps this appliance's model at what its manager says. */
 #include "identity.h"
 #include "lode_agent.h"
+#include "lode_config.h"
 #include "manager.h"
+#include "seal_keys.h"
 #include "site.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -65,6 +69,7 @@ static int usage(void)
 struct agent_options {
 	struct lode_agent_options o;
 	struct site site;
+	struct seal_keys seal_keys;
 	bool once;
 	const char *bundle; /* NULL: none */
 	char token[256];
@@ -231,6 +236,25 @@ static int run(struct lode_agent *agent, const struct agent_options *y)
 										    : EXIT_OTHER;
 }
 
+/* Sealed models are for this key; it stays on the appliance. */
+static int take_seal_key(struct agent_options *y, struct lode_err *err)
+{
+	char path[PATH_MAX], text[64];
+	uint8_t public_key[LODE_SEAL_KEY_BYTES];
+	snprintf(path, sizeof(path), "%s/seal.key", y->o.model_dir);
+	if (mkdir(y->o.model_dir, 0700) && errno != EEXIST)
+		return lode_err_set(err, -errno, "%s: %s", y->o.model_dir, strerror(errno));
+	int rc = seal_key_own(&y->seal_keys, path, err);
+	if (rc)
+		return rc;
+	y->o.seal_key = y->seal_keys.key[0];
+	if (!lode_seal_public(y->o.seal_key, public_key)) {
+		lode_config_key_to_base64(public_key, text);
+		printf("models can be sealed for %s\n", text);
+	}
+	return 0;
+}
+
 int cmd_agent(int argc, char **argv)
 {
 	struct agent_options y = {
@@ -262,7 +286,9 @@ int cmd_agent(int argc, char **argv)
 	y.o.ctx = &y.site;
 	if (*y.site.own_relay && !y.o.relay)
 		y.o.relay = y.site.own_relay; /* what it runs itself comes the same way */
-	int rc = lode_agent_new(&y.o, &agent, &err);
+	int rc = take_seal_key(&y, &err);
+	if (!rc)
+		rc = lode_agent_new(&y.o, &agent, &err);
 	if (!rc && (rc = site_start_relay(&y.site, &y.o, &relay, &err)))
 		lode_agent_free(agent);
 	if (rc) {

@@ -18,7 +18,8 @@ struct settings {
 	char proxy_user[64];   /* "": no proxy */
 	char server_name[256]; /* hosts of server.pem, commas between; "": none is made */
 	char admin_group[64], operator_group[64], viewer_group[64]; /* local users; "": nobody */
-	char gateway[108]; /* its dpdk_telemetry.v2, "": none */
+	char gateway[108];   /* its dpdk_telemetry.v2, "": none */
+	char seal_keys[600]; /* key files, the newest first; "": nothing is sealed */
 	uint32_t offline_s;
 	uint32_t certificate_days;
 	uint32_t keep_versions; /* of each model; 0: all */

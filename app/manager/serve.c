@@ -4,6 +4,7 @@
 #include "lode_face.h"
 #include "lode_scrape.h"
 #include "manager.h"
+#include "seal_keys.h"
 
 #include <getopt.h>
 #include <grp.h>
@@ -27,6 +28,7 @@ struct serve {
 	bool insecure;
 	uint16_t port;
 	char database[512], blobs[640], ca[512];
+	struct seal_keys seal_keys;
 	struct lode_api *api;
 	struct lode_http *http;
 	struct lode_api *worker_api; /* of the patch thread alone */
@@ -149,6 +151,7 @@ static int start(struct serve *s, struct lode_err *err)
 		.certificate_days = o->certificate_days,
 		.keep_versions = o->keep_versions,
 		.now_ms = now_ms(),
+		.seal_keys = *o->seal_keys ? &s->seal_keys.ring : NULL,
 	};
 	struct lode_http_options http = {
 		.socket_path = s->insecure ? NULL : o->socket,
@@ -161,6 +164,8 @@ static int start(struct serve *s, struct lode_err *err)
 		.page = lode_face_page,
 	};
 	int rc = proxy_uid(o->proxy_user, &http.proxy_uid, err);
+	if (!rc)
+		rc = seal_keys_load(&s->seal_keys, o->seal_keys, err);
 	if (!rc && mkdir(o->state_dir, 0750) && errno != EEXIST)
 		rc = lode_err_set(err, -errno, "state_dir: %s: %s", o->state_dir, strerror(errno));
 	snprintf(s->database, sizeof(s->database), "%s%s",
@@ -217,7 +222,8 @@ static int usage(void)
 {
 	fputs("usage: lodestone-manager serve [-c FILE] [--data DIR] [--gateway SOCKET]\n"
 	      "                                [--insecure-loopback [--port N]]\n"
-	      "  -c, --config FILE     YAML: state_dir, database, blobs, socket, proxy_user, "
+	      "  -c, --config FILE     YAML: state_dir, database, blobs, seal_keys, socket, "
+	      "proxy_user, "
 	      "gateway,\n"
 	      "                        offline_s\n"
 	      "  --data DIR            state_dir, for trying out\n"

@@ -21,6 +21,7 @@ static const struct key keys[] = {
 	TEXT(state_dir, "a folder"),
 	TEXT(database, "a file, or postgresql://..."),
 	TEXT(blobs, "a folder, or s3://..."),
+	TEXT(seal_keys, "key files with spaces between, the newest first"),
 	TEXT(socket, "a path"),
 	TEXT(proxy_user, "a user's name"),
 	TEXT(server_name, "names and addresses, commas between"),

@@ -3,6 +3,7 @@
 
 #include "lode_agent.h"
 #include "lode_fetch.h"
+#include "lode_seal.h"
 #include "lode_trust.h"
 
 #include <curl/curl.h>
@@ -19,10 +20,11 @@ struct running {
 
 /* A file to fetch whole, or a patch that makes the next file of the one before. */
 struct step {
-	bool patch;
+	bool patch, sealed;
 	char sha256[SHA_HEX]; /* of the bytes to fetch */
 	char base[SHA_HEX], target[SHA_HEX];
 	uint64_t n_bytes;
+	uint8_t wrapped_key[LODE_SEAL_WRAP_BYTES]; /* sealed: for our key */
 };
 
 struct plan {
@@ -88,6 +90,9 @@ int ask_plan(
 void plan_whole_file(struct plan *plan);
 
 /* source.c */
+/* Where the step's bytes are, as they are meant: sealed ones are opened. */
+int open_step(
+	struct lode_agent *a, const struct step *s, char path[PATH_MAX], struct lode_err *err);
 /* The step's bytes into the staging folder, hash compared. */
 int fetch_step(struct lode_agent *a, const struct step *s, struct lode_err *err);
 

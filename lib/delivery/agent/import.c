@@ -51,16 +51,41 @@ static enum lode_agent_outcome import_all(
 	return outcome;
 }
 
+/* A descriptor of its plain bytes: a sealed one is opened in memory. */
+static int open_bundle(const struct lode_agent *a, const char *path, struct lode_err *err)
+{
+	uint8_t head[LODE_SEAL_HEAD_BYTES];
+	const struct lode_seal_keys ours = {a->options.seal_key != NULL,
+		(const uint8_t(*)[LODE_SEAL_KEY_BYTES])a->options.seal_key};
+	struct lode_seal_reader *r;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+	if (n < 0)
+		return lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (!lode_seal_is(head, (size_t)n))
+		return fd;
+	int rc = lode_seal_reader_open(fd, &ours, NULL, &r, err);
+	if (rc)
+		return rc;
+	fd = memfd_create("bundle", MFD_CLOEXEC);
+	rc = fd < 0 ? -errno : lode_seal_open_file(r, fd, err);
+	lode_seal_reader_close(r);
+	if (rc && fd >= 0)
+		close(fd);
+	return rc == -EBADMSG ? rc : rc ? lode_err_set(err, rc, "%s: %s", path, strerror(-rc)) : fd;
+}
+
 enum lode_agent_outcome lode_agent_import(
 	struct lode_agent *a, const char *path, struct lode_err *err)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && !fstat(fd, &st) && st.st_size > 0;
+	int fd = open_bundle(a, path, err);
+	if (fd < 0)
+		return LODE_AGENT_FAILED;
+	bool ok = !fstat(fd, &st) && st.st_size > 0;
 	void *bytes =
 		ok ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	if (bytes == MAP_FAILED) {
 		lode_err_set(err, -EIO, "%s: %s", path, ok ? strerror(errno) : "no file, or empty");
 		return LODE_AGENT_FAILED;

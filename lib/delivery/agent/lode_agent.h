@@ -24,6 +24,7 @@ struct lode_agent_options {
 	const char *gateway; /* control socket of the gateway that is to run the models; NULL */
 	const char *token;   /* bearer token; NULL */
 	const char *ca, *cert, *key; /* PEM files for https; NULL */
+	const uint8_t *seal_key; /* private X25519 key (delivery/seal) for sealed models; NULL */
 	unsigned poll_interval_s;
 	uint64_t seed; /* of the jitter */
 	unsigned health_timeout_s;

@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STEP_BYTES_MAX (1ull << 40)
@@ -23,6 +24,23 @@ static bool copy_size(uint64_t *to, const json_t *obj)
 	return n > 0 && *to <= STEP_BYTES_MAX;
 }
 
+/* Absent: the bytes are not sealed. */
+static bool copy_wrapped_key(struct step *s, const json_t *obj)
+{
+	const char *text = json_string_value(json_object_get(obj, "wrapped_key"));
+	s->sealed = text != NULL;
+	if (!text)
+		return true;
+	if (strlen(text) != 2 * sizeof(s->wrapped_key) ||
+		strspn(text, "0123456789abcdef") != strlen(text))
+		return false;
+	for (size_t i = 0; i < sizeof(s->wrapped_key); i++) {
+		char byte[3] = {text[2 * i], text[2 * i + 1], 0};
+		s->wrapped_key[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return true;
+}
+
 /* Each step makes a file; a patch makes it from what the step before made. */
 static bool read_step(struct step *s, const json_t *obj, const char *base)
 {
@@ -30,6 +48,7 @@ static bool read_step(struct step *s, const json_t *obj, const char *base)
 	s->patch = kind && !strcmp(kind, "delta");
 	return kind && (s->patch || !strcmp(kind, "full")) && copy_sha(s->sha256, obj, "sha256") &&
 	       copy_sha(s->target, obj, "target") && copy_size(&s->n_bytes, obj) &&
+	       copy_wrapped_key(s, obj) &&
 	       (!s->patch || (copy_sha(s->base, obj, "base") && !strcmp(s->base, base)));
 }
 
@@ -62,13 +81,26 @@ static void base_of(const struct lode_agent *a, const char *model, char sha256[S
 		*sha256 = 0;
 }
 
+/* Our public key; "" when we have none. */
+static void seal_key_hex(const struct lode_agent *a, char text[2 * LODE_SEAL_KEY_BYTES + 1])
+{
+	uint8_t key[LODE_SEAL_KEY_BYTES];
+	*text = 0;
+	if (!a->options.seal_key || lode_seal_public(a->options.seal_key, key))
+		return;
+	for (unsigned i = 0; i < sizeof(key); i++)
+		snprintf(text + 2 * i, 3, "%02x", key[i]);
+}
+
 int ask_plan(
 	struct lode_agent *a, const struct running *want, struct plan *plan, struct lode_err *err)
 {
-	char path[500], base[SHA_HEX];
+	char path[600], base[SHA_HEX], ours[2 * LODE_SEAL_KEY_BYTES + 1];
 	base_of(a, want->model, base);
-	snprintf(path, sizeof(path), "/api/v2/models/%s/versions/%s/plan%s%s", want->model,
-		want->version, *base ? "?base_sha256=" : "", base);
+	seal_key_hex(a, ours);
+	snprintf(path, sizeof(path),
+		"/api/v2/models/%s/versions/%s/plan?base_sha256=%s&seal_key=%s", want->model,
+		want->version, base, ours);
 	json_t *reply = call_json(a, path, NULL, err);
 	if (!reply)
 		return err->code;

@@ -3,8 +3,10 @@
  * decides, and one that sends wrong bytes is told to the manager and not asked again for a while. */
 #include "agent.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DISTRUST_NS    (3600 * LODE_NS_PER_S)
 #define REST_NS	       (60 * LODE_NS_PER_S) /* of one that was of no use */
@@ -96,4 +98,43 @@ int fetch_step(struct lode_agent *a, const struct step *s, struct lode_err *err)
 		distrust(a, s, err);
 	say(a, "%.12s...: %s: from the start", s->sha256, err->msg);
 	return fetch_from(a, &manager, s, &ignored, err);
+}
+
+static int unseal(struct lode_agent *a, const struct step *s, const char *from, const char *to,
+	struct lode_err *err)
+{
+	const struct lode_seal_keys ours = {
+		1, (const uint8_t(*)[LODE_SEAL_KEY_BYTES])a->options.seal_key};
+	struct lode_seal_reader *r;
+	int fd = open(from, O_RDONLY | O_CLOEXEC), out = -1;
+	int rc = fd < 0 ? lode_err_set(err, -errno, "%s: %s", from, strerror(errno))
+			: lode_seal_reader_open(fd, &ours, s->wrapped_key, &r, err);
+	if (rc)
+		return rc;
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	rc = out < 0 ? -errno : lode_seal_open_file(r, out, err);
+	if (!rc && fsync(out))
+		rc = -errno;
+	if (out >= 0)
+		close(out);
+	lode_seal_reader_close(r);
+	return rc == -EBADMSG ? rc : rc ? lode_err_set(err, rc, "%s: %s", to, strerror(-rc)) : 0;
+}
+
+int open_step(struct lode_agent *a, const struct step *s, char path[PATH_MAX], struct lode_err *err)
+{
+	char name[72], sealed[PATH_MAX];
+	lode_blob_path(s->sha256, name);
+	path_of(a, "staging", name, "", path);
+	if (!s->sealed)
+		return 0;
+	if (!a->options.seal_key)
+		return lode_err_set(err, -ENOKEY, "the bytes are sealed, and there is no key here");
+	memcpy(sealed, path, sizeof(sealed));
+	path_of(a, "staging", s->sha256, ".opened", path);
+	int rc = unseal(a, s, sealed, path, err);
+	if (rc)
+		unlink(path);
+	lode_blob_delete(a->staging, s->sha256);
+	return rc;
 }

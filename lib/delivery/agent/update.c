@@ -25,21 +25,22 @@ static int verify(const char *path, const char *sha256, struct lode_err *err)
 	return rc;
 }
 
-static void blob_path(const struct lode_agent *a, const char *sha256, char path[PATH_MAX])
-{
-	char name[72];
-	lode_blob_path(sha256, name);
-	path_of(a, "staging", name, "", path);
-}
-
-/* The patch that came makes `made` of the file at `base`. */
-static int patch(struct lode_agent *a, const struct step *s, const char *base, const char *made,
+/* Makes a file of the step's bytes: a patch is applied to the file at `base`. */
+static int make(struct lode_agent *a, const struct step *s, const char *base, char made[PATH_MAX],
 	struct lode_err *err)
 {
 	char bytes[PATH_MAX];
-	blob_path(a, s->sha256, bytes);
-	int rc = lode_delta_apply_path(bytes, base, made, NULL, NULL, err);
-	lode_blob_delete(a->staging, s->sha256);
+	int rc = open_step(a, s, bytes, err);
+	if (rc)
+		return rc;
+	if (!s->patch) {
+		memcpy(made, bytes, sizeof(bytes));
+		return s->sealed ? verify(made, s->target, err)
+				 : 0; /* else compared when it was kept */
+	}
+	path_of(a, "staging", s->target, ".made", made);
+	rc = lode_delta_apply_path(bytes, base, made, NULL, NULL, err);
+	unlink(bytes);
 	return rc ? rc : verify(made, s->target, err);
 }
 
@@ -60,11 +61,7 @@ static int follow(struct lode_agent *a, const struct running *want, const struct
 		if (rc)
 			break;
 		set_state(a, "verifying");
-		path_of(a, "staging", s->target, ".made", made);
-		if (s->patch)
-			rc = patch(a, s, from, made, err);
-		else
-			blob_path(a, s->sha256, made); /* compared when it was kept */
+		rc = make(a, s, from, made, err);
 		if (i)
 			unlink(from);
 		memcpy(from, made, sizeof(from));
@@ -104,6 +101,7 @@ static const char *class_of(int rc)
 		return "space";
 	case -EBADMSG:
 	case -EKEYREJECTED:
+	case -ENOKEY:
 	case -ETIME:
 	case -ESTALE:
 	case -EPERM:

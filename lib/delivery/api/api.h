@@ -156,6 +156,20 @@ void delta_want(struct lode_api *api, const char *base_sha, const char *target_s
 void delta_find(struct lode_api *api, const char *base_sha, const char *target_sha, bool oxdl,
 	char blob[LODE_BLOB_HEX], const char **strategy);
 
+/* sealed.c */
+/* Ends the writer: kept, sealed if the manager has keys; sha: of the plain bytes. */
+int blob_keep(struct lode_api *api, struct lode_blob_writer *w, const char *expect,
+	int64_t now_ms, char sha[LODE_BLOB_HEX], struct lode_err *err);
+/* Plain bytes under a hash, sealed or not, or -ENOENT. */
+int64_t blob_bytes(struct lode_api *api, const char *sha);
+/* Where plain bytes are: their sealed bytes' number, or -ENOENT and the hash itself. */
+int64_t sealed_find(struct lode_api *api, const char *sha, char stored[LODE_BLOB_HEX],
+	uint64_t *plain_bytes);
+/* All plain bytes of a view, to be unmapped by the caller. */
+int view_map(struct lode_api_view *v, const uint8_t **data);
+/* Turns a step of a plan into one for sealed bytes, for who shows a key; returns its bytes. */
+uint64_t plan_sealed(struct call *c, json_t *step);
+
 /* campaign_json.c */
 json_t *campaign_to_json(const struct lode_campaign *k);
 int campaign_from_json(struct lode_campaign *k, const json_t *doc, struct lode_err *err);

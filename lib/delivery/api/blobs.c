@@ -12,7 +12,7 @@
 void blob_get(struct call *c)
 {
 	const char *sha = c->parts[0];
-	if (!lode_blob_name_ok(sha) || lode_blob_size(c->api->blobs, sha) < 0) {
+	if (!lode_blob_name_ok(sha) || blob_bytes(c->api, sha) < 0) {
 		answer_error(c, 404, "there are no bytes with the SHA-256 %.64s", sha);
 		return;
 	}
@@ -192,17 +192,19 @@ void version_plan(struct call *c)
 	if (rc && rc != -ENOENT) {
 		answer_err(c, &err);
 	} else {
-		json_t *full = json_pack("[{s:s,s:s,s:s,s:I}]", "kind", "full", "target", sha,
-			"sha256", sha, "size_bytes", (json_int_t)whole_bytes);
-		uint64_t n_bytes = rc ? (uint64_t)whole_bytes : s.p[at].n_bytes;
+		json_t *steps = rc ? json_pack("[{s:s,s:s,s:s,s:I}]", "kind", "full", "target", sha,
+					     "sha256", sha, "size_bytes", (json_int_t)whole_bytes)
+				   : steps_json(&s, at);
+		uint64_t n_bytes = 0;
+		size_t i;
+		json_t *step;
+		json_array_foreach(steps, i, step) n_bytes += plan_sealed(c, step);
 		if (*base && (rc || s.p[at].hops > 1))
 			delta_want(c->api, base, sha, c->req->now_ms);
 		answer(c, 200,
 			json_pack("{s:s,s:I,s:I,s:o}", "sha256", sha, "size_bytes",
 				(json_int_t)whole_bytes, "transfer_bytes", (json_int_t)n_bytes,
-				"steps", rc ? full : steps_json(&s, at)));
-		if (!rc)
-			json_decref(full);
+				"steps", steps));
 	}
 	free(s.p);
 	json_decref(v);

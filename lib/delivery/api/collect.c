@@ -184,6 +184,19 @@ static int name_patch(void *ctx, const struct lode_store_doc *doc)
 	return 0;
 }
 
+/* What is in the store sealed is in it under another hash; of what nothing names any more the document goes too. */
+static int name_sealed(void *ctx, const struct lode_store_doc *doc)
+{
+	struct sweep *w = ctx;
+	json_t *v = json_loads(doc->text, 0, NULL);
+	if (json_object_get(w->named, doc->id))
+		json_object_set_new(w->named, text_of(v, "stored"), json_true());
+	else if (w->now_ms - int_of(v, "since_ms") > BLOB_AGE_S * 1000)
+		doom(w, doc->parent, doc->id);
+	json_decref(v);
+	return 0;
+}
+
 static int doom_upload(void *ctx, const struct lode_store_doc *doc)
 {
 	struct sweep *w = ctx;
@@ -218,6 +231,8 @@ static int sweep_blobs(struct sweep *w, struct lode_err *err)
 	json_object_clear(w->named);
 	int rc = each(w, LODE_DOC_VERSION, NULL, name_version, err);
 	rc = rc ? rc : each(w, LODE_DOC_DELTA, NULL, name_patch, err);
+	rc = rc ? rc : each(w, LODE_DOC_SEALED, NULL, name_sealed, err);
+	rc = rc ? rc : delete_doomed(w, LODE_DOC_SEALED, err);
 	return rc ? rc : lode_blobs_list(w->api->blobs, w->now_ms, BLOB_AGE_S, collect_one, w);
 }
 

@@ -4,12 +4,10 @@
 #include "api.h"
 #include "lode_delta.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define STUCK_MS (30 * 60 * 1000) /* a worker that has died held it */
 
@@ -38,24 +36,18 @@ void delta_find(struct lode_api *api, const char *base_sha, const char *target_s
 
 static int map_blob(struct lode_api *api, const char *sha, const uint8_t **data, size_t *len)
 {
-	int fd = lode_blob_open(api->blobs, sha);
-	int64_t n = lode_blob_size(api->blobs, sha);
-	if (fd < 0 || n <= 0) {
-		if (fd >= 0)
-			close(fd);
-		return -ENOENT;
-	}
-	void *p = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (p == MAP_FAILED)
-		return -errno;
-	*data = p;
-	*len = (size_t)n;
-	return 0;
+	struct lode_api_view v;
+	int rc = lode_api_view_open(api, sha, &v);
+	if (!rc)
+		rc = v.n_bytes ? view_map(&v, data) : -ENOENT;
+	*len = rc ? 0 : v.n_bytes;
+	lode_api_view_close(&v);
+	return rc;
 }
 
 /* Keeps a patch as a blob; NULL when that fails. */
-static json_t *keep(struct lode_api *api, const struct lode_delta_patch *p, const char *strategy)
+static json_t *keep(struct lode_api *api, const struct lode_delta_patch *p, const char *strategy,
+	int64_t now_ms)
 {
 	struct lode_blob_writer *w;
 	struct lode_err err;
@@ -66,7 +58,7 @@ static json_t *keep(struct lode_api *api, const struct lode_delta_patch *p, cons
 		lode_blob_abandon(w);
 		return NULL;
 	}
-	if (lode_blob_commit(w, NULL, sha, &err))
+	if (blob_keep(api, w, NULL, now_ms, sha, &err))
 		return NULL;
 	return json_pack("{s:s,s:I,s:s}", "sha256", sha, "size_bytes", (json_int_t)p->len,
 		"strategy", strategy);
@@ -85,7 +77,7 @@ static void make_patch(struct lode_api *api, const struct pair *y, json_t *doc)
 	struct lode_delta_patch patch = {0};
 	struct lode_err err;
 	if (!lode_delta_diff(&job, &patch, NULL, &err) && patch.len < y->target_len) {
-		json_t *kept = keep(api, &patch, "lodestone");
+		json_t *kept = keep(api, &patch, "lodestone", int_of(doc, "since_ms"));
 		if (kept)
 			json_object_set_new(doc, "patch", kept);
 	}
@@ -102,7 +94,8 @@ static void make_oxdl(struct lode_api *api, const struct pair *y, json_t *doc)
 	if (!lode_oxdl_diff(y->base, y->base_len, y->target, y->target_len, &patch, &err) &&
 		!lode_oxdl_parse(patch.data, patch.len, &info, &err)) {
 		json_t *kept =
-			keep(api, &patch, info.strategy == LODE_OXDL_TENSOR ? "tensor" : "binary");
+			keep(api, &patch, info.strategy == LODE_OXDL_TENSOR ? "tensor" : "binary",
+				int_of(doc, "since_ms"));
 		if (kept)
 			json_object_set_new(doc, "oxdl", kept);
 	}

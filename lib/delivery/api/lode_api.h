@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lode_ca.h"
+#include "lode_seal.h"
 #include "lode_store.h"
 
 #define LODE_API_BODY_MAX     (1u << 20)   /* bytes of a JSON body */
@@ -64,12 +65,22 @@ struct lode_api_options {
 	unsigned certificate_days; /* of devices and operators */
 	int64_t now_ms;		   /* for a new authority */
 	unsigned keep_versions;	   /* of each model, the newest; 0: all */
+	const struct lode_seal_keys *seal_keys; /* private; the first seals what comes; NULL: nothing is */
 };
 
 int lode_api_new(const struct lode_api_options *options, const char *store_url,
 	const char *blob_dir, struct lode_api **out, struct lode_err *err);
 void lode_api_free(struct lode_api *api);
 struct lode_blobs *lode_api_blobs(struct lode_api *api);
+
+/* The plain bytes under the hash that a reply names. */
+struct lode_api_view {
+	int fd;				 /* -1: sealed */
+	struct lode_seal_reader *sealed; /* NULL: as they are in the file */
+	uint64_t n_bytes;
+};
+int lode_api_view_open(struct lode_api *api, const char *sha256, struct lode_api_view *v);
+void lode_api_view_close(struct lode_api_view *v);
 
 /* What a request's body is, known from its first line. */
 enum lode_api_body { LODE_BODY_NONE, LODE_BODY_JSON, LODE_BODY_BLOB };

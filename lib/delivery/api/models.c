@@ -90,7 +90,7 @@ static void want_delta_from_newest(struct call *c, const char *model, const char
 static void add_as_version(struct call *c, const char *model, const char *version, const char *sha)
 {
 	struct lode_err err;
-	int64_t n_bytes = lode_blob_size(c->api->blobs, sha);
+	int64_t n_bytes = blob_bytes(c->api, sha);
 	json_t *doc = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "model_id", model, "version", version,
 		"sha256", sha, "size_bytes", (json_int_t)n_bytes, "uploaded_at",
 		(json_int_t)(c->req->now_ms / 1000), "uploaded_ms", (json_int_t)c->req->now_ms);
@@ -110,7 +110,7 @@ static void add_as_version(struct call *c, const char *model, const char *versio
 		return;
 	}
 	/* Bytes that were here already may have been collected in this moment. */
-	if (!rc && lode_blob_size(c->api->blobs, sha) < 0) {
+	if (!rc && blob_bytes(c->api, sha) < 0) {
 		struct lode_err ignored;
 		lode_store_delete(c->api->store, LODE_DOC_VERSION, model, version, &ignored);
 		rc = lode_err_set(
@@ -136,7 +136,7 @@ void version_upload(struct call *c)
 		answer_error(c, 400, "an upload needs a body: the model's bytes");
 		return;
 	}
-	int rc = lode_blob_commit(c->writer, expect, sha, &err);
+	int rc = blob_keep(c->api, c->writer, expect, c->req->now_ms, sha, &err);
 	c->writer = NULL;
 	if (rc)
 		answer_err(c, &err);
@@ -203,7 +203,7 @@ void version_download(struct call *c)
 		answer_header(c, "X-Oxide-SHA256", "%s", sha);
 	}
 	json_decref(v);
-	int64_t served = lode_blob_size(c->api->blobs, c->reply->blob);
+	int64_t served = blob_bytes(c->api, c->reply->blob);
 	if (served < 0) {
 		answer_error(c, 500, "the bytes of %s %s are not in the store", c->parts[0],
 			c->parts[1]);
@@ -297,7 +297,7 @@ void upload_create(struct call *c)
 		answer_error(c, 400, "'sha256' is 64 lower-case hex digits");
 		return;
 	}
-	if (lode_blob_size(c->api->blobs, sha) >= 0) {
+	if (blob_bytes(c->api, sha) >= 0) {
 		add_as_version(c, model, version, sha); /* the bytes are here already */
 		return;
 	}
@@ -373,7 +373,8 @@ void upload_append(struct call *c)
 		json_decref(doc);
 		return;
 	}
-	int rc = lode_blob_commit(c->writer, text_of(doc, "sha256"), sha, &err);
+	int rc = blob_keep(
+		c->api, c->writer, text_of(doc, "sha256"), c->req->now_ms, sha, &err);
 	c->writer = NULL;
 	if (rc) {
 		answer_err(c, &err);

@@ -55,7 +55,7 @@ const struct route routes[] = {
 		"Size and hash", ""},
 	{"GET", "/models/*/versions/*/plan", V2, LODE_ROLE_DEVICE, LODE_BODY_NONE, version_plan,
 		"What to fetch for it: the file, a patch or several, whichever is fewest bytes",
-		"base base_sha256"},
+		"base base_sha256 seal_key"},
 	{"GET", "/blobs/*", V2, LODE_ROLE_DEVICE, LODE_BODY_NONE, blob_get,
 		"Bytes by their SHA-256; they never change", ""},
 	{"POST", "/uploads", V2, LODE_ROLE_OPERATOR, LODE_BODY_JSON, upload_create,

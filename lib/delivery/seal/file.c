@@ -38,6 +38,16 @@ int write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+int lode_seal_to_fd(void *ctx, const void *bytes, size_t len)
+{
+	return write_all(*(int *)ctx, bytes, len);
+}
+
+static int put(const struct lode_seal_sink *out, const void *bytes, size_t len)
+{
+	return out->write(out->ctx, bytes, len);
+}
+
 int file_size(int fd, uint64_t *n_bytes)
 {
 	struct stat st;
@@ -47,27 +57,28 @@ int file_size(int fd, uint64_t *n_bytes)
 	return 0;
 }
 
-int write_readers(int out, const struct lode_seal_info *info,
+int write_readers(const struct lode_seal_sink *out, const struct lode_seal_info *info,
 	const uint8_t key[LODE_SEAL_KEY_BYTES], const struct lode_seal_keys *readers,
 	struct lode_err *err)
 {
 	uint8_t head[LODE_SEAL_HEAD_BYTES], wrap[LODE_SEAL_WRAP_BYTES];
 	uint8_t ephemeral[LODE_SEAL_KEY_BYTES];
 	lode_seal_write_head(info, head);
-	int rc = write_all(out, head, sizeof(head));
+	int rc = put(out, head, sizeof(head));
 	for (unsigned i = 0; !rc && i < readers->n; i++) {
 		rc = fresh(ephemeral, sizeof(ephemeral), err);
 		if (!rc)
 			rc = lode_seal_wrap(info->id, key, readers->key[i], ephemeral, wrap, err);
 		if (rc)
 			break;
-		rc = write_all(out, wrap, sizeof(wrap));
+		rc = put(out, wrap, sizeof(wrap));
 	}
 	OPENSSL_cleanse(ephemeral, sizeof(ephemeral));
 	return rc;
 }
 
-static int seal_chunks(int in, int out, const struct lode_seal_info *info, const uint8_t *key)
+static int seal_chunks(int in, const struct lode_seal_sink *out, const struct lode_seal_info *info,
+	const uint8_t *key)
 {
 	uint8_t *plain = malloc(info->chunk_bytes);
 	uint8_t *sealed = malloc(info->chunk_bytes + LODE_SEAL_TAG_BYTES);
@@ -78,14 +89,15 @@ static int seal_chunks(int in, int out, const struct lode_seal_info *info, const
 		if (!rc)
 			rc = lode_seal_chunk(info, key, i, plain, sealed);
 		if (!rc)
-			rc = write_all(out, sealed, len + LODE_SEAL_TAG_BYTES);
+			rc = put(out, sealed, len + LODE_SEAL_TAG_BYTES);
 	}
 	free(plain);
 	free(sealed);
 	return rc;
 }
 
-int lode_seal_file(int in, int out, const struct lode_seal_keys *readers, struct lode_err *err)
+int lode_seal_file(int in, const struct lode_seal_sink *out, const struct lode_seal_keys *readers,
+	struct lode_err *err)
 {
 	struct lode_seal_info info = {.chunk_bytes = LODE_SEAL_CHUNK_USUAL, .n_wraps = readers->n};
 	uint8_t key[LODE_SEAL_KEY_BYTES];
@@ -156,8 +168,9 @@ int find_key(int fd, const struct lode_seal_info *info, const struct lode_seal_k
 	return rc;
 }
 
-int lode_seal_rewrap(int in, int out, const struct lode_seal_keys *private_keys,
-	const struct lode_seal_keys *readers, struct lode_err *err)
+int lode_seal_rewrap(int in, const struct lode_seal_sink *out,
+	const struct lode_seal_keys *private_keys, const struct lode_seal_keys *readers,
+	struct lode_err *err)
 {
 	struct lode_seal_info info;
 	uint8_t key[LODE_SEAL_KEY_BYTES], *buf = malloc(LODE_SEAL_CHUNK_USUAL);
@@ -174,7 +187,7 @@ int lode_seal_rewrap(int in, int out, const struct lode_seal_keys *private_keys,
 		size_t len = LODE_MIN(end - at, (uint64_t)LODE_SEAL_CHUNK_USUAL);
 		rc = read_all_at(in, buf, len, at);
 		if (!rc)
-			rc = write_all(out, buf, len);
+			rc = put(out, buf, len);
 		at += len;
 	}
 	OPENSSL_cleanse(key, sizeof(key));

@@ -82,13 +82,22 @@ struct lode_seal_keys {
 	const uint8_t (*key)[LODE_SEAL_KEY_BYTES];
 };
 
-/* Seals all that `in` has from its start to `out` at its position, for these public keys. New
- * random key and id. `out` is not synced. */
-int lode_seal_file(int in, int out, const struct lode_seal_keys *readers, struct lode_err *err);
+/* Takes what is made, in order; not 0 ends it. */
+struct lode_seal_sink {
+	int (*write)(void *ctx, const void *bytes, size_t len);
+	void *ctx;
+};
+/* Into a descriptor: `ctx` points at it. */
+int lode_seal_to_fd(void *ctx, const void *bytes, size_t len);
+
+/* Seals all that `in` has from its start, for these public keys. New random key and id. */
+int lode_seal_file(int in, const struct lode_seal_sink *out, const struct lode_seal_keys *readers,
+	struct lode_err *err);
 /* The same sealed chunks under a head for other readers, with one of our private keys: after a new key, no chunk
  * is sealed again. */
-int lode_seal_rewrap(int in, int out, const struct lode_seal_keys *private_keys,
-	const struct lode_seal_keys *readers, struct lode_err *err);
+int lode_seal_rewrap(int in, const struct lode_seal_sink *out,
+	const struct lode_seal_keys *private_keys, const struct lode_seal_keys *readers,
+	struct lode_err *err);
 /* The wrapped keys of a file, LODE_SEAL_WRAP_BYTES each, written one after the other; *n how many. */
 int lode_seal_read_wraps(int in, uint8_t wraps[LODE_SEAL_WRAPS_MAX * LODE_SEAL_WRAP_BYTES],
 	unsigned *n, struct lode_err *err);

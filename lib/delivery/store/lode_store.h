@@ -23,6 +23,7 @@ enum lode_store_kind {
 	LODE_DOC_ENROLMENT,   /* id: SHA-256 of the one-time secret */
 	LODE_DOC_CERTIFICATE, /* id: serial number, hex */
 	LODE_DOC_RELEASE,     /* parent: model, id: version; the signed chain */
+	LODE_DOC_SEALED,      /* id: SHA-256 of bytes that are in the store sealed, under another */
 	LODE_N_DOCS,
 };
 
@@ -117,6 +118,8 @@ int lode_blob_write(
 /* Bytes of one that can be continued, 0 when there is none. */
 uint64_t lode_blob_part_bytes(const struct lode_blobs *b, const char *name);
 uint64_t lode_blob_written(const struct lode_blob_writer *w);
+/* The writer's own descriptor for reading what was written so far, and its hash; or -errno. */
+int lode_blob_peek(const struct lode_blob_writer *w, char sha256[LODE_BLOB_HEX]);
 /* Ends the writer: synced, renamed to its hash, folder synced. sha256: hex of what was written. With
  * `expect` (may be NULL) other bytes are refused with -EBADMSG and removed. */
 int lode_blob_commit(struct lode_blob_writer *w, const char *expect, char sha256[LODE_BLOB_HEX],

@@ -167,13 +167,28 @@ static int move_in_place(struct lode_blob_writer *w, const char *sha256)
 	return rc;
 }
 
+static int finish_hash(EVP_MD_CTX *md, char sha256[LODE_BLOB_HEX])
+{
+	uint8_t digest[32];
+	if (EVP_DigestFinal_ex(md, digest, NULL) != 1)
+		return -EIO;
+	for (unsigned i = 0; i < sizeof(digest); i++)
+		snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+	return 0;
+}
+
+int lode_blob_peek(const struct lode_blob_writer *w, char sha256[LODE_BLOB_HEX])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	int rc = md && EVP_MD_CTX_copy_ex(md, w->md) == 1 ? finish_hash(md, sha256) : -ENOMEM;
+	EVP_MD_CTX_free(md);
+	return rc ? rc : w->fd;
+}
+
 int lode_blob_commit(struct lode_blob_writer *w, const char *expect, char sha256[LODE_BLOB_HEX],
 	struct lode_err *err)
 {
-	uint8_t digest[32];
-	int rc = EVP_DigestFinal_ex(w->md, digest, NULL) == 1 ? 0 : -EIO;
-	for (unsigned i = 0; i < sizeof(digest); i++)
-		snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+	int rc = finish_hash(w->md, sha256);
 	if (!rc && expect && strcmp(expect, sha256))
 		rc = lode_err_set(err, -EBADMSG, "the bytes have SHA-256 %s, %s was promised",
 			sha256, expect);

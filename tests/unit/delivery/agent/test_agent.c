@@ -32,6 +32,8 @@ static struct {
 	uint64_t stop_at_bytes;
 	struct origin relay; /* of the site, when a test has one */
 	char relay_url[64];
+	const struct lode_seal_keys *seal_keys; /* of the manager */
+	const uint8_t *seal_key;		/* of the agent */
 } world;
 
 static int64_t fixed_ms(void)
@@ -160,17 +162,23 @@ static void stop_server(void)
 	world.http = NULL;
 }
 
-static void up(void)
+static void open_api(void)
 {
 	char db[80], blobs[80];
-	struct lode_api_options options = {.anybody = true, .offline_s = 300};
+	struct lode_api_options options = {
+		.anybody = true, .offline_s = 300, .seal_keys = world.seal_keys};
 	struct lode_err err = {0};
-	snprintf(world.dir, sizeof(world.dir), "/tmp/lodestone-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(world.dir));
 	snprintf(db, sizeof(db), "%s/db", world.dir);
 	snprintf(blobs, sizeof(blobs), "%s/blobs", world.dir);
-	snprintf(world.models, sizeof(world.models), "%s/models", world.dir);
 	cr_assert_eq(lode_api_new(&options, db, blobs, &world.api, &err), 0, "%s", err.msg);
+}
+
+static void up(void)
+{
+	snprintf(world.dir, sizeof(world.dir), "/tmp/lodestone-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(world.dir));
+	snprintf(world.models, sizeof(world.models), "%s/models", world.dir);
+	open_api();
 	world.port = free_port();
 	snprintf(world.url, sizeof(world.url), "http://127.0.0.1:%u", world.port);
 	ask("POST", "/api/v1/devices", "{\"id\":\"d\"}");
@@ -229,6 +237,7 @@ static struct lode_agent_options agent_options(const char *health_check)
 {
 	return (struct lode_agent_options){.control_plane = world.url,
 		.device_id = "d",
+		.seal_key = world.seal_key,
 		.model_dir = world.models,
 		.health_check = health_check,
 		.poll_interval_s = 1,
@@ -494,4 +503,89 @@ Test(agent, a_relay_that_only_says_wait_is_passed_over)
 Test(agent, a_relay_that_says_nothing_is_passed_over)
 {
 	pass_over(SILENT);
+}
+
+/* ---- sealed at rest and on the way ---- */
+
+static const uint8_t manager_keys[2][LODE_SEAL_KEY_BYTES] = {{1}, {2}};
+static const uint8_t agent_key[LODE_SEAL_KEY_BYTES] = {3};
+
+static void up_sealed(void)
+{
+	static const struct lode_seal_keys first = {1, &manager_keys[0]};
+	world.seal_keys = &first;
+	world.seal_key = agent_key;
+	up();
+}
+
+TestSuite(sealed, .init = up_sealed, .fini = down, .timeout = 60);
+
+/* Every blob at rest is a sealed file; how many. */
+static unsigned count_sealed(void)
+{
+	char command[300], line[16] = "";
+	snprintf(command, sizeof(command),
+		"cd %s/blobs && for f in [0-9a-f]*/*; do head -c 8 $f; echo; done | sort | uniq -c "
+		"| tr "
+		"-s ' '",
+		world.dir);
+	FILE *f = popen(command, "r");
+	unsigned n = 0;
+	cr_assert_not_null(fgets(line, sizeof(line), f));
+	cr_assert_eq(sscanf(line, "%u LODESEAL", &n), 1, "%s", line);
+	cr_assert_not_null(strstr(line, "LODESEAL"));
+	cr_assert_null(fgets(line, sizeof(line), f), "one is not sealed: %s", line);
+	pclose(f);
+	return n;
+}
+
+Test(sealed, models_and_patches_are_opened_by_the_agent_alone)
+{
+	char version[16];
+	install_first();
+	cr_assert_eq(count_sealed(), 1);
+	offer(2);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 2);
+	cr_assert_geq(count_sealed(), 3, "two versions and a patch");
+	cr_assert_not(manager_knows("\"failed\""));
+}
+
+/* An agent without a key, or an older one, gets plain bytes, and goes on where it was cut. */
+Test(sealed, who_shows_no_key_gets_them_opened)
+{
+	char version[16];
+	world.seal_key = NULL;
+	start_server();
+	world.stop_at_bytes = 1;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_IDLE);
+	world.stop_at_bytes = 0;
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
+}
+
+/* The new key seals what comes, the old one still opens what was. */
+Test(sealed, keys_follow_each_other)
+{
+	static const uint8_t both[2][LODE_SEAL_KEY_BYTES] = {{2}, {1}};
+	static const struct lode_seal_keys ring = {2, both};
+	char version[16];
+	lode_api_free(world.api);
+	world.seal_keys = &ring;
+	open_api();
+	install_first();
+	offer(2);
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 2);
+}
+
+Test(sealed, without_its_keys_the_manager_gives_nothing_out)
+{
+	char version[16];
+	lode_api_free(world.api);
+	world.seal_keys = NULL;
+	open_api();
+	start_server();
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_FAILED);
+	cr_assert_eq(active_version(), 0);
 }

@@ -56,7 +56,9 @@ static int seal(size_t n_bytes, unsigned seed, const uint8_t public_key[KEY])
 	struct lode_seal_keys readers = ring(public_key);
 	fill(plain, n_bytes, seed);
 	int in = memory_file(plain, n_bytes), out = memfd_create("sealed", MFD_CLOEXEC);
-	cr_assert_eq(lode_seal_file(in, out, &readers, &err), 0, "%s", err.msg);
+	cr_assert_eq(
+		lode_seal_file(in, &(struct lode_seal_sink){lode_seal_to_fd, &out}, &readers, &err),
+		0, "%s", err.msg);
 	close(in);
 	free(plain);
 	return out;
@@ -253,7 +255,9 @@ Test(seal, a_new_key_takes_over)
 	struct lode_err err = {0};
 	uint8_t before[300], after[300];
 	int sealed = seal(100, 5, old.pub), turned = memfd_create("turned", MFD_CLOEXEC), plain;
-	cr_assert_eq(lode_seal_rewrap(sealed, turned, &from, &to, &err), 0, "%s", err.msg);
+	cr_assert_eq(lode_seal_rewrap(sealed, &(struct lode_seal_sink){lode_seal_to_fd, &turned},
+			     &from, &to, &err),
+		0, "%s", err.msg);
 	size_t n = content(sealed, before, sizeof(before));
 	cr_assert_eq(content(turned, after, sizeof(after)), n);
 	size_t body = LODE_SEAL_HEAD_BYTES + LODE_SEAL_WRAP_BYTES;
@@ -261,7 +265,9 @@ Test(seal, a_new_key_takes_over)
 	cr_assert_eq(open_all(turned, old.priv, &plain), -ENOKEY);
 	cr_assert_eq(open_all(turned, new.priv, &plain), 0);
 	to = ring(old.priv);
-	cr_assert_eq(lode_seal_rewrap(turned, sealed, &to, &to, &err), -ENOKEY);
+	cr_assert_eq(lode_seal_rewrap(turned, &(struct lode_seal_sink){lode_seal_to_fd, &sealed},
+			     &to, &to, &err),
+		-ENOKEY);
 }
 
 Test(seal, keys_that_are_none_are_refused)
