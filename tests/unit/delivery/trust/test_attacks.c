@@ -95,7 +95,10 @@ Test(attack, freeze)
 
 Test(attack, an_expired_root_is_no_root)
 {
-	refused(-ETIME, town_plain(6), "6", NOW_S + 366 * DAY_S);
+	struct lode_trust_release r = town_release(6);
+	r.expires_s = NOW_S + 999 * DAY_S;
+	refused(-ETIME, signed_by(r, 11), "6", NOW_S + 365 * DAY_S);
+	cr_expect_eq(town_offer(&s, signed_by(r, 11), "6", NOW_S + 365 * DAY_S - 1), 0);
 }
 
 Test(attack, mix_and_match)
@@ -144,24 +147,45 @@ Test(attack, below_the_threshold_no_root_is_made)
 	cr_expect_eq(s.root.version, 1);
 }
 
+/* Those who hold the old keys alone cannot name keys that nobody holds. */
+Test(attack, a_root_that_its_own_keys_did_not_sign)
+{
+	struct lode_trust_root root = town_root(2);
+	for (unsigned i = 0; i < 3; i++)
+		town_key(31 + i, root.root.keys[i]);
+	refused(-EKEYREJECTED, with_root(root, BY(1, 2), 6, 11), "6", NOW_S);
+	refused(-EKEYREJECTED, with_root(root, BY(1, 2, 31), 6, 11), "6", NOW_S);
+	cr_expect_eq(town_offer(&s, with_root(root, BY(1, 2, 31, 32), 6, 11), "6", NOW_S), 0, "%s",
+		town_said.msg);
+}
+
+/* The envelope with its first signature twice, the second time under key_hex (NULL: under the same key). */
+static char *sign_twice(const char *e, const char *key_hex)
+{
+	const char *list = strstr(e, "\"signatures\":[") + strlen("\"signatures\":[");
+	char *one = strndup(list, (size_t)(strchr(list, '}') - list) + 1), *other = strdup(one),
+	     *text;
+	if (key_hex)
+		memcpy(strstr(other, "\"keyid\":\"") + strlen("\"keyid\":\""), key_hex, 64);
+	cr_assert_geq(asprintf(&text, "%.*s%s,%s]}", (int)(list - e), e, one, other), 0);
+	free(one);
+	free(other);
+	return text;
+}
+
 Test(attack, one_signature_does_not_count_for_many_keys)
 {
 	struct lode_trust_root root = town_root(2);
-	char *e = town_sign_root(&root, BY(1)), hex[65] = "", text[4096];
+	struct lode_trust_release r = town_release(6);
+	char *e = town_sign_root(&root, BY(1)), hex[65] = "";
 	uint8_t key[LODE_TRUST_KEY_BYTES];
-	char *list = strstr(e, "\"signatures\":[") + strlen("\"signatures\":[");
-	char *one = strndup(list, (size_t)(strchr(list, '}') - list) + 1);
 	town_key(2, key);
 	for (unsigned i = 0; i < sizeof(key); i++)
 		snprintf(hex + 2 * i, 3, "%02x", key[i]);
-	char *other = strdup(one);
-	memcpy(strstr(other, "\"keyid\":\"") + strlen("\"keyid\":\""), hex, 64);
-	snprintf(text, sizeof(text), "%.*s%s,%s]}", (int)(list - e), e, one, other);
-	struct lode_trust_release r = town_release(6);
-	refused(-EKEYREJECTED, town_chain(strdup(text), NULL, town_sign_release(&r, BY(11))), "6",
-		NOW_S);
-	free(one);
-	free(other);
+	refused(-EKEYREJECTED, town_chain(sign_twice(e, NULL), NULL, town_sign_release(&r, BY(11))),
+		"6", NOW_S);
+	refused(-EKEYREJECTED, town_chain(sign_twice(e, hex), NULL, town_sign_release(&r, BY(11))),
+		"6", NOW_S);
 	free(e);
 }
 
@@ -293,6 +317,10 @@ Test(attack, a_delegation_is_not_made_by_the_delegated)
 		town_chain(NULL, town_sign_delegation(&d, BY(21)), town_sign_release(&r, BY(21))),
 		"12", NOW_S);
 	refused(-EBADMSG, town_chain(NULL, NULL, town_sign_release(&r, BY(21))), "12", NOW_S);
+	r.delegation = 2; /* by another one than came */
+	refused(-EPERM,
+		town_chain(NULL, town_sign_delegation(&d, BY(12)), town_sign_release(&r, BY(21))),
+		"12", NOW_S);
 	r.delegation = 0; /* without saying so, it is no release key */
 	refused(-EKEYREJECTED,
 		town_chain(NULL, town_sign_delegation(&d, BY(12)), town_sign_release(&r, BY(21))),

@@ -65,3 +65,19 @@ Test(bundle, is_refused_when_it_is_cut_or_longer)
 	lode_trust_bundle_clear(&b);
 	free(bytes);
 }
+
+/* Lengths whose sum comes round to what is there. */
+Test(bundle, is_refused_when_its_lengths_wrap)
+{
+	struct lode_trust_bundle b = {.n_files = 3}, read;
+	uint8_t *head;
+	size_t len;
+	for (unsigned i = 0; i < b.n_files; i++)
+		b.files[i] = (struct lode_trust_bundle_file){
+			.chain = town_plain(1), .n_bytes = i < 2 ? INT64_MAX : 2};
+	cr_assert_eq(lode_trust_bundle_head(&b, &head, &len, &town_said), 0);
+	cr_expect_eq(lode_trust_bundle_read(&read, head, len, &town_said), -EBADMSG);
+	lode_trust_bundle_clear(&read);
+	lode_trust_bundle_clear(&b);
+	free(head);
+}
