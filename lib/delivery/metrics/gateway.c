@@ -224,7 +224,14 @@ static void put_counter(
 	}
 }
 
-/* drop_ counters are in the view of drops, summed up. */
+/* What can be part of a name. drop_ counters are in the view of drops, summed up. */
+static bool exported(const char *member)
+{
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+	return !member[strspn(member, letters)] && strncmp(member, "drop_", 5) != 0;
+}
+
 static void put_table(
 	struct lode_metrics *m, json_t *view, const char *label, const char *prefix, json_t *table)
 {
@@ -234,7 +241,7 @@ static void put_table(
 	json_object_foreach(table, member, about)
 	{
 		struct measure what = counter_of(prefix, member, about, name);
-		if (strncmp(member, "drop_", 5) != 0)
+		if (exported(member))
 			put_counter(m, view, label, &what);
 	}
 }
