@@ -31,3 +31,4 @@ int fleet_connect(uint16_t port);
 int fleet_agents(struct lode_perf *p);
 int fleet_cuts(struct lode_perf *p);
 int fleet_plane(struct lode_perf *p);
+int fleet_relay(struct lode_perf *p);

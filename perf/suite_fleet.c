@@ -3,6 +3,7 @@
  *   agents   10 000 of them poll every 30 s: heartbeats missed, CPU of the manager
  *   cuts     a transfer of 1 GiB through a line that breaks at random: bytes sent twice
  *   plane    delay of single packets through two gateways while a model is transferred, against runs without
+ *   relay    50 agents behind the relay of one: copies that the manager sends
  * --only NAME runs one. Arguments after --: seconds of `agents` (60), MiB of `cuts` (1024), seconds of a run of
  * `plane` (10). */
 #include "fleet.h"
@@ -158,7 +159,8 @@ int suite_fleet(struct lode_perf *p)
 	static const struct {
 		const char *name;
 		int (*run)(struct lode_perf *p);
-	} rows[] = {{"agents", fleet_agents}, {"cuts", fleet_cuts}, {"plane", fleet_plane}};
+	} rows[] = {{"agents", fleet_agents}, {"cuts", fleet_cuts}, {"plane", fleet_plane},
+		{"relay", fleet_relay}};
 	int failed = 0;
 	for (size_t i = 0; i < LODE_ARRAY_LEN(rows); i++)
 		if (lode_perf_wanted(p, rows[i].name))

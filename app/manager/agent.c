@@ -57,6 +57,7 @@ static int usage(void)
 	      "  --max-rate N          bytes per second, at most\n"
 	      "  --bandwidth WINDOWS   the same by time of day: '08:00-18:00=200k "
 	      "22:00-06:00=20M'\n"
+	      "  --ignore-load         transfers need not leave room for the traffic of --gateway\n"
 	      "  --relay URL           http://address:port of an appliance of this site that "
 	      "fetches for all\n"
 	      "  --relay-listen A:PORT be that appliance; --relay-cache N bytes, default "
@@ -70,7 +71,7 @@ struct agent_options {
 	struct lode_agent_options o;
 	struct site site;
 	struct seal_keys seal_keys;
-	bool once;
+	bool once, ignore_load;
 	const char *bundle; /* NULL: none */
 	char token[256];
 	const char *identity; /* folder; NULL: none */
@@ -158,6 +159,9 @@ static int read_option(struct agent_options *y, int opt)
 	case '1':
 		y->once = true;
 		return 0;
+	case 'l':
+		y->ignore_load = true;
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -178,8 +182,8 @@ static int read_options(struct agent_options *y, int argc, char **argv)
 		{"bandwidth", required_argument, NULL, 'w'},
 		{"relay", required_argument, NULL, 'R'},
 		{"relay-listen", required_argument, NULL, 'L'},
-		{"relay-cache", required_argument, NULL, 'C'}, {"once", no_argument, NULL, '1'},
-		{0}};
+		{"relay-cache", required_argument, NULL, 'C'},
+		{"ignore-load", no_argument, NULL, 'l'}, {"once", no_argument, NULL, '1'}, {0}};
 	int opt, rc = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
 		rc = read_option(y, opt);
@@ -284,6 +288,8 @@ int cmd_agent(int argc, char **argv)
 		return EXIT_CONFIGURATION;
 	}
 	y.o.ctx = &y.site;
+	y.site.gateway = y.ignore_load ? NULL : y.o.gateway;
+	atomic_init(&y.site.spare_bytes_per_s, LODE_PACE_OPEN);
 	if (*y.site.own_relay && !y.o.relay)
 		y.o.relay = y.site.own_relay; /* what it runs itself comes the same way */
 	int rc = take_seal_key(&y, &err);

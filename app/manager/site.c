@@ -68,13 +68,25 @@ void site_sleep_ns(void *ctx, uint64_t ns)
 	nanosleep(&t, NULL);
 }
 
+/* The gateway is asked once a second. */
+static uint64_t spare(struct site *s)
+{
+	uint64_t now = now_ns(), asked = atomic_load(&s->asked_ns);
+	if (!s->gateway)
+		return LODE_PACE_OPEN;
+	if (now - asked >= LODE_NS_PER_S &&
+		atomic_compare_exchange_strong(&s->asked_ns, &asked, now))
+		atomic_store(&s->spare_bytes_per_s, lode_agent_spare(s->gateway));
+	return atomic_load(&s->spare_bytes_per_s);
+}
+
 uint64_t site_rate(void *ctx)
 {
-	const struct site *s = ctx;
+	struct site *s = ctx;
 	time_t now = time(NULL);
 	struct tm t;
 	localtime_r(&now, &t);
-	return lode_pace_rate(&s->pace, (unsigned)(t.tm_hour * 60 + t.tm_min), LODE_PACE_OPEN);
+	return lode_pace_rate(&s->pace, (unsigned)(t.tm_hour * 60 + t.tm_min), spare(s));
 }
 
 int site_start_relay(struct site *s, const struct lode_agent_options *o, struct lode_relay **out,

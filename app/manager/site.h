@@ -10,6 +10,9 @@ struct site {
 	char relay_address[64], own_relay[80]; /* "": it runs none */
 	uint16_t relay_port;
 	uint64_t relay_cache_bytes;
+	const char *gateway; /* its control socket; NULL: its load does not matter */
+	/* Of agent and relay; whoever finds the answer old asks anew. */
+	_Atomic uint64_t spare_bytes_per_s, asked_ns;
 };
 
 /* --max-rate, --bandwidth, --relay-listen, --relay-cache; -EINVAL after having complained. */

@@ -69,5 +69,11 @@ enum lode_agent_outcome lode_agent_import(
  * manager does not answer. */
 unsigned lode_agent_wait_s(struct lode_agent *a);
 
+/* Bytes per second that the data plane can spare, by the view that the gateway behind this control socket has of
+ * its paths: at least a little, UINT64_MAX when it has no paths or does not answer. A transfer that takes all of it
+ * is part of the load at the next question, so that it settles at half of what others leave. Blocks half a second at
+ * most; any thread. */
+uint64_t lode_agent_spare(const char *gateway);
+
 /* What runs now, "" when nothing does. */
 const char *lode_agent_version(const struct lode_agent *a);
