@@ -1,49 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Requests as a client may send them: a line with method and path, then the body. The database is kept in
- * memory and lives on from one input to the next, as a manager's does. */
-#include "lode_api.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static struct lode_api *the_api;
-static char dir[] = "/tmp/lodestone-fuzz-XXXXXX";
+/* Requests as a client may send them: a line with method and path, then the body. */
+#include "api_fuzz.h"
 
 static const char *no_value(void *ctx, const char *name)
 {
 	(void)name;
 	return ctx;
-}
-
-static void close_api(void)
-{
-	char parts[sizeof(dir) + 8];
-	lode_api_free(the_api);
-	/* Without uploads nothing else is in it. */
-	snprintf(parts, sizeof(parts), "%s/parts", dir);
-	rmdir(parts);
-	rmdir(dir);
-}
-
-static void open_api(void)
-{
-	struct lode_api_options options = {.anybody = true, .offline_s = 300};
-	struct lode_err err;
-	if (!mkdtemp(dir) || lode_api_new(&options, ":memory:", dir, &the_api, &err))
-		abort();
-	atexit(close_api);
-}
-
-/* The word up to the separator, cut off there. */
-static char *word(char **at, char separator)
-{
-	char *start = *at, *end = strchr(start, separator);
-	*at = end ? end + 1 : start + strlen(start);
-	if (end)
-		*end = 0;
-	return start;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data, size);
 	if (!the_api)
-		open_api();
+		open_api(true);
 	char *at = copy, *method = word(&at, ' '), *path = word(&at, '\n');
 	struct lode_api_request req = {.method = method,
 		.path = path,
