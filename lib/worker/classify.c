@@ -112,8 +112,6 @@ void classify_start(const struct lode_rules *rules, uint32_t rules_serial, const
 	f->rules_serial = (uint16_t)rules_serial;
 }
 
-#define FIRST_LOOK_PKTS	   16
-#define LAST_LOOK_PKTS	   1024
 #define CONSTANT_SIZE_SPAN 64
 #define HEAVY_PKTS	   1024 /* about a megabyte of full ones */
 
@@ -141,7 +139,7 @@ static bool tcp_behaviour(
 }
 
 /* The windows double from 16 to 1024 packets, so this runs seldom. */
-static void look(const struct lode_rules *rules, struct flow *f, uint64_t now_ns)
+void classify_look(const struct lode_rules *rules, struct flow *f, uint64_t now_ns)
 {
 	uint64_t elapsed_ns = LODE_MAX(now_ns - f->mark_ns, LODE_NS_PER_US);
 	uint32_t pps = (uint32_t)LODE_MIN(f->mark_pkts * LODE_NS_PER_S / elapsed_ns, UINT32_MAX);
@@ -162,18 +160,4 @@ static void look(const struct lode_rules *rules, struct flow *f, uint64_t now_ns
 	f->mark_pkts = f->mark_bytes = 0;
 	f->min_bytes = UINT16_MAX;
 	f->max_bytes = 0;
-}
-
-void classify_account(
-	const struct lode_rules *rules, struct flow *f, uint16_t bytes, uint64_t now_ns)
-{
-	f->last_ns = LODE_MAX(now_ns, 1);
-	f->n_pkts++;
-	f->mark_pkts++;
-	f->mark_bytes += bytes;
-	f->min_bytes = LODE_MIN(f->min_bytes, bytes);
-	f->max_bytes = LODE_MAX(f->max_bytes, bytes);
-	bool half = f->mark_pkts >= f->n_pkts / 2 || f->mark_pkts >= LAST_LOOK_PKTS;
-	if (lode_unlikely(half && f->mark_pkts >= FIRST_LOOK_PKTS))
-		look(rules, f, now_ns);
 }

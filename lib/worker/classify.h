@@ -21,6 +21,22 @@ bool classify_ports(const struct five_tuple *tuple, enum lode_class *cls);
 /* First packet of a flow, or one under new rules or another DSCP: sets class and source. */
 void classify_start(const struct lode_rules *rules, uint32_t rules_serial, const struct ip_info *ip,
 	struct flow *f);
+/* Looks at what the flow does. */
+void classify_look(const struct lode_rules *rules, struct flow *f, uint64_t now_ns);
+
+#define CLASSIFY_FIRST_LOOK_PKTS 16
+#define CLASSIFY_LAST_LOOK_PKTS	 1024
 /* Counts a packet; now and then looks at what the flow does. */
-void classify_account(
-	const struct lode_rules *rules, struct flow *f, uint16_t bytes, uint64_t now_ns);
+static inline void classify_account(
+	const struct lode_rules *rules, struct flow *f, uint16_t bytes, uint64_t now_ns)
+{
+	f->last_ns = LODE_MAX(now_ns, 1);
+	f->n_pkts++;
+	f->mark_pkts++;
+	f->mark_bytes += bytes;
+	f->min_bytes = LODE_MIN(f->min_bytes, bytes);
+	f->max_bytes = LODE_MAX(f->max_bytes, bytes);
+	bool half = f->mark_pkts >= f->n_pkts / 2 || f->mark_pkts >= CLASSIFY_LAST_LOOK_PKTS;
+	if (lode_unlikely(half && f->mark_pkts >= CLASSIFY_FIRST_LOOK_PKTS))
+		classify_look(rules, f, now_ns);
+}

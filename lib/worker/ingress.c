@@ -2,17 +2,32 @@
 /* Frames become packets. Whatever is not a packet to forward or a datagram of a session ends here. */
 #include "worker.h"
 
-/* One segment, metadata cleared. NULL: gone. */
-static struct rte_mbuf *take_frame(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+/* What a burst of frames has in common. */
+struct entry {
+	struct lode_worker *w;
+	unsigned port_idx;
+	uint64_t mac; /* of the port, if frames on it are untagged; else one that no frame has */
+};
+
+#define MAC_MASK 0xffffffffffffull
+
+static struct entry begin(struct lode_worker *w, unsigned port_idx)
 {
-	memset(lode_pkt(m), 0, sizeof(struct lode_pkt));
-	lode_pkt(m)->rx_port = (uint8_t)port_idx;
+	struct entry e = {.w = w, .port_idx = port_idx, .mac = UINT64_MAX};
+	if (!w->snapshot)
+		return e;
+	const struct lode_port_view *port = &w->snapshot->ports[port_idx];
+	if (!port->vlan && !(port->mac[0] & 1))
+		e.mac = lode_load_le32(port->mac) | (uint64_t)lode_load_le16(port->mac + 4) << 32;
+	return e;
+}
+
+static struct rte_mbuf *linearise(struct lode_worker *w, struct rte_mbuf *m)
+{
 	if (!w->snapshot) {
 		DROP(w, m, port_down);
 		return NULL;
 	}
-	if (lode_likely(m->nb_segs == 1))
-		return m;
 	if (rte_pktmbuf_linearize(m) != 0) {
 		DROP(w, m, too_long);
 		return NULL;
@@ -21,19 +36,24 @@ static struct rte_mbuf *take_frame(struct lode_worker *w, unsigned port_idx, str
 	return m;
 }
 
-static uint64_t mac_word(const uint8_t *mac)
+/* One segment, metadata cleared. NULL: gone. */
+static inline struct rte_mbuf *take_frame(const struct entry *e, struct rte_mbuf *m)
 {
-	return lode_load_le32(mac) | (uint64_t)lode_load_le16(mac + 4) << 32;
+	memset(lode_pkt(m), 0, sizeof(struct lode_pkt));
+	lode_pkt(m)->rx_port = (uint8_t)e->port_idx;
+	if (lode_likely(m->nb_segs == 1 && e->w->snapshot))
+		return m;
+	return linearise(e->w, m);
 }
 
 /* Untagged, to our address, IP: nearly every frame. */
-static bool is_plain_frame(const struct lode_port_view *port, struct rte_mbuf *m)
+static inline bool is_plain_frame(const struct entry *e, struct rte_mbuf *m)
 {
 	const uint8_t *frame = packet_data(m);
-	if (m->data_len < ETHER_BYTES || port->vlan || mac_word(frame) != mac_word(port->mac))
+	if (m->data_len < ETHER_BYTES || (lode_load_le64(frame) & MAC_MASK) != e->mac)
 		return false;
 	uint16_t ethertype = lode_load_be16(frame + 12);
-	return (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6) && !(frame[0] & 1);
+	return ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6;
 }
 
 /* Strips the Ethernet header of an IP frame for us. NULL: not that, and gone. */
@@ -65,46 +85,46 @@ static struct rte_mbuf *take_any_ether(struct lode_worker *w, unsigned port_idx,
 	return m;
 }
 
-static inline struct rte_mbuf *take_ether(
-	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m)
+static inline struct rte_mbuf *take_ether(const struct entry *e, struct rte_mbuf *m)
 {
-	if (lode_unlikely(!is_plain_frame(&w->snapshot->ports[port_idx], m)))
-		return take_any_ether(w, port_idx, m);
+	if (lode_unlikely(!is_plain_frame(e, m)))
+		return take_any_ether(e->w, e->port_idx, m);
 	area(m)->l2_bytes = ETHER_BYTES;
 	lode_pkt_pull(m, ETHER_BYTES);
 	return m;
 }
 
 /* Multicast, limited broadcast, link-local: never leaves the link. */
-static bool is_link_scope(const struct lode_ip *ip)
+static inline bool is_link_scope(const struct lode_ip *ip, bool v4)
 {
-	if (lode_ip_is_v4(ip))
+	if (v4)
 		return ip->b[12] >= 224 || (ip->b[12] == 169 && ip->b[13] == 254);
 	return ip->b[0] == 0xff || (ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80);
 }
 
 /* Addresses that no sender has. */
-static bool is_bad_source(const struct lode_ip *ip)
+static inline bool is_bad_source(const struct lode_ip *ip, bool v4)
 {
 	static const struct lode_ip loopback6 = {.b = {[15] = 1}};
-	if (lode_ip_is_v4(ip))
+	if (v4)
 		return ip->b[12] >= 224 || ip->b[12] == 127 || ip->b[12] == 0;
 	return ip->b[0] == 0xff || lode_ip_is_none(ip) || !memcmp(ip, &loopback6, sizeof(*ip));
 }
 
-static bool is_unchecked(const struct rte_mbuf *m)
+static inline bool is_unchecked(const struct rte_mbuf *m)
 {
 	return (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 }
 
-struct rte_mbuf *take_lan_frame(
-	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, struct ip_info *ip)
+/* NULL: the frame was not a packet to forward, and is gone. */
+static inline struct rte_mbuf *take_lan_frame(
+	const struct entry *e, struct rte_mbuf *m, struct ip_info *ip)
 {
-	bool from_host = port_idx == LODE_HOST_PORT;
-	lode_counter_add(&w->counters.lan_rx_bytes, rte_pktmbuf_pkt_len(m));
-	m = take_frame(w, port_idx, m);
+	struct lode_worker *w = e->w;
+	bool from_host = e->port_idx == LODE_HOST_PORT;
+	m = take_frame(e, m);
 	if (m && !from_host)
-		m = take_ether(w, port_idx, m);
+		m = take_ether(e, m);
 	if (!m)
 		return NULL;
 	if (!parse_ip(packet_data(m), m->data_len, is_unchecked(m), ip)) {
@@ -112,20 +132,40 @@ struct rte_mbuf *take_lan_frame(
 		return NULL;
 	}
 	lode_pkt_trim(m, m->data_len - ip->total_bytes); /* Ethernet's padding */
-	if (is_link_scope(&ip->tuple.dst)) {
+	if (is_link_scope(&ip->tuple.dst, ip->version == 4 || lode_ip_is_v4(&ip->tuple.dst))) {
 		if (from_host)
 			DROP(w, m, no_route);
 		else
 			to_mirror(w, m);
 		return NULL;
 	}
-	if (is_bad_source(&ip->tuple.src)) {
+	if (is_bad_source(&ip->tuple.src, ip->version == 4 || lode_ip_is_v4(&ip->tuple.src))) {
 		DROP(w, m, spoofed);
 		return NULL;
 	}
 	lode_pkt(m)->hop_limit = HOP_LIMIT;
 	lode_pkt(m)->l4_off = ip->has_l4 && ip->l4_offset <= UINT8_MAX ? (uint8_t)ip->l4_offset : 0;
 	return m;
+}
+
+void take_lan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs, unsigned n,
+	struct packets *p)
+{
+	const struct entry e = begin(w, port_idx);
+	uint64_t bytes = 0;
+	p->n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct ip_info *ip = &p->ip[p->n];
+		bytes += mbufs[i]->pkt_len;
+		struct rte_mbuf *m = take_lan_frame(&e, mbufs[i], ip);
+		if (!m)
+			continue;
+		if (trace_wanted(w))
+			trace_frame(w, m, ip);
+		p->pkts[p->n++] = m;
+	}
+	lode_counter_add(&w->counters.lan_rx, n);
+	lode_counter_add(&w->counters.lan_rx_bytes, bytes);
 }
 
 /* ---- WAN ---- */
@@ -162,14 +202,14 @@ static void to_control(struct lode_worker *w, struct rte_mbuf *m, uint64_t now_n
 	rte_pktmbuf_free(m);
 }
 
-static bool is_handshake(unsigned type)
+static inline bool is_handshake(unsigned type)
 {
 	return type == LODE_WIRE_HANDSHAKE_INIT || type == LODE_WIRE_HANDSHAKE_RESPONSE ||
 	       type == LODE_WIRE_COOKIE;
 }
 
 /* Finds peer, epoch, path and lane of a datagram; data at the clear header. */
-static struct rte_mbuf *take_session(
+static inline struct rte_mbuf *take_session(
 	struct lode_worker *w, struct rte_mbuf *m, const struct lode_wire_clear *clear)
 {
 	const struct lode_session_slot *slot = lode_snapshot_session(w->snapshot, clear->session);
@@ -190,23 +230,24 @@ static struct rte_mbuf *take_session(
 	return m;
 }
 
-static bool is_our_port(const struct lode_worker *w, const struct udp_info *udp)
+static inline bool is_our_port(const struct lode_worker *w, const struct udp_info *udp)
 {
 	uint16_t first = w->snapshot->config->udp_port;
 	return udp->port_be &&
 	       (uint16_t)(__builtin_bswap16(udp->port_be) - first) < w->params.n_workers;
 }
 
-/* The outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the
- * handshake's MAC refuses. */
-struct rte_mbuf *take_wan_frame(
-	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, uint64_t now_ns)
+/* NULL: not a datagram of a session, and gone. Otherwise data at the clear header, lode_pkt filled in. The
+ * outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the handshake's
+ * MAC refuses. */
+static inline struct rte_mbuf *take_wan_frame(
+	const struct entry *e, struct rte_mbuf *m, uint64_t now_ns)
 {
+	struct lode_worker *w = e->w;
 	struct udp_info udp;
-	lode_counter_add(&w->counters.wan_rx_bytes, rte_pktmbuf_pkt_len(m));
-	m = take_frame(w, port_idx, m);
+	m = take_frame(e, m);
 	if (m)
-		m = take_ether(w, port_idx, m);
+		m = take_ether(e, m);
 	if (!m)
 		return NULL;
 	const uint8_t *ip = packet_data(m);
@@ -215,7 +256,7 @@ struct rte_mbuf *take_wan_frame(
 		return NULL;
 	}
 	lode_pkt_trim(m, m->data_len - udp.total_bytes);
-	if (!is_our_port(w, &udp)) {
+	if (lode_unlikely(!is_our_port(w, &udp))) {
 		to_mirror(w, m);
 		return NULL;
 	}
@@ -236,4 +277,21 @@ struct rte_mbuf *take_wan_frame(
 	lode_pkt_trim(m, udp.total_bytes - udp.l4_offset - udp_bytes);
 	lode_pkt_pull(m, udp.l4_offset + UDP_BYTES);
 	return take_session(w, m, &clear);
+}
+
+unsigned take_wan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
+	unsigned n, struct rte_mbuf **pkts, uint64_t now_ns)
+{
+	const struct entry e = begin(w, port_idx);
+	uint64_t bytes = 0;
+	unsigned n_pkts = 0;
+	for (unsigned i = 0; i < n; i++) {
+		bytes += mbufs[i]->pkt_len;
+		struct rte_mbuf *m = take_wan_frame(&e, mbufs[i], now_ns);
+		if (m)
+			pkts[n_pkts++] = m;
+	}
+	lode_counter_add(&w->counters.wan_rx, n);
+	lode_counter_add(&w->counters.wan_rx_bytes, bytes);
+	return n_pkts;
 }

@@ -55,45 +55,54 @@ struct ip_info {
 /* Any packet. False: malformed (also a wrong IPv4 header checksum when check is set). */
 bool parse_ip_any(const uint8_t *packet, uint32_t len, bool check_checksum, struct ip_info *out);
 
-/* Not a fragment, no options, and the rest is a whole UDP or TCP header at least: nearly every packet. Its
- * lengths are right then, its checksum has not been looked at. */
-static inline bool is_plain_v4(const uint8_t *p, uint32_t len, uint8_t protocol, uint16_t l4_bytes)
+/* Nearly every packet: no options, not a fragment, a whole UDP or TCP header at least. Its lengths are right
+ * then, its checksum has not been looked at. Returns the bytes of that header; 0: look closer. */
+static inline unsigned plain_v4(const uint8_t *p, uint32_t len)
 {
-	if (len < IPV4_BYTES + (uint32_t)l4_bytes || p[0] != 0x45 || p[9] != protocol)
-		return false;
+	/* Of the first 8 bytes: version and header length, offset of the fragment and whether more follow. */
+	static const uint64_t mask = 0xff3f0000000000ffull;
+	if (len < IPV4_BYTES || (lode_load_le64(p) & mask) != 0x45)
+		return 0;
+	unsigned l4_bytes = p[9] == PROTO_TCP ? TCP_BYTES : p[9] == PROTO_UDP ? UDP_BYTES : 0;
 	uint16_t total = lode_load_be16(p + 2);
-	return total <= len && total >= IPV4_BYTES + l4_bytes && !(lode_load_be16(p + 6) & 0x3fff);
+	return total <= len && total >= IPV4_BYTES + l4_bytes ? l4_bytes : 0;
 }
 static inline bool is_checksum_right(const uint8_t *p)
 {
 	return lode_wire_ipv4_checksum(p, IPV4_BYTES) == lode_load_le16(p + 10);
 }
 
-/* The same as parse_ip_any, sooner. */
+static inline void put_v4(struct lode_ip *ip, uint32_t addr_be)
+{
+	lode_store_le64(ip->b, 0);
+	lode_store_le64(ip->b + 8, (uint64_t)addr_be << 32 | 0xffff0000u);
+}
+
+/* The same as parse_ip_any, sooner. Field by field: a struct literal would be built elsewhere and copied. */
 static inline bool parse_ip(
 	const uint8_t *p, uint32_t len, bool check_checksum, struct ip_info *out)
 {
-	bool tcp = is_plain_v4(p, len, PROTO_TCP, TCP_BYTES);
-	if (lode_unlikely(!tcp && !is_plain_v4(p, len, PROTO_UDP, UDP_BYTES)))
+	unsigned l4_bytes = plain_v4(p, len);
+	if (lode_unlikely(l4_bytes == 0))
 		return parse_ip_any(p, len, check_checksum, out);
 	if (check_checksum && !is_checksum_right(p))
 		return false;
-	*out = (struct ip_info){
-		.tuple = {.src = lode_ip_from_v4_be(lode_load_le32(p + 12)),
-			.dst = lode_ip_from_v4_be(lode_load_le32(p + 16)),
-			.sport_be = lode_load_le16(p + IPV4_BYTES),
-			.dport_be = lode_load_le16(p + IPV4_BYTES + 2),
-			.protocol = p[9]},
-		.total_bytes = lode_load_be16(p + 2),
-		.l4_offset = IPV4_BYTES,
-		.version = 4,
-		.dscp = p[1] >> 2,
-		.ecn = p[1] & 3,
-		.ttl = p[8],
-		.dont_fragment = p[6] & 0x40,
-		.has_l4 = true,
-		.tcp_flags = tcp ? p[IPV4_BYTES + 13] : 0,
-	};
+	put_v4(&out->tuple.src, lode_load_le32(p + 12));
+	put_v4(&out->tuple.dst, lode_load_le32(p + 16));
+	out->tuple.sport_be = lode_load_le16(p + IPV4_BYTES);
+	out->tuple.dport_be = lode_load_le16(p + IPV4_BYTES + 2);
+	out->tuple.protocol = p[9];
+	memset(out->tuple.zero, 0, sizeof(out->tuple.zero));
+	out->total_bytes = lode_load_be16(p + 2);
+	out->l4_offset = IPV4_BYTES;
+	out->version = 4;
+	out->dscp = p[1] >> 2;
+	out->ecn = p[1] & 3;
+	out->ttl = p[8];
+	out->dont_fragment = p[6] & 0x40;
+	out->has_l4 = true;
+	out->fragment = false;
+	out->tcp_flags = l4_bytes == TCP_BYTES ? p[IPV4_BYTES + 13] : 0;
 	return true;
 }
 
@@ -107,7 +116,7 @@ struct udp_info {
 static inline bool parse_udp(
 	const uint8_t *p, uint32_t len, bool check_checksum, struct udp_info *out)
 {
-	if (lode_likely(is_plain_v4(p, len, PROTO_UDP, UDP_BYTES))) {
+	if (lode_likely(plain_v4(p, len) == UDP_BYTES)) {
 		*out = (struct udp_info){.total_bytes = lode_load_be16(p + 2),
 			.l4_offset = IPV4_BYTES,
 			.port_be = lode_load_le16(p + IPV4_BYTES + 2),

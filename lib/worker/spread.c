@@ -22,13 +22,11 @@ static bool is_paused(const struct lode_worker *w, const struct flow *f, uint64_
 	return now_ns - LODE_MIN(f->last_ns, now_ns) > PAUSE_NS + queue_ns;
 }
 
-void choose_lane(struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns)
+void choose_of_several(struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns)
 {
 	const struct lode_pkt *pkt = lode_pkt(m);
 	struct worker_area *a = area(m);
 	const struct lode_peer_view *view = w->snapshot->peers[a->peer_idx];
-	if (lode_likely(!view || view->n_lanes == 1) || a->handoff == HANDOFF_LANE)
-		return;
 	const union lode_lane_choice choice = {
 		.word = atomic_load_explicit(
 			&w->params.shared->lane_choice[a->peer_idx], memory_order_relaxed)};

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who gets the packet.
  *
- *   LAN frame --> take_lan_frame --> forward --+--> to_mirror   (ours: the kernel answers)
+ *   LAN frame --> take_lan_frames -> forward --+--> to_mirror   (ours: the kernel answers)
  *                                     ^        +--> to_port     (another LAN)
  *                 deliver ------------+        +--> to_host     (lode0)
  *                    ^                         +--> to_lanes    (a peer: flow, class, its lane)
  *                    |
- *   WAN frame --> take_wan_frame --> lode_lane_wan_rx           (or to control, or to the mirror)
+ *   WAN frame --> take_wan_frames -> lode_lane_wan_rx           (or to control, or to the mirror)
  *
  * deliver is what a lane calls with the packets it opened. Every step ends with a frame in a transmit queue,
  * a packet in a lane, or a counted drop. */
@@ -38,6 +38,39 @@ static inline void keep_packet(struct packets *p, unsigned *n, unsigned i)
 
 /* ---- towards a peer ---- */
 
+/* A new entry; LODE_NO_FLOW: the table is full. */
+static uint32_t add_flow(struct lode_worker *w, const struct five_tuple *tuple, uint64_t now_ns)
+{
+	uint32_t n_used = w->flows.n_used;
+	uint32_t idx = flow_insert(&w->flows, tuple, now_ns);
+	lode_counter_add(&w->counters.flows_new, w->flows.n_used - n_used);
+	lode_counter_add(&w->counters.flow_table_full, idx == LODE_NO_FLOW);
+	return idx;
+}
+
+/* Class, lane and what else the flow knows, or makes known now. */
+static inline void use_flow(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip,
+	uint32_t idx, struct flow_entry *e, uint64_t now_ns)
+{
+	struct flow *f = &e->flow;
+	struct lode_pkt *pkt = lode_pkt(m);
+	if (f->n_pkts == 0 || f->rules_serial != w->rules_serial || f->dscp != ip->dscp)
+		classify_start(w->rules, w->rules_serial, ip, f);
+	pkt->flow_hash = e->symmetric_hash;
+	choose_lane(w, m, f, now_ns);
+	classify_account(w->rules, f, ip->total_bytes, now_ns);
+	if (lode_unlikely(ip->tcp_flags & (TCP_FIN | TCP_RST)))
+		f->closing = 1;
+	if (look_wanted(w, f, area(m)->from_wan) && idx != LODE_NO_FLOW)
+		look_at(w, m, ip, idx);
+	pkt->flow = idx == LODE_NO_FLOW ? NULL : &f->lane;
+	pkt->flow_idx = idx;
+	if (!area(m)->from_wan && area(m)->handoff != HANDOFF_LANE)
+		pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
+	if (trace_wanted(w) || lode_unlikely(pkt->traced))
+		trace_class(w, m, ip);
+}
+
 /* Entries for all packets, new ones included; the class of what came from a LAN. */
 static void find_flows(struct lode_worker *w, struct packets *p)
 {
@@ -47,31 +80,15 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 		tuples[i] = &p->ip[i].tuple;
 	flow_lookup_burst(&w->flows, tuples, p->n, idx);
 	for (unsigned i = 0; i < p->n; i++) {
-		struct lode_pkt *pkt = lode_pkt(p->pkts[i]);
-		const struct ip_info *ip = &p->ip[i];
-		if (idx[i] == LODE_NO_FLOW) {
-			uint32_t n_used = w->flows.n_used;
-			idx[i] = flow_insert(&w->flows, &ip->tuple, p->now_ns);
-			lode_counter_add(&w->counters.flows_new, w->flows.n_used - n_used);
-			lode_counter_add(&w->counters.flow_table_full, idx[i] == LODE_NO_FLOW);
+		if (lode_unlikely(idx[i] == LODE_NO_FLOW))
+			idx[i] = add_flow(w, tuples[i], p->now_ns);
+		if (lode_likely(idx[i] != LODE_NO_FLOW)) {
+			use_flow(w, p->pkts[i], &p->ip[i], idx[i], &w->flows.entries[idx[i]],
+				p->now_ns);
+			continue;
 		}
-		struct flow none = {0},
-			    *f = idx[i] == LODE_NO_FLOW ? &none : &w->flows.entries[idx[i]].flow;
-		if (f->n_pkts == 0 || f->rules_serial != w->rules_serial || f->dscp != ip->dscp)
-			classify_start(w->rules, w->rules_serial, ip, f);
-		pkt->flow_hash = idx[i] == LODE_NO_FLOW ? flow_symmetric_hash(&ip->tuple)
-							: w->flows.entries[idx[i]].symmetric_hash;
-		choose_lane(w, p->pkts[i], f, p->now_ns);
-		classify_account(w->rules, f, ip->total_bytes, p->now_ns);
-		f->closing |= !!(ip->tcp_flags & (TCP_FIN | TCP_RST));
-		if (look_wanted(w, f, area(p->pkts[i])->from_wan) && idx[i] != LODE_NO_FLOW)
-			look_at(w, p->pkts[i], ip, idx[i]);
-		pkt->flow = idx[i] == LODE_NO_FLOW ? NULL : &f->lane;
-		pkt->flow_idx = idx[i];
-		if (!area(p->pkts[i])->from_wan && area(p->pkts[i])->handoff != HANDOFF_LANE)
-			pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
-		if (trace_wanted(w) || lode_unlikely(pkt->traced))
-			trace_class(w, p->pkts[i], ip);
+		struct flow_entry none = {.symmetric_hash = flow_symmetric_hash(tuples[i])};
+		use_flow(w, p->pkts[i], &p->ip[i], LODE_NO_FLOW, &none, p->now_ns);
 	}
 }
 
@@ -90,18 +107,37 @@ static unsigned take_peer(
 	return n;
 }
 
+/* Nearly every burst is for one peer, or from one. */
+static inline bool is_one_peer(struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned differ = 0;
+	for (unsigned i = 1; i < n; i++)
+		differ |= area(pkts[i])->peer_idx ^ area(pkts[0])->peer_idx;
+	return n > 0 && differ == 0;
+}
+
+static void enqueue_to(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n,
+	uint64_t now_ns)
+{
+	lode_lane_enqueue(lane_of(w, peer_idx), pkts, n, now_ns);
+	w->touched |= 1ull << peer_idx;
+}
+
 /* Hands sub-bursts to the lanes of their peers; all of them are served by this worker. */
 static void enqueue(struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
 {
 	uint64_t left = n ? UINT64_MAX >> (64 - n) : 0;
+	lode_counter_add(&w->counters.to_lane, n);
+	if (lode_likely(is_one_peer(pkts, n))) {
+		enqueue_to(w, area(pkts[0])->peer_idx, pkts, n, now_ns);
+		return;
+	}
 	while (left) {
 		struct rte_mbuf *burst[LODE_BURST_MAX];
 		uint8_t peer_idx;
 		unsigned n_burst = take_peer(pkts, &left, burst, &peer_idx);
-		lode_lane_enqueue(lane_of(w, peer_idx), burst, n_burst, now_ns);
-		w->touched |= 1ull << peer_idx;
+		enqueue_to(w, peer_idx, burst, n_burst, now_ns);
 	}
-	lode_counter_add(&w->counters.to_lane, n);
 }
 
 /* A packet longer than a segment goes in parts; its sender is told the better size all the same. Not that of UDP:
@@ -111,6 +147,8 @@ static void hint_size(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf 
 	const struct ip_info *ip, uint64_t now_ns)
 {
 	uint16_t segment_bytes = lode_lane_segment_bytes(lane_of(w, peer_idx));
+	if (lode_likely(ip->total_bytes <= segment_bytes))
+		return;
 	uint16_t inner_mtu = lode_wire_mtu_inner(segment_bytes, ip->version == 6);
 	bool hinted = ip->dont_fragment && ip->tuple.protocol != PROTO_UDP && !area(m)->from_wan;
 	if (segment_bytes && ip->total_bytes > inner_mtu && hinted)
@@ -157,8 +195,9 @@ static void to_lanes(struct lode_worker *w, struct packets *p)
 enum origin { FROM_LAN, FROM_PEER, FROM_US };
 
 /* True: the packet may go on to another hop. */
-static bool may_forward(struct lode_worker *w, enum origin origin, const struct lode_route *route,
-	struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns)
+static inline bool may_forward(struct lode_worker *w, enum origin origin,
+	const struct lode_route *route, struct rte_mbuf *m, const struct ip_info *ip,
+	uint64_t now_ns)
 {
 	if (origin == FROM_US)
 		return true;
@@ -195,9 +234,12 @@ static void leave_in_fragments(struct lode_worker *w, unsigned port_idx,
 		to_port(w, port_idx, next_hop, fragments[i], now_ns);
 }
 
-static void leave_by_port(struct lode_worker *w, enum origin origin, const struct lode_route *route,
-	struct rte_mbuf *m, const struct ip_info *ip, uint64_t now_ns)
+static inline void leave_by_port(struct lode_worker *w, enum origin origin,
+	const struct lode_route *route, struct packets *p, unsigned i)
 {
+	struct rte_mbuf *m = p->pkts[i];
+	const struct ip_info *ip = &p->ip[i];
+	uint64_t now_ns = p->now_ns;
 	const struct lode_port_view *port = &w->snapshot->ports[route->idx];
 	const struct lode_ip *next_hop =
 		lode_ip_is_none(&route->via) ? &ip->tuple.dst : &route->via;
@@ -211,8 +253,8 @@ static void leave_by_port(struct lode_worker *w, enum origin origin, const struc
 		clamp_mss(w, lode_pkt(m)->from_peer, m, ip);
 	else if (origin == FROM_LAN)
 		lode_counter_add(&w->counters.local_forward, 1);
-	lode_counter_add(&w->counters.lan_tx, 1);
-	lode_counter_add(&w->counters.lan_tx_bytes, ip->total_bytes);
+	p->n_left++;
+	p->left_bytes += ip->total_bytes;
 	if (lode_unlikely(too_long))
 		leave_in_fragments(w, route->idx, next_hop, m, now_ns);
 	else
@@ -223,10 +265,11 @@ static void leave_by_port(struct lode_worker *w, enum origin origin, const struc
 static void forward(struct lode_worker *w, enum origin origin, struct packets *p)
 {
 	unsigned n = 0;
+	p->n_left = p->left_bytes = 0;
 	for (unsigned i = 0; i < p->n; i++) {
 		struct rte_mbuf *m = p->pkts[i];
 		const struct ip_info *ip = &p->ip[i];
-		const struct lode_route *route = route_of(w, &ip->tuple.dst);
+		const struct lode_route *route = route_of(w, &ip->tuple.dst, ip->version);
 		switch (route->kind) {
 		case LODE_ROUTE_BOX:
 			if (origin == FROM_LAN && lode_pkt(m)->rx_port != LODE_HOST_PORT)
@@ -239,7 +282,7 @@ static void forward(struct lode_worker *w, enum origin origin, struct packets *p
 			break;
 		case LODE_ROUTE_PORT:
 			if (may_forward(w, origin, route, m, ip, p->now_ns))
-				leave_by_port(w, origin, route, m, ip, p->now_ns);
+				leave_by_port(w, origin, route, p, i);
 			break;
 		case LODE_ROUTE_PEER:
 			if (!may_forward(w, origin, route, m, ip, p->now_ns))
@@ -252,8 +295,11 @@ static void forward(struct lode_worker *w, enum origin origin, struct packets *p
 			DROP(w, m, no_route);
 		}
 	}
+	lode_counter_add(&w->counters.lan_tx, p->n_left);
+	lode_counter_add(&w->counters.lan_tx_bytes, p->left_bytes);
 	p->n = n;
-	to_lanes(w, p);
+	if (n > 0)
+		to_lanes(w, p);
 }
 
 /* ---- the ways in ---- */
@@ -263,17 +309,8 @@ void lode_worker_lan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
 {
 	struct packets p;
 	p.now_ns = now_ns;
-	p.n = 0;
 	note_entry(w, now_ns);
-	lode_counter_add(&w->counters.lan_rx, n);
-	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = take_lan_frame(w, port_idx, mbufs[i], &p.ip[p.n]);
-		if (!m)
-			continue;
-		if (trace_wanted(w))
-			trace_frame(w, m, &p.ip[p.n]);
-		p.pkts[p.n++] = m;
-	}
+	take_lan_frames(w, port_idx, mbufs, n, &p);
 	forward(w, FROM_LAN, &p);
 }
 
@@ -293,7 +330,7 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 			DROP(w, m, malformed);
 			continue;
 		}
-		const struct lode_route *back = route_of(w, &ip->tuple.src);
+		const struct lode_route *back = route_of(w, &ip->tuple.src, ip->version);
 		if (back->kind != LODE_ROUTE_PEER || back->idx != peer_idx) {
 			DROP(w, m, spoofed);
 			continue;
@@ -307,41 +344,47 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 	forward(w, FROM_PEER, &p);
 }
 
+static void wan_rx_from(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf **pkts,
+	unsigned n, uint64_t now_ns)
+{
+	if (trace_wanted(w))
+		lode_lane_trace(lane_of(w, peer_idx), now_ns);
+	lode_lane_wan_rx(lane_of(w, peer_idx), pkts, n, now_ns);
+	w->touched |= 1ull << peer_idx;
+}
+
 /* Datagrams of sessions, each to the lane of its peer. */
 static void to_wan_lanes(struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
 {
 	uint64_t left = n ? UINT64_MAX >> (64 - n) : 0;
+	lode_counter_add(&w->counters.from_lane, n);
+	if (lode_likely(is_one_peer(pkts, n))) {
+		wan_rx_from(w, area(pkts[0])->peer_idx, pkts, n, now_ns);
+		return;
+	}
 	while (left) {
 		struct rte_mbuf *burst[LODE_BURST_MAX];
 		uint8_t peer_idx;
 		unsigned n_burst = take_peer(pkts, &left, burst, &peer_idx);
-		if (trace_wanted(w))
-			lode_lane_trace(lane_of(w, peer_idx), now_ns);
-		lode_lane_wan_rx(lane_of(w, peer_idx), burst, n_burst, now_ns);
-		w->touched |= 1ull << peer_idx;
+		wan_rx_from(w, peer_idx, burst, n_burst, now_ns);
 	}
-	lode_counter_add(&w->counters.from_lane, n);
 }
 
 void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
 	unsigned n, uint64_t now_ns)
 {
 	struct rte_mbuf *pkts[LODE_BURST_MAX];
-	unsigned n_pkts = 0;
 	note_entry(w, now_ns);
-	lode_counter_add(&w->counters.wan_rx, n);
-	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = take_wan_frame(w, port_idx, mbufs[i], now_ns);
-		if (!m)
-			continue;
-		const struct lode_peer_view *view = w->snapshot->peers[area(m)->peer_idx];
-		uint8_t owner = view->lane_owner[lode_pkt(m)->lane_id];
-		if (owner != w->params.worker_idx)
-			to_worker(w, owner, m, HANDOFF_WAN);
+	unsigned n_ours = 0, n_pkts = take_wan_frames(w, port_idx, mbufs, n, pkts, now_ns);
+	for (unsigned i = 0; i < n_pkts; i++) {
+		const struct lode_peer_view *view = w->snapshot->peers[area(pkts[i])->peer_idx];
+		uint8_t owner = view->lane_owner[lode_pkt(pkts[i])->lane_id];
+		if (lode_likely(owner == w->params.worker_idx))
+			pkts[n_ours++] = pkts[i];
 		else
-			pkts[n_pkts++] = m;
+			to_worker(w, owner, pkts[i], HANDOFF_WAN);
 	}
-	to_wan_lanes(w, pkts, n_pkts, now_ns);
+	to_wan_lanes(w, pkts, n_ours, now_ns);
 }
 
 /* ---- once per loop ---- */

@@ -113,6 +113,7 @@ struct lode_worker {
 struct packets {
 	uint64_t now_ns;
 	unsigned n;
+	unsigned n_left, left_bytes; /* went out on a LAN port */
 	struct rte_mbuf *pkts[LODE_BURST_MAX];
 	struct ip_info ip[LODE_BURST_MAX];
 };
@@ -190,12 +191,13 @@ void talkers_turn(struct lode_worker *w, uint64_t now_ns);
 
 /* ---- ingress.c: frames become packets ---- */
 
-/* NULL: the frame was not a packet to forward, and is gone. data at the IP header otherwise. */
-struct rte_mbuf *take_lan_frame(
-	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, struct ip_info *ip);
-/* NULL: not a datagram of a session, and gone. Otherwise data at the clear header, lode_pkt filled in. */
-struct rte_mbuf *take_wan_frame(
-	struct lode_worker *w, unsigned port_idx, struct rte_mbuf *m, uint64_t now_ns);
+/* Packets to forward, data at the IP header, into p; what else there was is gone. */
+void take_lan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs, unsigned n,
+	struct packets *p);
+/* Datagrams of sessions into pkts, data at the clear header, lode_pkt filled in; the rest is gone. Returns how
+ * many. */
+unsigned take_wan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
+	unsigned n, struct rte_mbuf **pkts, uint64_t now_ns);
 
 /* ---- egress.c: packets become frames ---- */
 
@@ -230,10 +232,12 @@ static inline void decrement_ttl(uint8_t *packet, const struct ip_info *ip)
 		packet[7]--;
 		return;
 	}
-	/* The word of TTL and protocol is less by 0x100, so the checksum is more (RFC 1141). */
-	uint32_t sum = lode_load_be16(packet + 10) + 0x100u;
+	/* The word of TTL and protocol is less by 0x100, so the checksum is more (RFC 1141); that does not depend
+	 * on the order of its bytes (RFC 1071 2 B). */
+	uint32_t sum = lode_load_le16(packet + 10) + 1u;
+	uint16_t checksum_be = (uint16_t)(sum + (sum >= 0xffff));
 	packet[8]--;
-	lode_store_be16(packet + 10, (uint16_t)(sum + (sum >= 0xffff)));
+	memcpy(packet + 10, &checksum_be, sizeof(checksum_be));
 }
 /* Lowers the MSS of a TCP handshake to what goes in one segment to or from that peer. */
 void clamp_mss_of_syn(
@@ -248,7 +252,14 @@ static inline void clamp_mss(
 /* ---- spread.c: which lane a flow takes ---- */
 
 /* Decides for a packet whose flow and class are known; f is its entry, before the packet is counted. */
-void choose_lane(struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns);
+void choose_of_several(struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns);
+static inline void choose_lane(
+	struct lode_worker *w, struct rte_mbuf *m, struct flow *f, uint64_t now_ns)
+{
+	const struct lode_peer_view *view = w->snapshot->peers[area(m)->peer_idx];
+	if (lode_unlikely(view && view->n_lanes > 1) && area(m)->handoff != HANDOFF_LANE)
+		choose_of_several(w, m, f, now_ns);
+}
 /* Hands what other workers' lanes take to them; the rest stays in p. */
 void spread(struct lode_worker *w, struct packets *p);
 
@@ -271,11 +282,13 @@ void to_worker(
 /* lode_lane_env.deliver */
 void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns);
 
+/* version: of the packet that has the address. */
 static inline const struct lode_route *route_of(
-	const struct lode_worker *w, const struct lode_ip *ip)
+	const struct lode_worker *w, const struct lode_ip *ip, uint8_t version)
 {
-	return lode_ip_is_v4(ip) ? lode_routes_lookup4(w->snapshot->routes, lode_ip_v4_be(ip))
-				 : lode_routes_lookup6(w->snapshot->routes, ip->b);
+	return version == 4 || lode_ip_is_v4(ip)
+		       ? lode_routes_lookup4(w->snapshot->routes, lode_ip_v4_be(ip))
+		       : lode_routes_lookup6(w->snapshot->routes, ip->b);
 }
 static inline uint8_t *packet_data(struct rte_mbuf *m)
 {
