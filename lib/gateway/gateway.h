@@ -91,6 +91,7 @@ struct worker_run {
 	uint64_t load_ns, load_busy_ns; /* when its load was told last */
 	uint64_t moved;			/* packets that went through, as last seen */
 	struct pollfd wake[LODE_PORTS_MAX + 1]; /* the ports' descriptors, then wake_fd */
+	uint8_t wake_ports[LODE_PORTS_MAX];	/* whose they are */
 	unsigned n_wake;
 	uint64_t busy_ns;    /* last turn with packets */
 	bool dense;	     /* they come closely one after the other */

@@ -31,6 +31,7 @@ int idle_init(struct worker_run *r, struct lode_err *err)
 			continue;
 		int fd = g->ports[i].wake_fds[r->idx];
 		r->may_block &= fd >= 0;
+		r->wake_ports[r->n_wake] = (uint8_t)i;
 		r->wake[r->n_wake++] = (struct pollfd){fd, POLLIN, 0};
 	}
 	r->wake[r->n_wake++] = (struct pollfd){r->wake_fd, POLLIN, 0};
@@ -89,6 +90,21 @@ static bool is_handed_something(const struct worker_run *r)
 	return any;
 }
 
+/* False: a frame may have come already. */
+static bool arm_ports(struct worker_run *r)
+{
+	bool quiet = true;
+	for (unsigned i = 0; i + 1 < r->n_wake; i++)
+		quiet &= lode_port_arm(&r->g->ports[r->wake_ports[i]], r->idx);
+	return quiet;
+}
+
+static void disarm_ports(struct worker_run *r)
+{
+	for (unsigned i = 0; i + 1 < r->n_wake; i++)
+		lode_port_disarm(&r->g->ports[r->wake_ports[i]], r->idx);
+}
+
 /* Says that it sleeps, then looks at the rings once more: who pushes afterwards wakes us. */
 static void block(struct worker_run *r, uint64_t ns, uint64_t longest_ns)
 {
@@ -97,7 +113,10 @@ static void block(struct worker_run *r, uint64_t ns, uint64_t longest_ns)
 		atomic_store(&r->asleep, false);
 		return;
 	}
-	int n = ppoll(r->wake, r->n_wake, &(struct timespec){.tv_nsec = (long)ns}, NULL);
+	bool quiet = arm_ports(r);
+	int n = quiet ? ppoll(r->wake, r->n_wake, &(struct timespec){.tv_nsec = (long)ns}, NULL)
+		      : 0;
+	disarm_ports(r);
 	atomic_store(&r->asleep, false);
 	if (n <= 0)
 		return;

@@ -8,6 +8,8 @@
 #include "lode_base.h"
 #include "lode_config.h"
 
+#include <rte_spinlock.h>
+
 struct rte_mempool;
 
 /* ---- driver profiles ---- */
@@ -31,7 +33,8 @@ enum lode_profile_steering {
 
 struct lode_profile {
 	char name[LODE_NAME_MAX];
-	bool tested; /* somebody has run it with this program */
+	bool tested;	    /* somebody has run it with this program */
+	bool rx_interrupts; /* its driver can tell a sleeping worker that a frame came */
 	enum lode_profile_bus bus;
 	enum lode_profile_binding binding;
 	enum lode_profile_steering steering;
@@ -68,6 +71,8 @@ struct lode_port {
 	bool steered; /* each worker's UDP port arrives on its own queue */
 	int socket_id;
 	int wake_fds[LODE_WORKERS_MAX]; /* by queue: readable when a frame waits; -1: cannot tell */
+	bool must_arm;			/* they tell only between lode_port_arm and _disarm */
+	rte_spinlock_t arm_lock;	/* of the device: drivers share a register among queues */
 	char driver[LODE_NAME_MAX], device[LODE_DEVICE_MAX];
 	char notes[LODE_PORT_NOTES][200]; /* degradations and their consequence */
 	unsigned n_notes;
@@ -89,6 +94,10 @@ bool lode_port_eal_arg(const struct lode_profile *p, const struct lode_config_po
 /* Creates or finds the device, configures, starts and steers it. -ENODEV: not there (for PCI: not bound). */
 int lode_port_open(
 	const struct lode_port_params *params, struct lode_port *port, struct lode_err *err);
+/* The queue's worker is going to wait for its descriptor; then it has woken. Nothing happens where the
+ * descriptor tells at any time. False: a frame may have come before it was armed; do not wait. */
+bool lode_port_arm(struct lode_port *port, unsigned queue);
+void lode_port_disarm(struct lode_port *port, unsigned queue);
 /* No thread may use its queues any more. */
 void lode_port_close(struct lode_port *port);
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define ARGS_BYTES 320
 
@@ -90,6 +91,7 @@ static void wanted_config(const struct lode_port_params *pp, const struct rte_et
 	struct lode_port *port, struct rte_eth_conf *conf)
 {
 	*conf = (struct rte_eth_conf){.rxmode.mtu = port->mtu_bytes};
+	conf->intr_conf.rxq = pp->profile->rx_interrupts;
 	conf->rxmode.offloads = info->rx_offload_capa &
 				(RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
 	conf->txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
@@ -160,6 +162,67 @@ static void find_wake_fds(struct lode_port *port)
 		memcpy(port->wake_fds, fds, (size_t)n * sizeof(fds[0]));
 }
 
+/* ---- receive interrupts ---- */
+
+/* Descriptors of the queues' interrupts. Those of software drivers are readable while a frame waits; those of
+ * devices count interrupts, which are off unless somebody waits for one. */
+static void find_interrupts(struct lode_port *port)
+{
+	int fds[LODE_WORKERS_MAX];
+	for (uint16_t q = 0; q < port->n_rx_queues; q++)
+		if ((fds[q] = rte_eth_dev_rx_intr_ctl_q_get_fd(port->ethdev, q)) < 0)
+			return;
+	int rc = rte_eth_dev_rx_intr_disable(port->ethdev, 0);
+	if (rc && rc != -ENOTSUP)
+		return;
+	port->must_arm = rc == 0;
+	memcpy(port->wake_fds, fds, port->n_rx_queues * sizeof(fds[0]));
+}
+
+bool lode_port_arm(struct lode_port *port, unsigned queue)
+{
+	if (!port->must_arm)
+		return true;
+	rte_spinlock_lock(&port->arm_lock);
+	int rc = rte_eth_dev_rx_intr_enable(port->ethdev, (uint16_t)queue);
+	rte_spinlock_unlock(&port->arm_lock);
+	/* Drivers that cannot count: the wait is short in any case. */
+	return rc == 0 && rte_eth_rx_queue_count(port->ethdev, (uint16_t)queue) <= 0;
+}
+
+void lode_port_disarm(struct lode_port *port, unsigned queue)
+{
+	uint64_t n_interrupts;
+	if (!port->must_arm)
+		return;
+	rte_spinlock_lock(&port->arm_lock);
+	rte_eth_dev_rx_intr_disable(port->ethdev, (uint16_t)queue);
+	rte_spinlock_unlock(&port->arm_lock);
+	/* An eventfd that does not block; what it counted is no news any more. */
+	if (read(port->wake_fds[queue], &n_interrupts, sizeof(n_interrupts)) < 0)
+		return;
+}
+
+/* Queues set up and running. */
+static int run(const struct lode_port_params *pp, struct lode_port *port,
+	const struct rte_eth_conf *conf, struct lode_err *err)
+{
+	const char *name = pp->config->name;
+	int rc = rte_eth_dev_configure(port->ethdev, port->n_rx_queues, port->n_tx_queues, conf);
+	if (rc)
+		return lode_err_set(err, rc, "port %s: %s refuses %u queues with MTU %u: %s", name,
+			port->driver, port->n_rx_queues, port->mtu_bytes, strerror(-rc));
+	rc = setup_queues(pp, port);
+	if (rc)
+		return lode_err_set(
+			err, rc, "port %s: queues of %s: %s", name, port->driver, strerror(-rc));
+	rc = rte_eth_dev_start(port->ethdev);
+	if (rc)
+		return lode_err_set(
+			err, rc, "port %s: starting %s: %s", name, port->driver, strerror(-rc));
+	return 0;
+}
+
 static int configure(
 	const struct lode_port_params *pp, struct lode_port *port, struct lode_err *err)
 {
@@ -181,18 +244,16 @@ static int configure(
 			name, info.driver_name, port->n_tx_queues, pp->n_workers);
 	clamp_mtu(pp, &info, port);
 	wanted_config(pp, &info, port, &conf);
-	rc = rte_eth_dev_configure(port->ethdev, port->n_rx_queues, port->n_tx_queues, &conf);
+	rc = run(pp, port, &conf, err);
+	if (rc && conf.intr_conf.rxq) { /* no vectors for them: under VFIO without MSI-X, say */
+		conf.intr_conf.rxq = 0;
+		rc = run(pp, port, &conf, err);
+		port_note(port, "no receive interrupts: idle workers look for frames now and then");
+	}
 	if (rc)
-		return lode_err_set(err, rc, "port %s: %s refuses %u queues with MTU %u: %s", name,
-			info.driver_name, port->n_rx_queues, port->mtu_bytes, strerror(-rc));
-	rc = setup_queues(pp, port);
-	if (rc)
-		return lode_err_set(err, rc, "port %s: queues of %s: %s", name, info.driver_name,
-			strerror(-rc));
-	rc = rte_eth_dev_start(port->ethdev);
-	if (rc)
-		return lode_err_set(
-			err, rc, "port %s: starting %s: %s", name, info.driver_name, strerror(-rc));
+		return rc;
+	if (conf.intr_conf.rxq)
+		find_interrupts(port);
 	accept_multicast(port);
 	rte_eth_macaddr_get(port->ethdev, &mac);
 	memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));

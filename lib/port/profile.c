@@ -25,6 +25,7 @@ struct key {
 static const char *const statuses[] = {"untested", "tested", NULL};
 static const char *const buses[] = {"pci", "vdev", NULL};
 static const char *const bindings[] = {"none", "kernel", "vfio-pci", "bifurcated", NULL};
+static const char *const answers[] = {"no", "yes", NULL};
 static const char *const steerings[] = {"none", "hash", "udp-port", NULL};
 
 static const struct key keys[] = {
@@ -34,6 +35,7 @@ static const struct key keys[] = {
 	{"bus", CHOICE, FIELD(bus), 0, 0, buses},
 	{"binding", CHOICE, FIELD(binding), 0, 0, bindings},
 	{"steering", CHOICE, FIELD(steering), 0, 0, steerings},
+	{"rx_interrupts", CHOICE, FIELD(rx_interrupts), 0, 0, answers},
 	{"driver", TEXT, FIELD(driver), 0, 0, NULL},
 	{"devargs", TEXT, FIELD(devargs), 0, 0, NULL},
 	{"max_queues", NUMBER, FIELD(max_queues), 1, LODE_WORKERS_MAX, NULL},

@@ -93,6 +93,45 @@ Test(port, af_packet_carries_full_frames_over_veth, .timeout = 30)
 	rte_eal_cleanup();
 }
 
+static unsigned receive_all(const struct lode_port *port)
+{
+	struct rte_mbuf *got[8];
+	unsigned n_all = 0;
+	for (unsigned i = 0; i < 20;
+		i++) { /* the driver is told by a signal that something is there */
+		uint16_t n = rte_eth_rx_burst(port->ethdev, 0, got, LODE_ARRAY_LEN(got));
+		rte_pktmbuf_free_bulk(got, n);
+		n_all += n;
+		usleep(1000);
+	}
+	return n_all;
+}
+
+Test(port, a_receive_interrupt_wakes_who_waits, .timeout = 30)
+{
+	struct rte_mempool *pool = start_eal();
+	struct lode_config_port c = veth("lt0");
+	struct lode_port port;
+	struct lode_err err;
+	strcpy(c.profile, "tap");
+	cr_assert_eq(open_port(&c, 0, 1, pool, &port, &err), 0, "%s", err.msg);
+	cr_assert_geq(port.wake_fds[0], 0);
+	cr_assert_eq(system("echo 1 >/proc/sys/net/ipv6/conf/lt0/disable_ipv6; ip link set lt0 up;"
+			    "ip addr add 10.9.0.1/24 dev lt0;"
+			    "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev lt0"),
+		0);
+	receive_all(&port);
+	struct pollfd wake = {port.wake_fds[0], POLLIN, 0};
+	cr_assert(lode_port_arm(&port, 0));
+	cr_assert_eq(poll(&wake, 1, 20), 0, "woken by nothing");
+	system("ping -c 1 -W 1 10.9.0.2 >/dev/null 2>&1 &");
+	cr_assert_eq(poll(&wake, 1, 5000), 1, "the frame did not wake the port");
+	lode_port_disarm(&port, 0);
+	cr_assert_geq(receive_all(&port), 1, "the frame is not there");
+	lode_port_close(&port);
+	rte_eal_cleanup();
+}
+
 Test(port, what_a_device_lacks_is_clamped_and_said, .timeout = 30)
 {
 	struct rte_mempool *pool = start_eal();
