@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-manager agent: keeps this appliance's model at what its manager says. */
+#include "check_model.h"
 #include "identity.h"
 #include "lode_agent.h"
 #include "lode_config.h"
@@ -270,6 +271,7 @@ int cmd_agent(int argc, char **argv)
 				.stall_s = STALL_S,
 				.seed = (uint64_t)now_ms() ^ (uint64_t)getpid() << 32,
 				.now_s = now_s,
+				.check_model = check_model,
 				.log = print_line,
 				.progress = show_progress,
 				.now_ns = site_now_ns,

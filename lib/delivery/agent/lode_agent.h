@@ -35,6 +35,9 @@ struct lode_agent_options {
 	void (*sleep_ns)(void *ctx, uint64_t ns);
 	/* Bytes per second that a transfer may take now; 0: none, later perhaps. NULL: no limit. */
 	uint64_t (*rate)(void *ctx);
+	/* Whether a file that its release calls one of our models loads and gives its golden vectors; before it is put in
+	 * place. NULL: the gateway's word is enough. */
+	int (*check_model)(void *ctx, const char *path, struct lode_err *err);
 	/* Called at each write that matters; a test cuts the power there by returning not 0. NULL: none. */
 	int (*on_write)(void *ctx, const char *what);
 	/* What is going on, a line for people; NULL: nobody wants to know. */

@@ -177,6 +177,11 @@ enum lode_agent_outcome apply(
 {
 	char staged[PATH_MAX];
 	path_of(a, "staging", want->sha256, "", staged);
+	if (*a->release.kind.role && a->options.check_model &&
+		a->options.check_model(a->options.ctx, staged, err)) {
+		unlink(staged);
+		return failed(a, want, "verification", true, err);
+	}
 	set_state(a, "applying");
 	a->trying = *want;
 	if (journal_save(a, err) || activate(a, want->model, staged, err))

@@ -5,6 +5,7 @@
 #include "../trust/town.h"
 #include "lode_agent.h"
 #include "lode_ipc.h"
+#include "lode_package.h"
 
 #include <ftw.h>
 #include <pthread.h>
@@ -119,21 +120,33 @@ static void start_gateway(void)
 
 /* ---- bundles and agents ---- */
 
-/* Of one file, "file N", under the chain, which is freed. */
-static void make_bundle(char *chain, uint64_t n)
+/* Of one file under the chain, which is freed. */
+static void make_bundle_of(char *chain, const void *bytes, size_t n_bytes)
 {
-	struct lode_trust_bundle b = {.n_files = 1, .files = {{.chain = chain}}};
+	struct lode_trust_bundle b = {
+		.n_files = 1, .files = {{.chain = chain, .n_bytes = n_bytes}}};
 	uint8_t *head;
-	char text[32];
 	size_t len;
 	struct lode_err err;
-	b.files[0].n_bytes = town_file(n, text);
 	cr_assert_eq(lode_trust_bundle_head(&b, &head, &len, &err), 0, "%s", err.msg);
-	head = realloc(head, len + sizeof(text));
-	memcpy(head + len, text, b.files[0].n_bytes);
-	write_file(world.bundle, head, len + b.files[0].n_bytes);
+	head = realloc(head, len + n_bytes);
+	memcpy(head + len, bytes, n_bytes);
+	write_file(world.bundle, head, len + n_bytes);
 	free(head);
 	lode_trust_bundle_clear(&b);
+}
+
+static void make_bundle(char *chain, uint64_t n)
+{
+	char text[32];
+	size_t len = town_file(n, text);
+	make_bundle_of(chain, text, len);
+}
+
+static int refuse_model(void *ctx, const char *path, struct lode_err *err)
+{
+	(void)ctx;
+	return lode_err_set(err, -EILSEQ, "%s", strstr(path, "staging") ? "golden" : "too late");
 }
 
 static struct lode_agent_options options(const char *health_check)
@@ -243,4 +256,36 @@ Test(import, what_is_not_healthy_is_taken_from_the_gateway_again)
 	cr_expect_eq(import("false", &err), LODE_AGENT_ROLLED_BACK);
 	active_is("");
 	cr_expect_str_eq(world.heard, "file 5 rollback ");
+}
+
+/* Only what calls itself one of our models has golden vectors. */
+Test(import, a_model_is_tried_before_it_is_put_in_place)
+{
+	const struct lode_trust_kind kind = town_kind();
+	const struct lode_metadata meta[] = {{"lodestone.role", "loss"},
+		{"lodestone.schema", "loss/1"}, {"lodestone.schema_sha256", kind.schema_sha256},
+		{"lodestone.network", "kind=mlp width=8"}};
+	const float one = 1;
+	const struct lode_tensor_out tensor = {"w", LODE_F32, 1, {1}, &one};
+	struct lode_agent_options o = options(NULL);
+	struct lode_trust_release r = town_release(5);
+	struct lode_agent *a;
+	struct lode_err err;
+	uint8_t *image;
+	size_t len;
+	o.check_model = refuse_model;
+	make_bundle(town_plain(5), 5);
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0, "%s", err.msg);
+	cr_expect_eq(lode_agent_import(a, world.bundle, &err), LODE_AGENT_UPDATED, "%s", err.msg);
+	cr_assert_eq(lode_safetensors_write(&tensor, 1, meta, 4, &image, &len, &err), 0);
+	r.counter = 6;
+	r.n_bytes = len;
+	r.kind = kind;
+	lode_trust_sha256(image, len, r.sha256);
+	make_bundle_of(town_chain(NULL, NULL, town_sign_release(&r, BY(11))), image, len);
+	cr_expect_eq(lode_agent_import(a, world.bundle, &err), LODE_AGENT_FAILED);
+	cr_expect_str_eq(err.msg, "golden");
+	active_is("file 5");
+	lode_agent_free(a);
+	free(image);
 }
