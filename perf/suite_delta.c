@@ -287,27 +287,40 @@ static int child_main(struct lode_perf *p)
 
 /* ---- speed ---- */
 
+#define RUNS 9
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 	return (x > y) - (x < y);
 }
 
-/* Medians of five runs of a whole process: MB/s of its CPU time and of the time that passed. */
-static void child_rates(
-	const struct work *w, char *const *args, double bytes, double *cpu, double *wall)
+/* Medians of RUNS runs of a whole process, in seconds of its CPU time and of the time that passed. */
+static void child_seconds(const struct work *w, char *const *args, double *cpu, double *wall)
 {
-	double cpu_s[5], wall_s[5], peak;
-	for (unsigned i = 0; i < 5; i++) {
+	double cpu_s[RUNS], wall_s[RUNS], peak;
+	for (unsigned i = 0; i < RUNS; i++) {
 		uint64_t start = lode_perf_wall_ns();
 		if (!run_child(w, args, &cpu_s[i], &peak))
 			cpu_s[i] = NAN;
 		wall_s[i] = (double)(lode_perf_wall_ns() - start) * 1e-9;
 	}
-	qsort(cpu_s, 5, sizeof(cpu_s[0]), by_value);
-	qsort(wall_s, 5, sizeof(wall_s[0]), by_value);
-	*cpu = bytes / 1e6 / cpu_s[2];
-	*wall = bytes / 1e6 / wall_s[2];
+	qsort(cpu_s, RUNS, sizeof(cpu_s[0]), by_value);
+	qsort(wall_s, RUNS, sizeof(wall_s[0]), by_value);
+	*cpu = cpu_s[RUNS / 2];
+	*wall = wall_s[RUNS / 2];
+}
+
+/* MB/s above a run that does nothing: loading this program and its libraries is no work on a patch. */
+static void child_rates(
+	const struct work *w, char *const *args, double bytes, double *cpu, double *wall)
+{
+	char *nothing[] = {(char *)"nothing", NULL};
+	double cpu_s, wall_s, empty_cpu_s, empty_wall_s;
+	child_seconds(w, nothing, &empty_cpu_s, &empty_wall_s);
+	child_seconds(w, args, &cpu_s, &wall_s);
+	*cpu = bytes / 1e6 / (cpu_s - empty_cpu_s);
+	*wall = bytes / 1e6 / (wall_s - empty_wall_s);
 }
 
 static void measure_speed(struct work *w, const struct pair_recipe *r)

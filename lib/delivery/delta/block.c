@@ -52,15 +52,24 @@ static int adaptive_prepare(struct block_decoder *d)
 	return 0;
 }
 
-static int read_prediction(struct block_decoder *d, const struct op *op)
+/* *pred is in the window, or in the base itself. */
+static int read_prediction(struct block_decoder *d, const struct op *op, const uint8_t **pred)
 {
 	const struct low_rank *lr = &d->low_rank;
+	*pred = d->window;
 	if (op->predictor == LODE_DELTA_PREDICT_LOW_RANK) {
 		uint64_t n = op->len / type_bytes(op->el.type), all = (uint64_t)lr->rows * lr->cols;
 		if (!lr->rank || op->first_element > all || n > all - op->first_element)
 			return -EBADMSG;
 	}
 	int rc = 0;
+	if (op->predictor == LODE_DELTA_PREDICT_BASE && d->map_base) {
+		const uint8_t *base = d->map_base(d->read_ctx, op->base_offset, op->base_len);
+		if (base) {
+			*pred = base;
+			return 0;
+		}
+	}
 	if (op->base_len)
 		rc = d->read_base(d->read_ctx, op->base_offset, d->window + predict_base_at(op),
 			op->base_len);
@@ -74,23 +83,24 @@ static int decode_elements(
 {
 	size_t n = op->len / type_bytes(op->el.type);
 	bool ok = false;
-	int rc = read_prediction(d, op);
+	const uint8_t *pred;
+	int rc = read_prediction(d, op, &pred);
 	if (!rc && op->coder == LODE_DELTA_ADAPTIVE)
 		rc = adaptive_prepare(d);
 	if (rc)
 		return rc;
 	switch (op->coder) {
 	case LODE_DELTA_SPARSE:
-		ok = sparse_decode(in, &op->el, d->window, out, n, &d->streams);
+		ok = sparse_decode(in, &op->el, pred, out, n, &d->streams);
 		break;
 	case LODE_DELTA_PLANES:
-		ok = planes_decode(in, &op->el, d->window, out, n, &d->streams);
+		ok = planes_decode(in, &op->el, pred, out, n, &d->streams);
 		break;
 	case LODE_DELTA_TOKENS:
-		ok = tokens_decode(in, &op->el, d->window, out, n, d->tables);
+		ok = tokens_decode(in, &op->el, pred, out, n, d->tables);
 		break;
 	default:
-		ok = adaptive_decode(in, &op->el, d->window, out, n, d->adaptive);
+		ok = adaptive_decode(in, &op->el, pred, out, n, d->adaptive);
 		break;
 	}
 	return ok ? 0 : -EBADMSG;

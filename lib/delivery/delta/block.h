@@ -8,8 +8,12 @@
 /* Reads base bytes at an offset in the space of all base files; 0 or -errno. */
 typedef int (*base_read_fn)(void *ctx, uint64_t offset, void *buf, size_t len);
 
+/* Where such bytes already lie in memory, or NULL. */
+typedef const uint8_t *(*base_map_fn)(void *ctx, uint64_t offset, size_t len);
+
 struct block_decoder {
 	base_read_fn read_base;
+	base_map_fn map_base; /* NULL: nothing does */
 	void *read_ctx;
 	uint64_t base_size;
 	uint8_t *window; /* base bytes of one op, then its prediction */

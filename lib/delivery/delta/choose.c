@@ -69,6 +69,7 @@ struct trial {
 	struct op_result *best;
 	size_t best_size;
 
+	const uint8_t *pred;		/* the prediction, where there is one */
 	size_t n;			/* elements */
 	size_t n_changed;		/* against the base */
 	uint64_t cols, first;		/* of the tensor */
@@ -160,7 +161,7 @@ static void try_fill(struct trial *t)
 
 static const uint8_t *pred_of(const struct trial *t, enum lode_delta_predictor p)
 {
-	return p == LODE_DELTA_PREDICT_NONE ? t->e->zeros : t->e->pred;
+	return p == LODE_DELTA_PREDICT_NONE ? t->e->zeros : t->pred;
 }
 
 static void try_tokens(struct trial *t, struct op op)
@@ -276,15 +277,15 @@ static void try_byte_planes(struct trial *t)
 	op.base_len = op.len;
 	if (space_read(t->e->base, op.base_offset, t->e->window, op.len))
 		return;
-	uint8_t *pred = t->e->pred;
-	t->e->pred = t->e->window;
+	const uint8_t *pred = t->pred;
+	t->pred = t->e->window;
 	t->n = op.len;
 	try_planes(t, op, COMBINE_DIFF);
 	t->n = n;
-	t->e->pred = pred;
+	t->pred = pred;
 }
 
-/* Loads the base range into the window and decides the predictor; pred holds the prediction. */
+/* Decides the predictor and makes the prediction. The base's own elements are used where they lie. */
 static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor)
 {
 	struct op_encoder *e = t->e;
@@ -295,17 +296,24 @@ static bool prepare_prediction(struct trial *t, const struct plan_tensor *tensor
 	else if (tensor->factors && predict_allowed(op))
 		op->predictor = LODE_DELTA_PREDICT_LOW_RANK;
 	op->base_len = predict_base_bytes(op);
-	uint8_t *at = e->pred + predict_base_at(op);
-	if (space_read(e->base, op->base_offset, at, op->base_len))
-		return false;
 	t->n_changed = t->n;
 	if (op->predictor == LODE_DELTA_PREDICT_BASE) {
-		t->n_changed = estimate_changed(t, at);
+		t->pred = space_map(e->base, op->base_offset, op->len);
+		if (!t->pred && space_read(e->base, op->base_offset, e->pred, op->len))
+			return false;
+		t->pred = t->pred ? t->pred : e->pred;
+		t->n_changed = estimate_changed(t, t->pred);
+		if (t->n_changed <= t->n / 2 || op->el.shift)
+			return true;
 		op->predictor = LODE_DELTA_PREDICT_ROW_SCALE;
-		if (t->n_changed <= t->n / 2 || op->el.shift ||
-			!row_scale_fit(op, at, t->target, t->cols, t->first, &t->best->params))
+		if (!row_scale_fit(op, t->pred, t->target, t->cols, t->first, &t->best->params)) {
 			op->predictor = LODE_DELTA_PREDICT_BASE;
+			return true;
+		}
 	}
+	t->pred = e->pred;
+	if (space_read(e->base, op->base_offset, e->pred + predict_base_at(op), op->base_len))
+		return false;
 	predict_elements(op, tensor->factors ? &tensor->factors->lr : NULL, e->pred);
 	return true;
 }

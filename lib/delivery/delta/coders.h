@@ -81,6 +81,9 @@ bool tokens_decode_portable(struct view in, const struct element *el, const uint
 /* Call it only where the machine has BMI2. */
 bool tokens_decode_bmi2(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
 	size_t n, struct token_tables *tables);
+/* Call it only where tokens_has_avx512 says so. */
+bool tokens_decode_avx512(struct view in, const struct element *el, const uint8_t *pred,
+	uint8_t *out, size_t n, struct token_tables *tables);
 /* Updates *model when the written op carries tables. */
 void tokens_encode(const struct element *el, const uint8_t *pred, const uint8_t *target, size_t n,
 	struct token_model *model, struct buf *out);
@@ -89,6 +92,10 @@ void tokens_encode_portable(const struct element *el, const uint8_t *pred, const
 /* Call it only where the machine has BMI2. */
 void tokens_encode_bmi2(const struct element *el, const uint8_t *pred, const uint8_t *target,
 	size_t n, struct token_model *model, struct buf *out);
+/* Call it only where tokens_has_avx512 says so. */
+void tokens_encode_avx512(const struct element *el, const uint8_t *pred, const uint8_t *target,
+	size_t n, struct token_model *model, struct buf *out);
+bool tokens_has_avx512(void);
 
 /* ---- adaptive: binary models that learn while coding ---- */
 

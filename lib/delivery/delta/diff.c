@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The encoder's job: files hashed and cut into ranges, which threads take one after another; the ranges' records in
  * order are the patch, whatever the number of threads. */
+#include "diff.h"
 #include "encode.h"
 #include "header.h"
+#include "sha256_pair.h"
 
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #define RANGE_MIN_BYTES	   (8u << 20)
 #define RANGES_MAX	   128 /* beyond that ranges grow */
 #define THREADS_MAX	   16
+#define HUGE_PAGE_BYTES	   (2u << 20)
 #define ADAPTIVE_MAX_BYTES (2500 * 1000) /* changed bytes up to which adaptive models run */
 
-/* Something a thread takes: a file to hash, or a range to encode. */
+/* Something a thread takes: two files to hash, or a range to encode. */
 struct task {
-	const struct lode_delta_input *hash;
-	uint8_t *digest;
+	const struct lode_delta_input *hash[2]; /* the second may be missing */
+	uint8_t *digest[2];
 	uint64_t start, end;
-	struct buf out;
+	struct buf out; /* made, but those before are not */
+	bool made;
 };
 
 struct diff {
@@ -30,7 +34,11 @@ struct diff {
 	atomic_uint next_task; /* taken by any thread */
 	_Atomic uint64_t done; /* target bytes; added by any thread, read by the first */
 	atomic_int rc;	       /* first failure; the others stop */
-	pthread_mutex_t merge; /* guards what workers add at their end: costs, largest, features */
+	const struct patch_sink *sink;
+	/* Guards the sink and what follows, and what workers add at their end: costs, largest, features. */
+	pthread_mutex_t merge;
+	uint64_t patch_bytes; /* behind what was written */
+	uint32_t n_written;   /* tasks */
 	struct lode_delta_cost *costs;
 	uint64_t *largest;
 	struct lode_delta_report *report;
@@ -39,17 +47,61 @@ struct diff {
 
 /* ---- workers ---- */
 
+/* Room for what a range can come to, in huge pages where the system has them: thousands of faults less. Without
+ * memory for it the buffer grows as it is needed. */
+static void reserve(struct buf *b, uint64_t len)
+{
+	void *data;
+	size_t cap = (len + HUGE_PAGE_BYTES) & ~(size_t)(HUGE_PAGE_BYTES - 1);
+	b->len = 0;
+	if (b->data || len < HUGE_PAGE_BYTES || posix_memalign(&data, HUGE_PAGE_BYTES, cap))
+		return;
+	madvise(data, cap, MADV_HUGEPAGE);
+	*b = (struct buf){.data = data, .cap = cap};
+}
+
+/* The records of a task whose turn it is. */
+static int write_out(struct diff *d, const struct buf *out)
+{
+	int rc =
+		out->len ? d->sink->write_at(d->sink->ctx, d->patch_bytes, out->data, out->len) : 0;
+	d->patch_bytes += out->len;
+	d->n_written++;
+	return rc;
+}
+
+/* Writes what was made and whatever waited for it; a buffer that went out at once stays with its thread. */
+static int hand_in(struct diff *d, struct task *t, struct buf *out)
+{
+	int rc = 0;
+	pthread_mutex_lock(&d->merge);
+	t->made = true;
+	if (t == &d->tasks[d->n_written]) {
+		rc = write_out(d, out);
+	} else {
+		t->out = *out;
+		*out = (struct buf){0};
+	}
+	while (!rc && d->n_written < d->n_tasks && d->tasks[d->n_written].made) {
+		struct buf *next = &d->tasks[d->n_written].out;
+		rc = write_out(d, next);
+		buf_free(next);
+	}
+	pthread_mutex_unlock(&d->merge);
+	return rc;
+}
+
 static int run_task(struct diff *d, struct range_encoder *e, struct task *t)
 {
-	if (t->hash)
-		return EVP_Digest(t->hash->data, t->hash->size, t->digest, NULL, EVP_sha256(), NULL)
-			       ? 0
-			       : -EIO;
-	int rc = range_encode(e, t->start, t->end);
-	t->out = e->out;
-	e->out = (struct buf){0};
+	int rc;
+	if (t->hash[0])
+		return sha256_pair(t->hash, t->digest);
+	reserve(&e->out, t->end - t->start);
+	rc = range_encode(e, t->start, t->end);
+	if (!rc && e->out.failed)
+		rc = -ENOMEM;
 	atomic_fetch_add(&d->done, t->end - t->start);
-	return rc ? rc : t->out.failed ? -ENOMEM : 0;
+	return rc ? rc : hand_in(d, t, &e->out);
 }
 
 static void merge_costs(struct diff *d, const struct range_encoder *e)
@@ -144,11 +196,17 @@ static bool changes_are_few(const struct encode_job *job)
 	return changed <= ADAPTIVE_MAX_BYTES;
 }
 
+/* Two at a time, while the last one waits for a second. */
 static void add_hashes(
 	struct diff *d, const struct lode_delta_input *in, struct lode_delta_file *f, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		d->tasks[d->n_tasks++] = (struct task){.hash = &in[i], .digest = f[i].sha256};
+	for (uint32_t i = 0; i < n; i++) {
+		struct task *last = d->n_tasks ? &d->tasks[d->n_tasks - 1] : NULL;
+		bool joins = last && last->hash[0] && !last->hash[1];
+		struct task *t = joins ? last : &d->tasks[d->n_tasks++];
+		t->hash[joins] = &in[i];
+		t->digest[joins] = f[i].sha256;
+	}
 }
 
 static int make_tasks(struct diff *d)
@@ -174,6 +232,16 @@ static int make_tasks(struct diff *d)
 	return 0;
 }
 
+/* The same before and after hashes and features are known. */
+static size_t header_bytes(const struct lode_delta_info *info)
+{
+	struct buf header = {0};
+	header_write(info, &header);
+	size_t len = header.len;
+	buf_free(&header);
+	return len;
+}
+
 static int prepare(struct diff *d)
 {
 	const struct lode_delta_job *job = d->job;
@@ -190,6 +258,7 @@ static int prepare(struct diff *d)
 	e->mode = job->mode;
 	space_open(&e->base, job->base, job->n_base);
 	space_open(&e->target, job->target, job->n_target);
+	d->patch_bytes = header_bytes(d->info);
 	rc = plan_make(&e->plan, &e->base, &e->target);
 	if (!rc)
 		rc = make_tasks(d);
@@ -202,32 +271,28 @@ static int prepare(struct diff *d)
 	return 0;
 }
 
-static int assemble(struct diff *d, struct lode_delta_patch *patch)
+/* The end mark, and the header into the place that was left for it. */
+static int finish(struct diff *d)
 {
-	struct buf all = {0};
-	size_t room = HEADER_MAX_BYTES;
-	for (uint32_t i = 0; i < d->n_tasks; i++)
-		room += d->tasks[i].out.len;
-	buf_room(&all, room);
-	header_write(d->info, &all);
-	for (uint32_t i = 0; i < d->n_tasks; i++)
-		put_bytes(&all, d->tasks[i].out.data, d->tasks[i].out.len);
-	put_u8(&all, RECORD_END);
-	if (all.failed) {
-		buf_free(&all);
-		return lode_err_set(d->err, -ENOMEM, "no memory for the patch");
-	}
-	*patch = (struct lode_delta_patch){all.data, all.len};
-	return 0;
+	static const uint8_t mark = RECORD_END;
+	struct buf header = {0};
+	header_write(d->info, &header);
+	int rc = header.failed ? -ENOMEM : 0;
+	if (!rc)
+		rc = d->sink->write_at(d->sink->ctx, d->patch_bytes++, &mark, 1);
+	if (!rc)
+		rc = d->sink->write_at(d->sink->ctx, 0, header.data, header.len);
+	buf_free(&header);
+	return rc ? lode_err_set(d->err, rc, "the patch cannot be written: %s", strerror(-rc)) : 0;
 }
 
-static void fill_report(struct diff *d, const struct lode_delta_patch *patch)
+static void fill_report(struct diff *d)
 {
 	struct lode_delta_report *r = d->report;
 	const struct plan *plan = &d->encode.plan;
 	*r = (struct lode_delta_report){.base_bytes = d->encode.base.size,
 		.target_bytes = d->encode.target.size,
-		.patch_bytes = patch->len,
+		.patch_bytes = d->patch_bytes,
 		.n_matched = plan->n_matched,
 		.n_unchanged = plan->n_unchanged,
 		.costs = d->costs,
@@ -241,24 +306,23 @@ static void fill_report(struct diff *d, const struct lode_delta_patch *patch)
 	d->costs = NULL;
 }
 
-static int run(struct diff *d, struct lode_delta_patch *patch)
+static int run(struct diff *d)
 {
 	int rc = prepare(d);
 	if (!rc)
 		rc = run_tasks(d);
 	if (!rc)
-		rc = assemble(d, patch);
+		rc = finish(d);
 	if (!rc && d->report)
-		fill_report(d, patch);
+		fill_report(d);
 	return rc;
 }
 
-int lode_delta_diff(const struct lode_delta_job *job, struct lode_delta_patch *patch,
+int diff_to(const struct lode_delta_job *job, const struct patch_sink *sink,
 	struct lode_delta_report *report, struct lode_err *err)
 {
-	struct diff d = {.job = job, .report = report, .err = err};
+	struct diff d = {.job = job, .sink = sink, .report = report, .err = err};
 	int rc = -ENOMEM;
-	*patch = (struct lode_delta_patch){0};
 	if (!job->n_target || job->n_target > LODE_DELTA_MAX_FILES ||
 		job->n_base > LODE_DELTA_MAX_FILES)
 		return lode_err_set(err, -EINVAL,
@@ -267,7 +331,7 @@ int lode_delta_diff(const struct lode_delta_job *job, struct lode_delta_patch *p
 	pthread_mutex_init(&d.merge, NULL);
 	d.info = calloc(1, sizeof(*d.info));
 	if (d.info)
-		rc = run(&d, patch);
+		rc = run(&d);
 	plan_clear(&d.encode.plan);
 	space_close(&d.encode.base);
 	space_close(&d.encode.target);
@@ -278,6 +342,30 @@ int lode_delta_diff(const struct lode_delta_job *job, struct lode_delta_patch *p
 	free(d.largest);
 	free(d.info);
 	pthread_mutex_destroy(&d.merge);
+	return rc;
+}
+
+static int write_to_memory(void *ctx, uint64_t offset, const void *data, size_t len)
+{
+	struct buf *b = ctx;
+	if (offset + len > b->len) {
+		if (!buf_room(b, offset + len - b->len))
+			return -ENOMEM;
+		b->len = offset + len;
+	}
+	memcpy(b->data + offset, data, len);
+	return 0;
+}
+
+int lode_delta_diff(const struct lode_delta_job *job, struct lode_delta_patch *patch,
+	struct lode_delta_report *report, struct lode_err *err)
+{
+	struct buf all = {0};
+	const struct patch_sink sink = {&all, write_to_memory};
+	int rc = diff_to(job, &sink, report, err);
+	if (rc)
+		buf_free(&all);
+	*patch = (struct lode_delta_patch){all.data, all.len};
 	return rc;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "diff.h"
 #include "files.h"
 
 #include <sched.h>
@@ -12,21 +13,27 @@ static uint32_t n_cpus(void)
 	return (uint32_t)LODE_MIN(CPU_COUNT(&set), 4);
 }
 
+static int write_to_file(void *ctx, uint64_t offset, const void *data, size_t len)
+{
+	const int *fd = ctx;
+	return posix_fs.write_at(posix_fs.ctx, *fd, offset, data, len);
+}
+
 static int diff_mapped(const struct lode_delta_job *job, const char *path,
 	struct lode_delta_report *report, struct lode_err *err)
 {
-	struct lode_delta_patch patch;
 	struct place place;
-	int rc = lode_delta_diff(job, &patch, report, err);
-	if (rc)
-		return rc;
-	rc = place_open(&place, path, err);
+	int fd, rc = place_open(&place, path, err);
+	const struct patch_sink sink = {&fd, write_to_file};
 	if (!rc)
-		rc = place_write(&place, &posix_fs, patch.data, patch.len, err);
+		rc = place_create(&place, &fd, err);
+	if (!rc) {
+		int made = diff_to(job, &sink, report, err);
+		rc = place_commit(&place, &posix_fs, fd, made, err);
+		if (rc && !made && report)
+			lode_delta_report_clear(report);
+	}
 	place_close(&place);
-	free(patch.data);
-	if (rc && report)
-		lode_delta_report_clear(report);
 	return rc;
 }
 

@@ -339,6 +339,7 @@ int range_encoder_init(struct range_encoder *e, struct encode_job *job)
 	int rc = op_encoder_init(&e->ops, job->mode, &job->base);
 	if (!rc)
 		rc = block_decoder_init(&e->decoder, space_read, &job->base, job->base.size);
+	e->decoder.map_base = space_map;
 	e->ops.adaptive = job->adaptive;
 	e->costs = calloc(job->plan.n_tensors + 1, sizeof(*e->costs));
 	e->largest = calloc(job->plan.n_tensors + 1, sizeof(*e->largest));

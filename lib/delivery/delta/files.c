@@ -104,14 +104,17 @@ void place_close(struct place *p)
 	p->dir_fd = -1;
 }
 
-int place_write(const struct place *p, const struct lode_delta_fs *fs, const void *data, size_t len,
-	struct lode_err *err)
+int place_create(const struct place *p, int *fd, struct lode_err *err)
 {
-	int fd = openat(
+	*fd = openat(
 		p->dir_fd, p->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return lode_err_set(err, -errno, "%s: %s", p->part, strerror(errno));
-	int rc = fs->write_at(fs->ctx, fd, 0, data, len);
+	return *fd < 0 ? lode_err_set(err, -errno, "%s: %s", p->part, strerror(errno)) : 0;
+}
+
+int place_commit(
+	const struct place *p, const struct lode_delta_fs *fs, int fd, int rc, struct lode_err *err)
+{
+	bool written = !rc;
 	if (!rc)
 		rc = fs->sync(fs->ctx, fd);
 	close(fd);
@@ -120,7 +123,19 @@ int place_write(const struct place *p, const struct lode_delta_fs *fs, const voi
 	if (!rc)
 		return fs->sync(fs->ctx, p->dir_fd);
 	fs->remove(fs->ctx, p->dir_fd, p->part);
-	return lode_err_set(err, rc, "%s: %s", p->name, strerror(-rc));
+	return written ? lode_err_set(err, rc, "%s: %s", p->name, strerror(-rc)) : rc;
+}
+
+int place_write(const struct place *p, const struct lode_delta_fs *fs, const void *data, size_t len,
+	struct lode_err *err)
+{
+	int fd, rc = place_create(p, &fd, err);
+	if (rc)
+		return rc;
+	rc = fs->write_at(fs->ctx, fd, 0, data, len);
+	if (rc)
+		lode_err_set(err, rc, "%s: %s", p->name, strerror(-rc));
+	return place_commit(p, fs, fd, rc, err);
 }
 
 /* ---- mapped inputs ---- */

@@ -16,7 +16,13 @@ struct place {
 int place_open(struct place *p, const char *path, struct lode_err *err);
 void place_close(struct place *p);
 
-/* Writes a whole file: part, sync, rename, sync of the directory. */
+/* The part, empty, to be written; 0 or -errno with a sentence. */
+int place_create(const struct place *p, int *fd, struct lode_err *err);
+/* Closes the part and puts it in its place: sync, rename, sync of the directory. With rc < 0, or when that
+ * fails, the part is removed. Returns rc, or -errno with a sentence. */
+int place_commit(const struct place *p, const struct lode_delta_fs *fs, int fd, int rc,
+	struct lode_err *err);
+/* All of it with these bytes. */
 int place_write(const struct place *p, const struct lode_delta_fs *fs, const void *data, size_t len,
 	struct lode_err *err);
 

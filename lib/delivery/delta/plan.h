@@ -46,6 +46,8 @@ struct space {
 
 /* Where an offset lies in memory; the bytes up to the file's end follow, *left of them. */
 const uint8_t *space_at(const struct space *s, uint64_t offset, uint64_t *left);
+/* Where a range lies in memory; NULL when it crosses files. */
+const uint8_t *space_map(void *space, uint64_t offset, size_t len);
 /* Copies a range that may cross files. */
 int space_read(void *space, uint64_t offset, void *buf, size_t len);
 void space_open(struct space *s, const struct lode_delta_input *files, uint32_t n_files);

@@ -16,6 +16,13 @@ const uint8_t *space_at(const struct space *s, uint64_t offset, uint64_t *left)
 	return NULL;
 }
 
+const uint8_t *space_map(void *space, uint64_t offset, size_t len)
+{
+	uint64_t left;
+	const uint8_t *at = space_at(space, offset, &left);
+	return left >= len ? at : NULL;
+}
+
 int space_read(void *space, uint64_t offset, void *buf, size_t len)
 {
 	uint8_t *to = buf;

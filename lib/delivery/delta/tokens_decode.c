@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "coders.h"
-#include "words.h"
+#include "tokens_stream.h"
 
 #ifndef TOKENS_DECODE
 #define TOKENS_DECODE tokens_decode_portable
 #endif
-
-struct token_stream {
-	const struct token_tables *tables;
-	uint64_t value[N_TOKENS]; /* first residual of a token, raw bits << 32 */
-	uint16_t context[256];	  /* of an exponent */
-	const uint8_t *words, *words_end;
-	const uint8_t *raw;
-	size_t raw_bit, raw_bits;
-	uint32_t state[RANS_STATES];
-};
-
-/* The places of both streams, in registers during the loop. */
-struct token_cursor {
-	const uint8_t *words;
-	size_t raw_bit;
-};
 
 static inline __attribute__((always_inline)) void decode_one(const struct token_stream *restrict s,
 	struct token_cursor *at, uint32_t *state, const uint8_t *pred, uint8_t *out,
@@ -56,6 +39,11 @@ static inline __attribute__((always_inline)) bool decode_words(struct token_stre
 	const size_t raw_bits = s->raw_bits;
 	struct token_cursor at = {s->words, 0};
 	size_t i = 0;
+#ifdef DECODE_SIXTEENS
+	i = DECODE_SIXTEENS(s, &at, pred, out, n, el);
+	pred += i * w;
+	out += i * w;
+#endif
 	if (n_states == RANS_STATES) {
 		uint32_t x0 = s->state[0], x1 = s->state[1], x2 = s->state[2], x3 = s->state[3];
 		for (; i + RANS_STATES <= n && at.words <= words_end && at.raw_bit <= raw_bits;

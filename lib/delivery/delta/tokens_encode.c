@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "coders.h"
-#include "words.h"
+#include "tokens_split.h"
 
 #ifndef TOKENS_ENCODE
 #define TOKENS_ENCODE tokens_encode_portable
 #endif
-
-/* The elements as tokens, and how often each came in each of the most contexts. */
-struct token_plan {
-	struct token_contexts contexts;
-	uint32_t counts[TOKEN_CONTEXTS][N_TOKENS];
-	uint8_t *token, *exponent; /* per element */
-	uint8_t *raw;
-	size_t raw_len;
-};
 
 /* The first context starts at the largest exponent that is not rare among some elements. */
 static unsigned top_exponent(const struct element *el, const uint8_t *pred, size_t n)
@@ -34,41 +24,16 @@ static unsigned top_exponent(const struct element *el, const uint8_t *pred, size
 }
 
 static inline __attribute__((always_inline)) void split_words(struct token_plan *plan,
-	const struct element el, const uint8_t *restrict pred, const uint8_t *restrict target,
-	size_t n)
+	const struct element el, const uint8_t *pred, const uint8_t *target, size_t n)
 {
-	const unsigned w = type_bytes(el.type), bits = 8 * w - el.shift;
-	const bool is_float = type_is_float(el.type);
-	const unsigned exponent_at = is_float ? type_mantissa_bits(el.type) - el.shift : 0;
-	uint8_t *restrict raw = plan->raw, *restrict token_to = plan->token,
-			  *restrict exponent_to = plan->exponent;
-	uint8_t context[256];
-	uint64_t acc = 0;
-	unsigned n_acc = 0;
-	for (unsigned e = 0; e < 256; e++)
-		context[e] = (uint8_t)token_context(plan->contexts, e);
+	struct raw_writer raw = {.to = plan->raw};
+	size_t done = 0;
 	memset(plan->counts, 0, sizeof(plan->counts));
-	for (size_t i = 0; i < n; i++) {
-		uint32_t p = (uint32_t)(word_load(pred + i * w, w) >> el.shift);
-		uint32_t t = (uint32_t)(word_load(target + i * w, w) >> el.shift);
-		uint32_t z = (uint32_t)word_residual(t, p, bits, is_float, COMBINE_DIFF);
-		unsigned n_raw, token = token_of(z, &n_raw);
-		if (is_float && lode_unlikely(!(t & word_mask(bits - 1)) && z)) {
-			token = t == (p & 1u << (bits - 1)) ? TOKEN_ZERO : TOKEN_ZERO_NEG;
-			n_raw = 0;
-		}
-		unsigned exponent = p >> exponent_at & token_exponent_mask(el.type);
-		token_to[i] = (uint8_t)token;
-		exponent_to[i] = (uint8_t)exponent;
-		plan->counts[context[exponent]][token]++;
-		acc |= (uint64_t)(z & ((1u << n_raw) - 1)) << n_acc;
-		n_acc += n_raw;
-		lode_store_le64(raw, acc);
-		raw += n_acc / 8;
-		acc >>= n_acc & ~7u;
-		n_acc &= 7;
-	}
-	plan->raw_len = (size_t)(raw - plan->raw) + (n_acc + 7) / 8;
+#ifdef SPLIT_SIXTEENS
+	done = SPLIT_SIXTEENS(plan, el, pred, target, n, &raw);
+#endif
+	split_each(plan, el, pred, target, done, n, &raw);
+	plan->raw_len = (size_t)(raw.to - plan->raw) + (raw.n_acc + 7) / 8;
 }
 
 static void split(struct token_plan *plan, const struct element *el, const uint8_t *pred,

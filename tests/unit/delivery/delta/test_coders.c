@@ -3,10 +3,12 @@
 #include "crc32c.h"
 #include "edits.h"
 #include "predict.h"
+#include "sha256_pair.h"
 #include "words.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <openssl/evp.h>
 
 static const size_t sizes[] = {1, 2, 3, 5, 64, 1000, 4095, 4096, 4097, 20001};
 
@@ -60,11 +62,61 @@ static void expect_same(struct fixture *f, bool ok, const char *coder, unsigned 
 		ok ? "other bytes" : "refused");
 }
 
+static bool always(void)
+{
+	return true;
+}
+
+#ifdef __x86_64__
+static bool has_bmi2(void)
+{
+	return __builtin_cpu_supports("bmi2");
+}
+#endif
+
+/* Every machine's, which is the reference, and those of newer ones. */
+static const struct token_coder {
+	const char *name;
+	bool (*is_there)(void);
+	void (*encode)(const struct element *el, const uint8_t *pred, const uint8_t *target,
+		size_t n, struct token_model *model, struct buf *out);
+	bool (*decode)(struct view in, const struct element *el, const uint8_t *pred, uint8_t *out,
+		size_t n, struct token_tables *tables);
+} token_coders[] = {
+	{"tokens", always, tokens_encode_portable, tokens_decode_portable},
+#ifdef __x86_64__
+	{"tokens, BMI2", has_bmi2, tokens_encode_bmi2, tokens_decode_bmi2},
+	{"tokens, AVX-512", tokens_has_avx512, tokens_encode_avx512, tokens_decode_avx512},
+#endif
+};
+
+/* Twice, so that the tables of the first are used again. */
+static void check_tokens(struct fixture *f, const struct token_coder *c, unsigned edit)
+{
+	struct token_model model = {0}, reference_model = {0};
+	struct buf b = {0}, reference = {0};
+	f->tables->valid = false;
+	for (unsigned again = 0; again < 2; again++) {
+		b.len = reference.len = 0;
+		c->encode(&f->el, f->pred, f->target, f->n, &model, &b);
+		tokens_encode_portable(
+			&f->el, f->pred, f->target, f->n, &reference_model, &reference);
+		cr_assert_eq(reference.len, b.len, "%s", c->name);
+		cr_assert_arr_eq(reference.data, b.data, b.len);
+		pad(&b);
+		memset(f->out, 0xa5, f->n);
+		expect_same(f,
+			c->decode((struct view){b.data, b.data + b.len}, &f->el, f->pred, f->out,
+				f->n, f->tables),
+			c->name, edit);
+	}
+	buf_free(&b);
+	buf_free(&reference);
+}
+
 static void check_coders(struct fixture *f, unsigned edit)
 {
 	struct buf b = {0};
-	struct token_model model = {0};
-	f->tables->valid = false;
 	for (unsigned combine = 0; combine < N_COMBINES; combine++) {
 		f->el.combine = combine;
 		b.len = 0;
@@ -84,27 +136,9 @@ static void check_coders(struct fixture *f, unsigned edit)
 				"sparse", edit);
 	}
 	f->el.combine = COMBINE_DIFF;
-	for (unsigned again = 0; again < 2 && type_bytes(f->el.type) < 8; again++) {
-		struct token_model portable_model = model;
-		struct buf portable = {0};
-		b.len = 0;
-		tokens_encode(&f->el, f->pred, f->target, f->n, &model, &b);
-		tokens_encode_portable(
-			&f->el, f->pred, f->target, f->n, &portable_model, &portable);
-		cr_assert_eq(portable.len, b.len);
-		cr_assert_arr_eq(portable.data, b.data, b.len);
-		buf_free(&portable);
-		pad(&b);
-		expect_same(f,
-			tokens_decode((struct view){b.data, b.data + b.len}, &f->el, f->pred,
-				f->out, f->n, f->tables),
-			"tokens", edit);
-		memset(f->out, 0xa5, f->n);
-		expect_same(f,
-			tokens_decode_portable((struct view){b.data, b.data + b.len}, &f->el,
-				f->pred, f->out, f->n, f->tables),
-			"portable tokens", edit);
-	}
+	for (unsigned v = 0; v < LODE_ARRAY_LEN(token_coders) && type_bytes(f->el.type) < 8; v++)
+		if (token_coders[v].is_there())
+			check_tokens(f, &token_coders[v], edit);
 	adaptive_reset(f->encoder);
 	adaptive_reset(f->decoder);
 	for (unsigned again = 0; again < 2 && type_bytes(f->el.type) < 8; again++) {
@@ -156,6 +190,58 @@ Test(coders, give_back_every_type_size_and_edit)
 				free(f.target);
 				free(f.out);
 			}
+	fixture_close(&f);
+}
+
+/* Whatever the bytes are, all decoders say the same. */
+Test(coders, damaged_tokens_are_one_to_all)
+{
+	struct fixture f;
+	struct lode_rng rng;
+	unsigned n_right = 0;
+	fixture_open(&f);
+	lode_rng_seed(&rng, 8);
+	f.n = 4500;
+	for (unsigned round = 0; round < 600; round++) {
+		struct buf b = {0};
+		struct token_model model = {0};
+		uint8_t *reference = malloc(f.n * 4);
+		f.el = (struct element){.type = round % 3   ? LODE_DELTA_F32
+						: round % 2 ? LODE_DELTA_BF16
+							    : LODE_DELTA_U8};
+		size_t bytes = f.n * type_bytes(f.el.type);
+		f.pred = malloc(bytes);
+		f.target = malloc(bytes);
+		f.out = malloc(bytes);
+		draw_elements(&rng, f.el.type, f.pred, f.n);
+		edit_elements(&rng, round % N_EDITS, f.el.type, f.pred, f.target, f.n, 9);
+		tokens_encode_portable(&f.el, f.pred, f.target, f.n, &model, &b);
+		pad(&b);
+		for (unsigned k = 0; k < round % 4; k++)
+			b.data[lode_rng_below(&rng, b.len)] ^=
+				(uint8_t)(1 + lode_rng_below(&rng, 255));
+		size_t len = round % 5 ? b.len : b.len - lode_rng_below(&rng, LODE_MIN(b.len, 64u));
+		f.tables->valid = false;
+		bool right = tokens_decode_portable((struct view){b.data, b.data + len}, &f.el,
+			f.pred, reference, f.n, f.tables);
+		n_right += right;
+		for (unsigned v = 1; v < LODE_ARRAY_LEN(token_coders); v++) {
+			if (!token_coders[v].is_there())
+				continue;
+			f.tables->valid = false;
+			cr_assert_eq(right,
+				token_coders[v].decode((struct view){b.data, b.data + len}, &f.el,
+					f.pred, f.out, f.n, f.tables),
+				"%s, round %u", token_coders[v].name, round);
+			cr_assert(!right || !memcmp(reference, f.out, bytes));
+		}
+		free(reference);
+		free(f.pred);
+		free(f.target);
+		free(f.out);
+		buf_free(&b);
+	}
+	cr_assert(n_right > 100 && n_right < 500, "%u of 600", n_right);
 	fixture_close(&f);
 }
 
@@ -215,6 +301,26 @@ Test(crc32c, known_value_and_both_versions)
 	for (size_t n = 0; n <= sizeof(data); n++)
 		cr_assert_eq(crc32c(crc32c(0, data, n), data + n, sizeof(data) - n),
 			crc32c_portable(0, data, sizeof(data)));
+}
+
+Test(sha256_pair, is_what_openssl_says)
+{
+	static uint8_t data[1300];
+	struct lode_rng rng;
+	lode_rng_seed(&rng, 6);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)lode_rng_u64(&rng);
+	for (unsigned n = 0; n < 700; n++) {
+		struct lode_delta_input a = {.data = data + n % 9, .size = n};
+		struct lode_delta_input b = {.data = data, .size = lode_rng_below(&rng, 1300)};
+		const struct lode_delta_input *in[2] = {&a, n % 7 ? &b : NULL};
+		uint8_t digest[2][32] = {0}, expected[32];
+		cr_assert_eq(sha256_pair(in, (uint8_t *const[2]){digest[0], digest[1]}), 0);
+		for (unsigned k = 0; k < 2 && in[k]; k++) {
+			EVP_Digest(in[k]->data, in[k]->size, expected, NULL, EVP_sha256(), NULL);
+			cr_assert_arr_eq(digest[k], expected, 32, "%u of %u bytes", k, n);
+		}
+	}
 }
 
 Test(predict, half_floats_convert_exactly)
