@@ -16,6 +16,7 @@ static const struct table tables[] = {
 	{"loop", worker_run_counter_descs, &n_worker_run_counters},
 	{"control", lode_control_counter_descs, &lode_control_n_counters},
 	{"handshake", lode_peer_counter_descs, &lode_peer_n_counters},
+	{"selector", lode_selector_counter_descs, &lode_selector_n_counters},
 };
 
 static void put_table(const struct table *t, struct lode_json *j)
@@ -43,7 +44,8 @@ int view_counters(struct gateway *g, const char *params, struct lode_json *j, st
 		}
 	}
 	return params[0] ? lode_err_set(err, -ENOENT,
-				   "table \"%.20s\": worker, lane, loop, control or handshake",
+				   "table \"%.20s\": worker, lane, loop, control, handshake or "
+				   "selector",
 				   params)
 			 : 0;
 }

@@ -80,7 +80,7 @@ def empty_states(browser, site):
     browser.wait("an empty fleet is explained", lambda: "No campaign yet" in browser.text("#campaigns"))
     check("no device, no model, each said", "No device is registered" in browser.text("#devices")
           and "No model has been uploaded" in browser.text("#models"))
-    browser.wait("a gateway that never answered", lambda: "does not answer" in browser.text("#banner"))
+    browser.wait("a gateway that never answered", lambda: "The gateway is down" in browser.text("#banner"))
     check("its part is not shown at all", browser.js("return document.getElementById('gateway').offsetParent") is None)
     picture(browser, "empty")
 
@@ -97,6 +97,7 @@ def live_figures(browser, site):
     browser.wait("lines grow", lambda: browser.js(longer) >= points + 2)
     browser.wait("rates come from what was carried", lambda: "Mbit/s" in browser.text("#paths"))
     check("classes know their paths", browser.js("return document.querySelectorAll('#classes tbody .preferred').length") == 6)
+    check("and why they changed", "cable → fibre" in browser.text("#decisions") and "better: latency" in browser.text("#decisions"))
     check("redundancy is shown", "100 %" in browser.text("#redundancy"))
     check("models are shown", "loss_transformer" in browser.text("#models-used"))
     check("drops are shown with their reason", "no peer, LAN or default owns" in browser.text("#drops"))
@@ -154,6 +155,7 @@ def troubles(browser, site):
     browser.wait("a gateway that goes down is said, with how old figures are", lambda: "old" in browser.text("#banner"))
     check("the last figures stay, marked", "fibre" in browser.text("#paths") and
           browser.js("return document.getElementById('gateway').classList.contains('stale')"))
+    check("but not as what is now", "paths up" not in browser.text("#tiles"))
     picture(browser, "gateway-down")
     site.start_gateway()
     browser.wait("it comes back", lambda: not browser.text("#banner"))

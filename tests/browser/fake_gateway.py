@@ -86,7 +86,10 @@ VIEWS = {
                                    "handshakes": 1, "failed_handshakes": 0, "paths": 4}},
     "ports": lambda p: {"wan0": {"role": "wan", "link": "up", "mbps": 10000, "rx_pkts": 5, "tx_pkts": 6}},
     "paths": lambda p: paths(), "classes": lambda p: classes(), "fec": lambda p: fec(), "drops": lambda p: drops(),
-    "models": lambda p: models(), "selector": lambda p: {"algorithm": "value"},
+    "models": lambda p: models(), "decisions": lambda p: {"00": {
+        "at": "2026-01-01T10:20:30.400Z", "peer": "site-b", "class": "voip", "from": "cable", "to": "fibre", "why": "better",
+        "tipped": "latency", "values_permille": "fibre 964, cable 927"}},
+    "selector": lambda p: {"algorithm": "value"},
     "loss": lambda p: {}, "loss_score": lambda p: {}, "apps": lambda p: {},
     "workers": lambda p: {p: {"cpu": int(p), "flows": 40, "load_permille": 410 - 200 * int(p), "lan_rx": 61791, "drop_ttl": 1}},
     "counters": lambda p: {"worker": {"lan_rx": {"unit": "packets", "severity": "info", "help": "frames received"},

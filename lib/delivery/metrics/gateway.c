@@ -98,6 +98,13 @@ static const struct measure loss_measures[] = {
 		"probability that the next window loses a packet"},
 };
 
+static const struct measure score_measures[] = {
+	{"decisions", "loss_forecasts_total", COUNTER, 1, "forecasts of loss, by who made them"},
+	{"auc_ppm", "loss_forecast_auc", GAUGE, 1e-6, "how well they rank windows, of an hour"},
+	{"brier_ppm", "loss_forecast_brier", GAUGE, 1e-6, "their mean squared error, of an hour"},
+	{"skill_ppm", "loss_forecast_skill", GAUGE, 1e-6, "what is better than the base rate"},
+};
+
 static const struct measure worker_measures[] = {
 	{"load_permille", "worker_load_ratio", GAUGE, 1e-3, "share of its time that has work"},
 	{"flows", "worker_flows", GAUGE, 1, "flows in its table"},
@@ -121,6 +128,7 @@ static const struct view_family families[] = {
 	{"fec", "peer", "class", ROWS(repair_measures)},
 	{"drops", "table", "reason", ROWS(drop_measures)},
 	{"workers", "worker", NULL, ROWS(worker_measures)},
+	{"loss_score", "source", NULL, ROWS(score_measures)},
 };
 
 /* Counters of views whose meaning comes from the gateway's tables. */
@@ -131,6 +139,7 @@ static const struct {
 	{"workers", "worker", "loop", "worker_loop"},
 	{"status", NULL, "control", "control"},
 	{"status", NULL, "handshake", "handshake"},
+	{"selector", NULL, "selector", "selector"},
 };
 
 /* ---- */

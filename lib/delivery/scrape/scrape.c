@@ -19,6 +19,7 @@ static const struct {
 	{"models", ONCE},
 	{"selector", ONCE},
 	{"loss_score", ONCE},
+	{"decisions", ONCE},
 	{"apps", ONCE},
 	{"workers", PER_WORKER},
 	{"paths", PER_PEER},
@@ -28,7 +29,7 @@ static const struct {
 };
 
 /* Tables of counters whose meaning the gateway tells. */
-static const char *const tables[] = {"worker", "loop", "control", "handshake"};
+static const char *const tables[] = {"worker", "loop", "control", "handshake", "selector"};
 
 struct lode_scrape {
 	char path[108];

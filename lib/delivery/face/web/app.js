@@ -80,7 +80,7 @@ function trouble({gateway, overview}, now) {
 	if (overview.trouble)
 		return `The manager's database does not answer: ${overview.trouble}`;
 	if (gateway.state === "down")
-		return `The gateway does not answer: ${gateway.reason}.` + (gateway.answered_ms ?
+		return `The gateway is down: ${gateway.reason}.` + (gateway.answered_ms ?
 			` What is shown is ${duration((now - gateway.answered_ms) / 1000)} old.` : "");
 	return "";
 }
@@ -91,7 +91,7 @@ function show() {
 	showState(gateway);
 	showHead(last, now);
 	banner(trouble(last, now));
-	tiles([...gateway.views ? gatewayTiles(gateway.views) : [], ...overview.devices ? fleetTiles(overview) : []]);
+	tiles([...gateway.state === "up" ? gatewayTiles(gateway.views) : [], ...overview.devices ? fleetTiles(overview) : []]);
 	if (gateway.views)
 		showGateway(gateway.views, newestSample() || now);
 	if (overview.devices) {

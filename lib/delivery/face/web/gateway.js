@@ -2,7 +2,7 @@
 import {bytes, count, element, empty, milliseconds, percent, pill, rate, show, table} from "./dom.js";
 import {chart, colors} from "./charts.js";
 
-const KEEP_MS = 15 * 60 * 1000, LEAST_MS = 30 * 1000;
+const KEEP_MS = 15 * 60 * 1000, LEAST_MS = 30 * 1000, DECISIONS_SHOWN = 5;
 const SPANS = [["2 min", 120], ["5 min", 300], ["15 min", 900]];
 let span_s = 300;
 const series = new Map(); // path -> {t_ms, rtt_us, loss_ppm, tx_kbps, rx_kbps}
@@ -110,6 +110,14 @@ function showClasses(views) {
 			element("span", {class: "dot allowed"}), " allowed ", element("span", {class: "dot backup"}), " backup"));
 }
 
+function showDecisions(views) {
+	const rows = entries(views.decisions).slice(0, DECISIONS_SHOWN).map(([, d]) => [element("span", {class: "line",
+		title: d.at}, new Date(d.at).toLocaleTimeString([], {hour12: false})), d.class, element("span", {class: "line"},
+		`${d.from} → ${d.to}`), element("span", {title: d.values_permille}, d.tipped === "no other" ? d.why : `${d.why}: ${d.tipped}`)]);
+	show("decisions", rows.length ? element("p", {class: "note"}, "Latest changes") : null,
+		rows.length ? table([["At"], ["Class"], ["Path"], ["Why"]], rows) : null);
+}
+
 function showRedundancy(views) {
 	const rows = entries(views.fec).map(([name, f]) => [shortName(name), f.means === "none" ? "none" : f.means.replaceAll("+", ", "),
 		`${f.redundancy_percent} %`, percent(f.loss_ppm), count(f.recovered + f.resent), count(f.late)]);
@@ -163,6 +171,7 @@ export function showGateway(views, now) {
 	drawCharts(now);
 	showPaths(views);
 	showClasses(views);
+	showDecisions(views);
 	showRedundancy(views);
 	showDrops(views);
 	showModels(views);
