@@ -212,14 +212,29 @@ static enum MHD_Result finish(struct lode_http *h, struct MHD_Connection *conn, 
 		return send_empty(conn, in->failed, NULL, NULL);
 	if (in->refusal.status)
 		return send_reply(h, conn, in, &in->refusal);
-	if (!h->options.page ||
-		!h->options.page(h->options.page_ctx, &in->req, &h->stats, &reply))
+	if (!h->options.page || !h->options.page(h->options.page_ctx, &in->req, &h->stats, &reply))
 		lode_api_handle(h->api, &in->req, in->writer, &reply);
 	in->writer = NULL;
 	enum MHD_Result rc = send_reply(h, conn, in, &reply);
 	count(h, &reply, h->options.now_ns() - start_ns);
 	lode_api_reply_clear(&reply);
 	return rc;
+}
+
+/* The head is there, the body is not. Who asks before sending it is told of a refusal at once: nobody sends a gigabyte for a
+ * 409. Else the bytes are read and dropped, for an answer with bytes left unread can get lost. */
+static enum MHD_Result welcome(
+	struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
+{
+	if (in->kind == LODE_BODY_JSON && in->req.content_length > LODE_API_BODY_MAX)
+		in->failed = MHD_HTTP_CONTENT_TOO_LARGE;
+	bool refused = in->failed ||
+		       (in->kind == LODE_BODY_BLOB &&
+			       lode_api_upload_begin(h->api, &in->req, &in->writer, &in->refusal));
+	if (!refused || !get_header(conn, "Expect"))
+		return MHD_YES;
+	return in->failed ? send_empty(conn, in->failed, NULL, NULL)
+			  : send_reply(h, conn, in, &in->refusal);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
@@ -232,12 +247,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		in = *state = begin(h, conn, url, method);
 		if (!in)
 			return MHD_NO;
-		if (in->kind != LODE_BODY_BLOB ||
-			!lode_api_upload_begin(h->api, &in->req, &in->writer, &in->refusal))
-			return MHD_YES;
-		/* Who asks before sending is told at once: nobody sends a gigabyte for a 409. Else the
-		 * bytes are read and dropped, for an answer with bytes left unread can get lost. */
-		return get_header(conn, "Expect") ? send_reply(h, conn, in, &in->refusal) : MHD_YES;
+		return welcome(h, conn, in);
 	}
 	if (*n_data) {
 		if (!in->failed)
