@@ -155,11 +155,14 @@ int view_drops(struct gateway *g, const char *params, struct lode_json *j, struc
 {
 	struct drops *d = g->drops;
 	take_examples(g);
+	bool known = !params[0];
 	count(g);
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct reason *r = &d->reasons[i];
 		char key[64];
-		if (!r->count)
+		bool wanted = !params[0] || !strcmp(params, r->table);
+		known |= wanted;
+		if (!r->count || !wanted)
 			continue;
 		snprintf(key, sizeof(key), "%s/%s", r->table, r->desc->name + strlen("drop_"));
 		lode_json_object(j, key);
@@ -170,5 +173,7 @@ int view_drops(struct gateway *g, const char *params, struct lode_json *j, struc
 		put_example(g, j, "last", &r->last);
 		lode_json_close_object(j);
 	}
-	return 0;
+	return known ? 0
+		     : lode_err_set(
+			       err, -ENOENT, "drops of \"%.20s\": worker, lane or loop", params);
 }

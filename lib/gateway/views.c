@@ -284,7 +284,7 @@ const struct view views[] = {
 	{"explain", "why a class uses its path. Parameters: string class, string peer (optional)",
 		view_explain},
 	{"stages", "packets and cycles per stage. Parameters: int worker (optional)", view_stages},
-	{"drops", "dropped packets: reason, rate, examples. Takes no parameters", view_drops},
+	{"drops", "dropped packets. Parameters: string worker, lane or loop (optional)", view_drops},
 	{"counters", "what counters mean. Parameters: string table (optional)", view_counters},
 	{"loops", "how long workers' loops take. Parameters: int worker (optional)", view_loops},
 	{"long_loops", "the newest long loops. Parameters: int worker (optional)", view_long_loops},

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum asked { ONCE, PER_PEER, PER_WORKER };
+enum asked { ONCE, PER_PEER, PER_WORKER, PER_TABLE };
 
 static const struct {
 	const char *name;
@@ -15,7 +15,7 @@ static const struct {
 } views[] = {
 	{"version", ONCE},
 	{"ports", ONCE},
-	{"drops", ONCE},
+	{"drops", PER_TABLE},
 	{"models", ONCE},
 	{"selector", ONCE},
 	{"loss_score", ONCE},
@@ -105,22 +105,33 @@ static json_t *ask_per_peer(
 	return all;
 }
 
-static json_t *ask_per_worker(
-	struct lode_scrape *s, const char *view, json_int_t n_workers, struct lode_err *err)
+static int ask_part(struct lode_scrape *s, const char *view, const char *param, json_t *all,
+	struct lode_err *err)
 {
+	json_t *part = telemetry_ask(&s->connection, view, param, err);
+	if (!part)
+		return err->code;
+	json_object_update(all, part);
+	json_decref(part);
+	return 0;
+}
+
+static json_t *ask_in_parts(struct lode_scrape *s, const char *view, enum asked how,
+	json_int_t n_workers, struct lode_err *err)
+{
+	static const char *const dropped_by[] = {"worker", "lane", "loop"};
+	json_int_t n = how == PER_TABLE ? (json_int_t)LODE_ARRAY_LEN(dropped_by) : n_workers;
 	json_t *all = json_object();
-	for (json_int_t i = 0; i < n_workers && i < 256; i++) {
+	int rc = 0;
+	for (json_int_t i = 0; i < LODE_MIN(n, 256) && !rc; i++) {
 		char param[8];
 		snprintf(param, sizeof(param), "%d", (int)i);
-		json_t *part = telemetry_ask(&s->connection, view, param, err);
-		if (!part) {
-			json_decref(all);
-			return NULL;
-		}
-		json_object_update(all, part);
-		json_decref(part);
+		rc = ask_part(s, view, how == PER_TABLE ? dropped_by[i] : param, all, err);
 	}
-	return all;
+	if (!rc)
+		return all;
+	json_decref(all);
+	return NULL;
 }
 
 /* A view that this gateway does not have is left out; an error on the way ends the round. */
@@ -130,8 +141,8 @@ static int ask_view(struct lode_scrape *s, unsigned i, json_t *all, struct lode_
 	json_t *workers = json_object_get(json_object_get(all, "status"), "workers");
 	if (views[i].how == PER_PEER)
 		v = ask_per_peer(s, views[i].name, peers, err);
-	else if (views[i].how == PER_WORKER)
-		v = ask_per_worker(s, views[i].name, json_integer_value(workers), err);
+	else if (views[i].how != ONCE)
+		v = ask_in_parts(s, views[i].name, views[i].how, json_integer_value(workers), err);
 	else
 		v = telemetry_ask(&s->connection, views[i].name, "", err);
 	if (!v)
