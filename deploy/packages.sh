@@ -10,7 +10,7 @@ build_packages=(
 run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
-	git python3 libcriterion-dev tcpdump busybox dnsmasq-base postgresql-15 openssh-client nginx
+	git python3 libcriterion-dev dpdk-dev tcpdump busybox dnsmasq-base postgresql-15 openssh-client nginx
 	chromium chromium-driver fonts-dejavu-core
 	ngtcp2-client ngtcp2-server
 	xdelta3 bsdiff zstd gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
