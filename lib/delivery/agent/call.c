@@ -84,8 +84,12 @@ static int perform(
 	if (code != CURLE_OK)
 		return lode_err_set(err, -ENOTCONN, "%s: %s", a->options.control_plane,
 			curl_easy_strerror(code));
+	/* 409: its campaign was paused in this moment. */
 	if (status >= 400)
-		return lode_err_set(err, status >= 500 ? -EAGAIN : -EPROTO,
+		return lode_err_set(err,
+			status >= 500	? -EAGAIN
+			: status == 409 ? -EBUSY
+					: -EPROTO,
 			"the manager answers %ld: %.200s", status, r->body ? r->body : "");
 	return 0;
 }

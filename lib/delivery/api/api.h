@@ -146,6 +146,10 @@ json_t *object_in(json_t *doc, const char *key);
 /* The device's targets are skipped, unless they are done. model: NULL for all. */
 int campaign_leave(struct lode_api *api, const json_t *device, const char *model, const char *why,
 	int64_t now_ms, struct lode_err *err);
+/* The device that asks, as far as it is known; NULL: it is somebody else. */
+const char *asking_device(const struct call *c);
+/* True after answering 409: a campaign holds the version back from the device that asks. */
+bool campaign_withholds(struct call *c, const char *model, const char *version);
 /* model: NULL for the one that is assigned. */
 void campaign_count_bytes(struct lode_api *api, const char *device, const char *model,
 	uint64_t served_bytes, uint64_t saved_bytes);
@@ -158,13 +162,13 @@ void delta_find(struct lode_api *api, const char *base_sha, const char *target_s
 
 /* sealed.c */
 /* Ends the writer: kept, sealed if the manager has keys; sha: of the plain bytes. */
-int blob_keep(struct lode_api *api, struct lode_blob_writer *w, const char *expect,
-	int64_t now_ms, char sha[LODE_BLOB_HEX], struct lode_err *err);
+int blob_keep(struct lode_api *api, struct lode_blob_writer *w, const char *expect, int64_t now_ms,
+	char sha[LODE_BLOB_HEX], struct lode_err *err);
 /* Plain bytes under a hash, sealed or not, or -ENOENT. */
 int64_t blob_bytes(struct lode_api *api, const char *sha);
 /* Where plain bytes are: their sealed bytes' number, or -ENOENT and the hash itself. */
-int64_t sealed_find(struct lode_api *api, const char *sha, char stored[LODE_BLOB_HEX],
-	uint64_t *plain_bytes);
+int64_t sealed_find(
+	struct lode_api *api, const char *sha, char stored[LODE_BLOB_HEX], uint64_t *plain_bytes);
 /* All plain bytes of a view, to be unmapped by the caller. */
 int view_map(struct lode_api_view *v, const uint8_t **data);
 /* Turns a step of a plan into one for sealed bytes, for who shows a key; returns its bytes. */

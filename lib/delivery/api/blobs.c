@@ -177,6 +177,8 @@ void version_plan(struct call *c)
 	struct search s = {0};
 	size_t at = 0;
 	char base[LODE_BLOB_HEX];
+	if (campaign_withholds(c, c->parts[0], c->parts[1]))
+		return;
 	json_t *v = load(c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], NULL, &err);
 	if (!v) {
 		answer_err(c, &err);

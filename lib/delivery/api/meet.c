@@ -197,3 +197,44 @@ void campaign_count_bytes(struct lode_api *api, const char *device_id, const cha
 	json_decref(target);
 	json_decref(device);
 }
+
+const char *asking_device(const struct call *c)
+{
+	const char *said = c->req->header(c->req->ctx, "X-Lodestone-Device");
+	if (c->req->who.role == LODE_ROLE_DEVICE)
+		return c->req->who.name;
+	return said && id_ok(said) ? said : NULL;
+}
+
+/* Not its turn yet, or held back by an operator; what it has already, it may fetch again. */
+static bool holds_back(const json_t *campaign, const json_t *target, int64_t now_ms)
+{
+	struct lode_campaign k;
+	struct lode_target t;
+	struct lode_err err;
+	if (campaign_from_json(&k, campaign, &err))
+		return false;
+	target_from_json(&t, target);
+	return t.state != LODE_TARGET_COMPLETE && !lode_campaign_offers(&k, &t, now_ms);
+}
+
+bool campaign_withholds(struct call *c, const char *model, const char *version)
+{
+	struct lode_err err;
+	int64_t rev;
+	const char *id = asking_device(c);
+	json_t *device = id ? load(c->api, LODE_DOC_DEVICE, "", id, NULL, &err) : NULL;
+	json_t *target = device ? target_of(c->api, device, model, &rev, &err) : NULL;
+	const char *campaign = text_of(json_object_get(device, "campaigns"), model);
+	json_t *doc = target ? load(c->api, LODE_DOC_CAMPAIGN, "", campaign, NULL, &err) : NULL;
+	bool held = doc && !strcmp(text_of(doc, "target_version"), version) &&
+		    strcmp(device_runs(device, model), version) != 0 &&
+		    holds_back(doc, target, c->req->now_ms);
+	if (held)
+		answer_error(c, 409, "campaign %s (%s) does not give %s %s to %s now", campaign,
+			text_of(doc, "state"), model, version, id);
+	json_decref(doc);
+	json_decref(target);
+	json_decref(device);
+	return held;
+}

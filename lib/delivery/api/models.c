@@ -189,6 +189,8 @@ static bool send_delta(struct call *c, const char *model, const char *sha, int64
 void version_download(struct call *c)
 {
 	struct lode_err err;
+	if (campaign_withholds(c, c->parts[0], c->parts[1]))
+		return;
 	json_t *v = load(c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], NULL, &err);
 	if (!v) {
 		answer_err(c, &err);
@@ -210,11 +212,9 @@ void version_download(struct call *c)
 		c->reply->blob[0] = 0;
 		return;
 	}
-	const char *device = c->req->header(c->req->ctx, "X-Lodestone-Device");
-	if (c->req->who.role == LODE_ROLE_DEVICE)
-		device = c->req->who.name;
+	const char *device = asking_device(c);
 	/* A transfer that goes on by range counts once, when it begins. */
-	if (device && id_ok(device) && !c->req->header(c->req->ctx, "Range"))
+	if (device && !c->req->header(c->req->ctx, "Range"))
 		campaign_count_bytes(c->api, device, c->parts[0], (uint64_t)served,
 			(uint64_t)(n_bytes - served));
 }
@@ -373,8 +373,7 @@ void upload_append(struct call *c)
 		json_decref(doc);
 		return;
 	}
-	int rc = blob_keep(
-		c->api, c->writer, text_of(doc, "sha256"), c->req->now_ms, sha, &err);
+	int rc = blob_keep(c->api, c->writer, text_of(doc, "sha256"), c->req->now_ms, sha, &err);
 	c->writer = NULL;
 	if (rc) {
 		answer_err(c, &err);

@@ -299,3 +299,33 @@ Test(campaigns, a_roll_back_is_of_its_own_model)
 	beat_runs("n", "6");
 	cr_assert_str_eq(summary(id, "rolled_back"), "1");
 }
+
+/* What is held back is not given to who asks on his own either. */
+Test(campaigns, a_device_fetches_nothing_that_is_held_back)
+{
+	static const char *const wants[] = {
+		"/api/v1/models/m/versions/2/download", "/api/v2/models/m/versions/2/plan"};
+	char id[100], path[200];
+	start("", id);
+	assigned("{}");
+	const struct lode_api_identity root = world.who, d3 = {LODE_ROLE_DEVICE, "d3"};
+	for (size_t i = 0; i < LODE_ARRAY_LEN(wants); i++) {
+		world.who = d3;
+		cr_assert_eq(ask("GET", wants[i], NULL), 200);
+		world.who = root;
+		snprintf(path, sizeof(path), "/api/v1/campaigns/%s/pause", id);
+		cr_assert_eq(ask("POST", path, NULL), 200);
+		cr_assert_eq(ask("GET", wants[i], NULL), 200, "an operator may");
+		world.who = d3;
+		cr_assert_eq(ask("GET", wants[i], NULL), 409);
+		cr_assert_eq(ask("GET", "/api/v1/models/m/versions/1/download", NULL), 200,
+			"another version has nothing to do with it");
+		world.who = root;
+		snprintf(path, sizeof(path), "/api/v1/campaigns/%s/resume", id);
+		cr_assert_eq(ask("POST", path, NULL), 200);
+	}
+	snprintf(path, sizeof(path), "/api/v1/campaigns/%s/abort", id);
+	ask("POST", path, NULL);
+	world.who = d3;
+	cr_assert_eq(ask("GET", wants[0], NULL), 409);
+}
