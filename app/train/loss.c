@@ -16,7 +16,7 @@ static double wall_seconds(void)
 
 static int describe(const char *kind, struct lode_nn_desc *desc, struct lode_err *err)
 {
-	static const uint16_t width[] = {64, 64, 3};
+	static const uint16_t width[] = {128, 64, 3};
 	if (!strcmp(kind, "mlp"))
 		*desc = lode_nn_desc_mlp(LODE_TRAIN_FEATURES, LODE_LOSS_STEPS, width,
 			LODE_ARRAY_LEN(width), LODE_NN_OUT_SIGMOID_FIRST);

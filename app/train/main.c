@@ -15,7 +15,7 @@ static const char usage_text[] =
 	"Trains a loss predictor: FOLDER/loss-KIND.safetensors with its card (.md) and curves "
 	"(.svg).\n"
 	"  --kind KIND      mlp (default), lstm or transformer; or all\n"
-	"  --schema NAME    loss/1 (default), oxidize-trainer/1 or oxidize-seed/1\n"
+	"  --schema NAME    loss/2 (default), loss/1, oxidize-trainer/1 or oxidize-seed/1\n"
 	"  --epochs N       at most (4)\n"
 	"  --windows N      per epoch, drawn anew for each (0: all)\n"
 	"  --every N        one window in N is trained and tested with (3): neighbours are alike\n"

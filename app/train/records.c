@@ -27,7 +27,6 @@ int read_export(const char *path, struct lode_learn_export *e, struct lode_err *
 	return rc;
 }
 
-/* Windows of a sample file whose outcome is known, with the share lost as label. */
 static int from_samples(const char *path, struct lode_learn_export *e, struct lode_err *err)
 {
 	struct lode_learn_samples s;
@@ -35,21 +34,12 @@ static int from_samples(const char *path, struct lode_learn_export *e, struct lo
 	if (rc)
 		return rc;
 	snprintf(e->server_id, sizeof(e->server_id), "lodestone");
-	e->loss = calloc(LODE_LEARN_EXPORT_MAX, sizeof(*e->loss));
-	if (!e->loss)
+	struct lode_learn_digest *d = lode_learn_digest_new(e);
+	if (!d)
 		rc = lode_err_set(err, -ENOMEM, "no memory for samples");
-	for (size_t i = 0; !rc && i < s.n_records && e->n_loss < LODE_LEARN_EXPORT_MAX; i++) {
-		const struct lode_learn_record *r = &s.records[i];
-		const struct lode_learn_truth *t = &r->truth;
-		if (r->kind != LODE_LEARN_WINDOW || !t->known || t->sent == 0)
-			continue;
-		float lost = (float)t->lost_queue + (float)t->lost_radio + (float)t->lost_handover +
-			     (float)t->lost_random;
-		float filled =
-			t->queue_limit_pkts ? (float)t->queue_pkts / (float)t->queue_limit_pkts : 0;
-		lode_learn_loss_sample_of(&r->window, r->window.end_ns / LODE_NS_PER_MS, filled,
-			lost / (float)t->sent, &e->loss[e->n_loss++]);
-	}
+	for (size_t i = 0; !rc && i < s.n_records; i++)
+		lode_learn_digest_add(d, &s.records[i]);
+	lode_learn_digest_free(d);
 	lode_learn_samples_close(&s);
 	return rc;
 }

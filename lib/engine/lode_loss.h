@@ -41,9 +41,9 @@ struct lode_loss_window {
 
 /* ---- feature schemas ---- */
 
-/* Ours, "loss/1". Hashes are in the model files; see lode_schema_hash. */
-extern const struct lode_schema lode_schema_loss;
-/* Every schema that this room can feed to a loss predictor: ours, and the two of older files. For
+/* Ours, "loss/2", and its predecessor. Hashes are in the model files; see lode_schema_hash. */
+extern const struct lode_schema lode_schema_loss, lode_schema_loss_1;
+/* Every schema that this room can feed to a loss predictor: ours, and the two of a foreign project. For
  * lode_model_options.schemas. */
 extern const struct lode_schema *const lode_loss_schemas[];
 extern const unsigned lode_loss_n_schemas;
@@ -157,6 +157,10 @@ int lode_loss_features(const struct lode_loss *l, const struct lode_schema *sche
 /* The last row of them only. */
 int lode_loss_newest_features(
 	const struct lode_loss *l, const struct lode_schema *schema, float *out);
+/* Slow figures as of the newest window, and their column of such an input. False: the schema has none. */
+bool lode_loss_context(
+	const struct lode_loss *l, const struct lode_schema *schema, float out[LODE_LOSS_STEPS]);
+void lode_loss_put_context(const float context[LODE_LOSS_STEPS], float *input);
 /* Steps of the last n windows, all of them there: false while warming. */
 bool lode_loss_warm(const struct lode_loss *l);
 

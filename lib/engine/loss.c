@@ -8,6 +8,7 @@
 #define LIMIT_FADES \
 	0.9995f /* per window: the level at which packets were lost is half forgotten in 14 s */
 #define LONG_AGO_MS 65535.0f
+#define QUEUE_HIGH  0.5f
 
 size_t lode_loss_bytes(void)
 {
@@ -79,6 +80,7 @@ static void add_step(struct lode_loss *l, const struct lode_loss_window *w)
 	float told = (float)(w->delivered_pkts + w->lost_pkts);
 	float bdp_bytes = (float)w->delivery_kbps / 8 * (float)w->min_rtt_us / 1000;
 	add_averages(l, w);
+	context_add(l, w);
 	l->steps[l->n_windows % LODE_LOSS_STEPS] = (struct step){
 		.loss = told > 0 ? (float)w->lost_pkts / told : 0,
 		.lost_pkts = (float)w->lost_pkts,
@@ -87,6 +89,8 @@ static void add_step(struct lode_loss *l, const struct lode_loss_window *w)
 		.loss_slow = l->loss_slow,
 		.queue_us = (float)w->queue_us,
 		.occupancy = occupancy(l, w),
+		.told_ms = LODE_MIN((float)w->told_age_us / 1000, LONG_AGO_MS),
+		.delivered_pkts = (float)w->delivered_pkts,
 		.sent_pkts = (float)w->sent_pkts,
 		.inflight_pkts = (float)w->inflight_bytes / l->bytes_per_pkt,
 		.inflight_bdp = (float)w->inflight_bytes / LODE_MAX(bdp_bytes, 1500.0f),
@@ -98,6 +102,7 @@ static void add_step(struct lode_loss *l, const struct lode_loss_window *w)
 		.rtt_us = (float)w->rtt_us,
 		.rtt_var_us = (float)w->rtt_var_us,
 		.delivery_kbps = (float)w->delivery_kbps,
+		.pacing_kbps = (float)w->pacing_kbps,
 		.cwnd_bytes = (float)w->cwnd_bytes,
 		.ipg_us = (float)LODE_LOSS_WINDOW_NS / 1000 / (float)LODE_MAX(w->sent_pkts, 1u),
 	};
@@ -174,6 +179,7 @@ static void judge(struct lode_loss *l, struct lode_loss_stats *stats, uint64_t n
 		if (!told || !made->forecast || sent <= 0)
 			continue;
 		classic_learn(l, made->cell, sent, lost);
+		context_learn(l, made->queue_high, lost >= 0.5f);
 		score_outcome(l, stats, made, lost >= 0.5f, now_ns);
 	}
 }
@@ -194,6 +200,7 @@ static void forecast_classic(struct lode_loss *l, struct sending *s)
 	const struct step *step = newest_step(l);
 	float any = classic_any(l, &s->cell);
 	s->forecast = true;
+	s->queue_high = step->occupancy > QUEUE_HIGH;
 	s->any[LODE_LOSS_BY_CLASSIC] = any;
 	s->any[LODE_LOSS_BY_MODEL] = NAN;
 	l->forecasts[l->n_windows % FAR_WINDOWS] = (struct lode_loss_forecast){.made_ns = l->end_ns,

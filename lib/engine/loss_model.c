@@ -3,7 +3,7 @@
 #include "loss.h"
 
 /* Logarithms, so that INT8 inputs resolve small and large values alike. */
-static const struct lode_feature features[] = {
+static const struct lode_feature features_1[] = {
 	{"lost", "log2(1 + packets)", 1 / 8.0, 0, 0, 1},
 	{"loss_slow", "sqrt(share over 3 s)", 1, 0, 0, 1},
 	{"queue", "log2(1 + ms)", 1 / 10.0, 0, 0, 1},
@@ -13,14 +13,27 @@ static const struct lode_feature features[] = {
 	{"since_loss", "log2(1 + ms)", 1 / 16.0, 0, 0, 1},
 	{"to_mark", "ms", -1 / 500.0, 1, 0, 1},
 };
-const struct lode_schema lode_schema_loss = {"loss/1", LODE_ARRAY_LEN(features), features};
+const struct lode_schema lode_schema_loss_1 = {"loss/1", LODE_ARRAY_LEN(features_1), features_1};
+
+static const struct lode_feature features[] = {
+	{"lost", "log2(1 + packets)", 1 / 8.0, 0, 0, 1},
+	{"queue", "log2(1 + ms)", 1 / 10.0, 0, 0, 1},
+	{"delivered", "log2(1 + packets)", 1 / 10.0, 0, 0, 1},
+	{"sent", "log2(1 + packets)", 1 / 10.0, 0, 0, 1},
+	{"inflight", "log2(1 + BDP)", 1 / 4.0, 0, 0, 1},
+	{"room", "log2(pacing / delivery)", 1 / 6.0, 0.5, 0, 1},
+	{"told_age", "log2(1 + ms)", 1 / 12.0, 0, 0, 1},
+	{"context", "slow figure of the step", 1, 0, 0, 1},
+};
+const struct lode_schema lode_schema_loss = {"loss/2", LODE_ARRAY_LEN(features), features};
+#define CONTEXT_COLUMN 7
 
 static double log2_1(float v)
 {
 	return log2(1 + (double)v);
 }
 
-static void raw_loss(const struct step *s, double *raw)
+static void raw_loss_1(const struct step *s, double *raw)
 {
 	raw[0] = log2_1(s->lost_pkts);
 	raw[1] = sqrt((double)s->loss_slow);
@@ -30,6 +43,18 @@ static void raw_loss(const struct step *s, double *raw)
 	raw[5] = log2_1(s->inflight_bdp);
 	raw[6] = log2_1(s->since_loss_ms);
 	raw[7] = (double)s->to_mark_ms;
+}
+
+static void raw_loss(const struct step *s, double *raw)
+{
+	raw[0] = log2_1(s->lost_pkts);
+	raw[1] = log2_1(s->queue_us / 1000);
+	raw[2] = log2_1(s->delivered_pkts);
+	raw[3] = log2_1(s->sent_pkts);
+	raw[4] = log2_1(s->inflight_bdp);
+	raw[5] = log2((1 + (double)s->pacing_kbps) / (1 + (double)s->delivery_kbps));
+	raw[6] = log2_1(s->told_ms);
+	raw[7] = 0; /* its place is filled by lode_loss_context */
 }
 
 static void raw_trainer(const struct step *s, double *raw)
@@ -63,11 +88,12 @@ static const struct {
 	void (*raw)(const struct step *s, double raw[FEATURES_MAX]);
 } known[] = {
 	{&lode_schema_loss, raw_loss},
+	{&lode_schema_loss_1, raw_loss_1},
 	{&lode_schema_oxidize_trainer, raw_trainer},
 	{&lode_schema_oxidize_seed, raw_seed},
 };
-const struct lode_schema *const lode_loss_schemas[] = {
-	&lode_schema_loss, &lode_schema_oxidize_trainer, &lode_schema_oxidize_seed};
+const struct lode_schema *const lode_loss_schemas[] = {&lode_schema_loss, &lode_schema_loss_1,
+	&lode_schema_oxidize_trainer, &lode_schema_oxidize_seed};
 const unsigned lode_loss_n_schemas = LODE_ARRAY_LEN(lode_loss_schemas);
 static_assert(LODE_ARRAY_LEN(known) == LODE_ARRAY_LEN(lode_loss_schemas), "one way each");
 
@@ -90,10 +116,28 @@ static void one_step(const struct lode_loss *l, int k, unsigned back, float *out
 int lode_loss_features(const struct lode_loss *l, const struct lode_schema *schema, float *out)
 {
 	int k = find(schema);
-	for (unsigned i = 0; k >= 0 && i < LODE_LOSS_STEPS; i++, out += schema->n_features)
+	float context[LODE_LOSS_STEPS];
+	for (unsigned i = 0; k >= 0 && i < LODE_LOSS_STEPS; i++)
 		one_step(l, k, LODE_MIN(LODE_LOSS_STEPS - 1 - i, l->n_warm ? l->n_warm - 1 : 0),
-			out);
+			out + i * schema->n_features);
+	if (lode_loss_context(l, schema, context))
+		lode_loss_put_context(context, out);
 	return LODE_MIN(k, 0);
+}
+
+bool lode_loss_context(
+	const struct lode_loss *l, const struct lode_schema *schema, float out[LODE_LOSS_STEPS])
+{
+	if (schema != &lode_schema_loss)
+		return false;
+	context_figures(l, out);
+	return true;
+}
+
+void lode_loss_put_context(const float context[LODE_LOSS_STEPS], float *input)
+{
+	for (unsigned i = 0; i < LODE_LOSS_STEPS; i++)
+		input[i * lode_schema_loss.n_features + CONTEXT_COLUMN] = context[i];
 }
 
 int lode_loss_newest_features(

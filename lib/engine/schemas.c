@@ -6,6 +6,7 @@
 
 const struct lode_schema *const lode_engine_schemas[] = {
 	&lode_schema_loss,
+	&lode_schema_loss_1,
 	&lode_schema_oracle,
 	&lode_schema_oxidize_drl,
 	&lode_schema_oxidize_trainer,

@@ -111,3 +111,12 @@ void lode_learn_loss_sample_of(const struct lode_loss_window *w, uint64_t wall_m
 	float future_loss, struct lode_learn_loss_sample *out);
 /* And back, as far as it says anything: for training on samples of the older project. */
 void lode_learn_window_of(const struct lode_learn_loss_sample *s, struct lode_loss_window *w);
+
+/* Recorded windows as both kinds of records, into *e (which starts as zeros; at most LODE_LEARN_EXPORT_MAX of each). A
+ * loss sample per window whose outcome is known: from the simulator's truth, or else from what the peer reported
+ * later. An experience per round trip (at least 20 ms): what the path's controller made of its window. */
+struct lode_learn_digest;
+struct lode_learn_digest *lode_learn_digest_new(struct lode_learn_export *e); /* NULL: no memory */
+/* Records of a sample file, in their order. */
+void lode_learn_digest_add(struct lode_learn_digest *d, const struct lode_learn_record *record);
+void lode_learn_digest_free(struct lode_learn_digest *d);

@@ -139,6 +139,8 @@ static void add_window(struct reader *r, const struct lode_learn_record *record)
 	*t = (struct lode_train_window){.series = r->series, .split = r->split};
 	lode_loss_observe(r->loss, &record->window, r->stats);
 	lode_loss_newest_features(r->loss, d->schema, d->steps + d->n * LODE_TRAIN_FEATURES);
+	if (d->contexts)
+		lode_loss_context(r->loss, d->schema, d->contexts + d->n * LODE_LOSS_STEPS);
 	t->classic = (float)lode_loss_newest(r->loss)->any_ppm / 1e6f;
 	t->usable = lode_loss_warm(r->loss) && (d->n - r->first) % r->every == 0;
 	baselines(r, t, &record->window);
@@ -166,10 +168,14 @@ static int reserve(struct lode_train_data *d, struct reader *r, size_t n, struct
 {
 	d->steps = calloc(n + 1, LODE_TRAIN_FEATURES * sizeof(float));
 	d->windows = calloc(n + 1, sizeof(*d->windows));
+	bool slow = d->schema == &lode_schema_loss;
+	if (slow)
+		d->contexts = calloc(n + 1, LODE_LOSS_STEPS * sizeof(float));
 	r->memory = aligned_alloc(LODE_CACHE_LINE, lode_loss_bytes());
 	r->stats = calloc(1, sizeof(*r->stats));
 	r->ends_ns = calloc(n + 1, sizeof(*r->ends_ns));
-	return d->steps && d->windows && r->memory && r->stats && r->ends_ns
+	return d->steps && d->windows && (d->contexts || !slow) && r->memory && r->stats &&
+			       r->ends_ns
 		       ? 0
 		       : lode_err_set(err, -ENOMEM, "no memory for %zu windows", n);
 }
@@ -254,6 +260,7 @@ int lode_train_data_import(struct lode_train_data *data, const struct lode_learn
 void lode_train_data_free(struct lode_train_data *data)
 {
 	free(data->steps);
+	free(data->contexts);
 	free(data->windows);
 	*data = (struct lode_train_data){0};
 }
@@ -277,6 +284,8 @@ static void gather_window(const struct lode_train_data *data, uint32_t window, f
 {
 	const float *end = data->steps + ((size_t)window + 1) * LODE_TRAIN_FEATURES;
 	memcpy(out, end - WINDOW_FLOATS, WINDOW_FLOATS * sizeof(float));
+	if (data->contexts)
+		lode_loss_put_context(data->contexts + (size_t)window * LODE_LOSS_STEPS, out);
 }
 
 static void gather_statistics(const struct lode_train_data *data, uint32_t window, float *out)
@@ -296,6 +305,10 @@ static void gather_statistics(const struct lode_train_data *data, uint32_t windo
 		out[2] = largest;
 		out[3] = slope;
 	}
+	/* Of the slow figures: loss over 3 s, outcomes over 10 s, time since a loss, time to the mark. */
+	static const uint8_t slow[] = {2, 6, 10, 11};
+	for (unsigned i = 0; data->contexts && i < LODE_ARRAY_LEN(slow); i++)
+		out[(int)i - 4] = data->contexts[(size_t)window * LODE_LOSS_STEPS + slow[i]];
 }
 
 /* The window too, so that what can be known is a part of what the oracle knows. */

@@ -26,7 +26,7 @@ const char *lode_train_cause_name(enum lode_train_cause cause);
 #define LODE_TRAIN_FEATURES 8
 #define LODE_TRAIN_HIDDEN   9 /* figures that only the simulator's oracle knows */
 #define LODE_TRAIN_STATISTICS \
-	32		     /* of a window of 20: newest, mean, largest, slope of each feature */
+	32 /* of a window of 20: newest, mean, largest, slope of each feature; slow figures */
 #define LODE_TRAIN_MARKOV 16 /* loss told or not in each of the last four 50 ms */
 
 /* One 10 ms window of a series. */
@@ -46,7 +46,8 @@ struct lode_train_window {
 struct lode_train_data {
 	const struct lode_schema *schema;
 	size_t n;
-	float *steps; /* n rows of features, normalised; a model's input ends at its window */
+	float *steps;	 /* n rows of features, normalised; a model's input ends at its window */
+	float *contexts; /* n rows of LODE_LOSS_STEPS slow figures; NULL: the schema has none */
 	struct lode_train_window *windows;
 	uint32_t n_series, n_sessions[LODE_TRAIN_SPLITS];
 };

@@ -287,6 +287,43 @@ Test(loss, a_model_that_loses_is_not_asked_and_comes_back)
 	bench_free(b);
 }
 
+Test(loss, a_swap_keeps_what_is_known_of_the_path)
+{
+	struct bench *b = bench_new();
+	struct lode_err err;
+	struct lode_loss_model before, after;
+	struct lode_loss_path_score score;
+	struct lode_model *first = constant_model(-2, &lode_schema_loss),
+			  *second = constant_model(1, &lode_schema_loss_1);
+	float in[2][LODE_LOSS_STEPS * 8];
+	cr_assert_eq(lode_loss_model_init(&before, first, 1, &err), 0);
+	cr_assert_eq(lode_loss_model_init(&after, second, 2, &err), 0);
+	run_model(b, &before, 300, 0.2);
+	lode_loss_get_path_score(b->loss, &score);
+	cr_assert_gt(score.outcomes, 200);
+	uint64_t warming = b->stats.fallbacks[LODE_LOSS_WARMING];
+	lode_loss_features(b->loss, &lode_schema_loss, in[0]);
+	/* The next window is the other one's, of another schema, with all windows of before. */
+	run_model(b, &after, 1, 0);
+	lode_loss_features(b->loss, &lode_schema_loss, in[1]);
+	const struct lode_loss_forecast *f = lode_loss_newest(b->loss);
+	cr_assert_eq(f->source, LODE_LOSS_BY_MODEL);
+	cr_assert_float_eq(f->any_ppm, 1e6 / (1 + exp(-1)), 5000, "%u", f->any_ppm);
+	cr_assert_eq(b->stats.fallbacks[LODE_LOSS_WARMING], warming);
+	for (unsigned i = 0; i + 1 < LODE_LOSS_STEPS; i++) /* but for the slow column */
+		cr_assert_eq(memcmp(&in[1][8 * i], &in[0][8 * (i + 1)], 7 * sizeof(float)), 0);
+	/* The scores of the first are not the second's. */
+	lode_loss_get_path_score(b->loss, &score);
+	cr_assert_eq(score.outcomes, 0);
+	run_model(b, &after, 50, 0);
+	lode_loss_get_path_score(b->loss, &score);
+	cr_assert(score.outcomes > 20 && score.outcomes < 50);
+	cr_assert_float_eq(score.brier[LODE_LOSS_BY_MODEL], 0.53, 0.3);
+	lode_model_free(first);
+	lode_model_free(second);
+	bench_free(b);
+}
+
 Test(loss, refuses_models_it_cannot_feed)
 {
 	static const struct lode_feature one[8] = {{"x", "1", 1, 0, 0, 1}, {"x", "1", 1, 0, 0, 1},

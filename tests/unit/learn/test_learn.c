@@ -205,3 +205,88 @@ Test(records, a_window_survives_the_way_there_and_back)
 	cr_assert_eq(back.rtt_us, 30000);
 	cr_assert_eq(back.inflight_bytes, 60000);
 }
+
+/* Windows of a path that loses 1 packet in 20 in every tenth window; its controller doubles its window at 1 s. */
+static struct lode_learn_record window_at(uint32_t i, bool truth)
+{
+	uint32_t told = i >= 4 && (i - 4) % 10 == 0;
+	struct lode_learn_record r = {.kind = LODE_LEARN_WINDOW,
+		.window = {.end_ns = (i + 100) * LODE_LOSS_WINDOW_NS,
+			.sent_pkts = 20,
+			.sent_bytes = 24000,
+			.delivered_pkts = 20 - told,
+			.lost_pkts = told,
+			.loss_bursts = told,
+			.longest_burst = told,
+			.told_age_us = 40000,
+			.rtt_us = 40000,
+			.min_rtt_us = 40000,
+			.delivery_kbps = 20000,
+			.cwnd_bytes = i < 100 ? 50000 : 100000,
+			.inflight_bytes = 96000}};
+	if (truth)
+		r.truth = (struct lode_learn_truth){.known = 1, .sent = 100, .lost_radio = 3};
+	return r;
+}
+
+static struct lode_learn_export digest(unsigned n_series, uint32_t n, bool truth)
+{
+	struct lode_learn_export e = {.server_id = "here"};
+	struct lode_learn_digest *d = lode_learn_digest_new(&e);
+	cr_assert(d);
+	for (unsigned s = 0; s < n_series; s++) {
+		struct lode_learn_record about = {.kind = LODE_LEARN_SERIES};
+		lode_learn_digest_add(d, &about);
+		for (uint32_t i = 0; i < n; i++) {
+			struct lode_learn_record r = window_at(i, truth);
+			lode_learn_digest_add(d, &r);
+		}
+	}
+	lode_learn_digest_free(d);
+	return e;
+}
+
+Test(digest, windows_of_a_gateway_are_labelled_by_what_was_told_later)
+{
+	struct lode_learn_export e = digest(1, 300, false);
+	double sum = 0;
+	/* The last 50 to 140 ms are not known. */
+	cr_assert(e.n_loss > 280 && e.n_loss < 295, "%zu", e.n_loss);
+	for (size_t i = 20; i < e.n_loss; i++)
+		sum += e.loss[i].future_loss / (double)(e.n_loss - 20);
+	cr_assert_float_eq(sum, 0.005, 0.001, "%g", sum);
+	lode_learn_export_free(&e);
+	e = digest(1, 300, true);
+	cr_assert_eq(e.n_loss, 300);
+	cr_assert_float_eq(e.loss[7].future_loss, 0.03, 1e-6);
+	lode_learn_export_free(&e);
+}
+
+Test(digest, experiences_are_what_the_controller_did)
+{
+	struct lode_learn_export e = digest(2, 300, false), back;
+	struct lode_err err;
+	char *text;
+	cr_assert_eq(e.n_drl, 2 * 74, "%zu: one in 40 ms", e.n_drl);
+	unsigned n_doubled = 0, n_done = 0;
+	for (size_t i = 0; i < e.n_drl; i++) {
+		const struct lode_learn_drl_experience *x = &e.drl[i];
+		n_doubled += x->action == 5;
+		n_done += x->done;
+		cr_assert(x->action == 2 || x->action == 5, "%u", x->action);
+		cr_assert_float_eq(x->state[0], 0.08, 1e-9);
+		cr_assert_float_eq(x->state[2], 0.2, 1e-9);
+		cr_assert_float_eq(x->total,
+			x->throughput_reward + x->latency_penalty + x->loss_penalty, 1e-9);
+	}
+	cr_assert_eq(n_doubled, 2);
+	cr_assert_eq(n_done, 1, "the last of a series is known when the next begins");
+	/* What is exported can be imported: every number is in its bounds. */
+	cr_assert_eq(lode_learn_export_json(&e, &text, &err), 0, "%s", err.msg);
+	cr_assert_eq(lode_learn_import_json(text, strlen(text), &back, &err), 0, "%s", err.msg);
+	cr_assert_eq(back.n_drl, e.n_drl);
+	cr_assert_eq(back.n_loss, e.n_loss);
+	free(text);
+	lode_learn_export_free(&back);
+	lode_learn_export_free(&e);
+}

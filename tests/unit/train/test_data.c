@@ -76,7 +76,7 @@ static struct lode_train_options quick(void)
 {
 	struct lode_train_options o = lode_train_defaults();
 	o.batch = 64;
-	o.max_epochs = 10;
+	o.max_epochs = 20;
 	o.rate = 0.01;
 	return o;
 }
