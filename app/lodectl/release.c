@@ -373,6 +373,7 @@ const struct command release_commands[] = {
 	{"release", "delegate", "MODEL OUT [OPTIONS]", "let a key sign models like this one",
 		release_delegate},
 	{"release", "cosign", "FILE --key KEY...", "add signatures", cosign},
+	{"release", "show", "FILE", "what a root, delegation or release says", release_show},
 	{"release", "verify", "ROOT RELEASE [MODEL]", "judge as an appliance would",
 		release_verify},
 	{"release", "upload", "RELEASE...", "give releases to the manager", release_upload},

@@ -42,6 +42,12 @@ int release_read_root(const char *path, struct lode_trust_root *root);
 int release_read_keys(struct lode_trust_role *role, const char *text);
 void release_date(int64_t time_s, char text[32]);
 
+/* What a release says, for printing. */
+json_t *release_describe(const struct lode_trust_release *r);
+/* As JSON or rows; drops it. */
+int release_print(struct lodectl *ctl, json_t *v);
+
+int release_show(struct lodectl *ctl, int argc, char **argv);
 int release_root(struct lodectl *ctl, int argc, char **argv);
 int release_sign(struct lodectl *ctl, int argc, char **argv);
 int release_delegate(struct lodectl *ctl, int argc, char **argv);

@@ -12,39 +12,6 @@
 
 /* ---- verify ---- */
 
-static json_t *describe(const struct lode_trust_state *s, const struct lode_trust_release *r)
-{
-	char until[32], root_until[32];
-	release_date(r->expires_s, until);
-	release_date(s->root.expires_s, root_until);
-	json_t *v = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s,s:s,s:I,s:I,s:s}", "model", r->model,
-		"version", r->version, "epoch", (json_int_t)r->epoch, "counter",
-		(json_int_t)r->counter, "floor", (json_int_t)r->floor, "sha256", r->sha256,
-		"expires", until, "delegation", (json_int_t)r->delegation, "root",
-		(json_int_t)s->root.version, "root_expires", root_until);
-	if (*r->kind.role)
-		json_object_set_new(v, "kind",
-			json_sprintf("%s, %s, %s", r->kind.role, r->kind.schema, r->kind.network));
-	return v;
-}
-
-static void print_rows(const json_t *v)
-{
-	const char *key;
-	json_t *item;
-	struct table t;
-	table_begin(&t, 2, NULL);
-	json_object_foreach((json_t *)v, key, item)
-	{
-		table_cell(&t, "%s", key);
-		if (json_is_string(item))
-			table_cell(&t, "%s", json_string_value(item));
-		else
-			table_cell(&t, "%lld", (long long)json_integer_value(item));
-	}
-	table_end(&t, stdout);
-}
-
 static int check_file(const struct lode_trust_release *r, const char *path)
 {
 	struct lode_err err;
@@ -80,12 +47,11 @@ int release_verify(struct lodectl *ctl, int argc, char **argv)
 	int code = chain ? judge(anchor, chain, &next, &r) : EXIT_ENVIRONMENT;
 	if (!code && argc == 3)
 		code = check_file(&r, argv[2]);
-	json_t *v = code ? NULL : describe(&next, &r);
-	if (!code && ctl->json)
-		print_json(v);
-	else if (!code)
-		print_rows(v);
-	json_decref(v);
+	if (!code) {
+		json_t *v = release_describe(&r);
+		json_object_set_new(v, "root", json_integer((json_int_t)next.root.version));
+		code = release_print(ctl, v);
+	}
 	lode_trust_state_clear(&next);
 	free(anchor);
 	free(chain);

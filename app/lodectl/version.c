@@ -15,7 +15,7 @@
 static int list_models(struct lodectl *ctl, int argc, char **argv)
 {
 	static const struct column models[] = {{"MODEL", "model_id"}};
-	static const char *const heads[] = {"VERSION", "BYTES", "SHA-256", "PINNED"};
+	static const char *const heads[] = {"VERSION", "BYTES", "SHA-256", "RELEASE", "PINNED"};
 	char path[MANAGER_PATH_MAX];
 	struct table t;
 	size_t i;
@@ -36,6 +36,11 @@ static int list_models(struct lodectl *ctl, int argc, char **argv)
 		table_cell(&t, "%lld",
 			(long long)json_integer_value(json_object_get(version, "size_bytes")));
 		table_cell(&t, "%.16s", json_string_value(json_object_get(version, "sha256")));
+		json_int_t release = json_integer_value(json_object_get(version, "release"));
+		if (release)
+			table_cell(&t, "%lld", (long long)release);
+		else
+			table_cell(&t, "unsigned");
 		table_cell(&t, "%s", json_is_true(json_object_get(version, "pinned")) ? "yes" : "");
 	}
 	table_end(&t, stdout);

@@ -17,9 +17,15 @@
 /* Nobody can come between on the machine itself. */
 static bool on_trial(const struct lode_agent *a)
 {
+	static const char *const here[] = {"http://127.0.0.1:", "http://[::1]:"};
 	const char *url = a->options.control_plane;
-	return url &&
-	       (!strncmp(url, "http://127.0.0.1:", 17) || !strncmp(url, "http://[::1]:", 13));
+	for (size_t i = 0; url && i < LODE_ARRAY_LEN(here); i++) {
+		size_t n = strlen(here[i]);
+		/* Only a port may follow: "127.0.0.1:80@elsewhere" is elsewhere. */
+		if (!strncmp(url, here[i], n) && url[n] && !url[n + strspn(url + n, "0123456789")])
+			return true;
+	}
+	return false;
 }
 
 static char *read_root(const char *path, struct lode_err *err)

@@ -26,12 +26,17 @@ static int check_slip(struct call *c, const char *chain, const json_t *version,
 			      text_of(version, "sha256"));
 }
 
-/* A later one takes the place of an earlier: signed again for a later expiry, or with a newer root. */
-static int keep_release(
-	struct call *c, const char *chain, const struct lode_trust_release *r, struct lode_err *err)
+/* A later one takes the place of an earlier: signed again for a later expiry, or with a newer root. The version's
+ * record says that there is one. */
+static int keep_release(struct call *c, const char *chain, json_t *version, int64_t rev,
+	const struct lode_trust_release *r, struct lode_err *err)
 {
 	int rc = lode_store_put(c->api->store, LODE_DOC_RELEASE, c->parts[0], c->parts[1], "",
 		chain, LODE_STORE_ANY_REV, err);
+	json_object_set_new(version, "release", json_integer((json_int_t)r->counter));
+	if (!rc)
+		rc = save(
+			c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], "", version, rev, err);
 	json_t *detail =
 		json_pack("{s:s,s:I}", "version", r->version, "counter", (json_int_t)r->counter);
 	if (!rc)
@@ -44,13 +49,14 @@ void release_put(struct call *c)
 {
 	struct lode_trust_release r;
 	struct lode_err err;
-	json_t *version = load(c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], NULL, &err);
+	int64_t rev;
+	json_t *version = load(c->api, LODE_DOC_VERSION, c->parts[0], c->parts[1], &rev, &err);
 	char *chain = json_dumps(c->body, JSON_COMPACT);
 	int rc = !version ? err.code
 		 : chain  ? check_slip(c, chain, version, &r, &err)
 			  : lode_err_set(&err, -EINVAL, "the body is the text of a signed release");
 	if (!rc)
-		rc = keep_release(c, chain, &r, &err);
+		rc = keep_release(c, chain, version, rev, &r, &err);
 	if (rc)
 		answer_err(c, &err);
 	else

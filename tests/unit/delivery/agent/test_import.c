@@ -221,8 +221,38 @@ Test(import, a_root_is_needed)
 	o.control_plane = "http://manager:8080";
 	cr_expect_eq(lode_agent_new(&o, &a, &err), -EINVAL);
 	cr_expect_not_null(strstr(err.msg, "--root"), "%s", err.msg);
+	o.control_plane = "http://127.0.0.1:80@manager"; /* which is not here */
+	cr_expect_eq(lode_agent_new(&o, &a, &err), -EINVAL);
+	o.control_plane = "http://127.0.0.1:";
+	cr_expect_eq(lode_agent_new(&o, &a, &err), -EINVAL);
 	o.root = world.dir; /* no file */
 	cr_expect_eq(lode_agent_new(&o, &a, &err), -EINVAL);
+}
+
+/* A real root that comes along is still one that nobody gave by hand. */
+Test(import, on_trial_only_throwaway_roots_are_taken)
+{
+	struct lode_agent_options o = options(NULL);
+	struct lode_trust_root root = town_root(1);
+	struct lode_trust_release r = town_release(5);
+	struct lode_agent *a;
+	struct lode_err err;
+	o.root = NULL;
+	o.control_plane = "http://127.0.0.1:8080";
+	cr_assert_eq(lode_agent_new(&o, &a, &err), 0, "%s", err.msg);
+	make_bundle(
+		town_chain(town_sign_root(&root, BY(1, 2)), NULL, town_sign_release(&r, BY(11))),
+		5);
+	cr_expect_eq(lode_agent_import(a, world.bundle, &err), LODE_AGENT_FAILED);
+	cr_expect_not_null(strstr(err.msg, "no throw-away one"), "%s", err.msg);
+	make_bundle(town_plain(5), 5);
+	cr_expect_eq(lode_agent_import(a, world.bundle, &err), LODE_AGENT_FAILED, "no root at all");
+	root.throwaway = true;
+	make_bundle(
+		town_chain(town_sign_root(&root, BY(1, 2)), NULL, town_sign_release(&r, BY(11))),
+		5);
+	cr_expect_eq(lode_agent_import(a, world.bundle, &err), LODE_AGENT_UPDATED, "%s", err.msg);
+	lode_agent_free(a);
 }
 
 Test(import, the_gateway_gets_the_model_and_hears_that_it_stays)

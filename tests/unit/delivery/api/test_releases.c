@@ -32,7 +32,10 @@ Test(releases, are_kept_and_given_out)
 	cr_expect_eq(ask("GET", RELEASE, NULL), 404);
 	cr_expect_not_null(strstr(world.reply.body, "has not been signed"));
 	cr_expect_eq(put(5), 201, "%s", world.reply.body);
+	cr_expect_eq(put(5), 201, "signed again");
 	world_restart();
+	cr_expect_eq(ask("GET", "/api/v1/models/loss/versions/5/meta", NULL), 200);
+	cr_expect_str_eq(said("release"), "5");
 	world.who = (struct lode_api_identity){LODE_ROLE_DEVICE, "d"};
 	cr_expect_eq(ask("GET", "/api/v1/models/loss/versions/5/release", NULL), 200);
 	struct lode_trust_state s = town_appliance();
