@@ -238,14 +238,19 @@ static void recover(struct lode_lane *l, uint64_t now_ns)
 			l->stages + LAN_TO_WAN_STAGES + first, &b);
 }
 
+static void watch_stall(struct lode_lane *l, uint64_t now_ns)
+{
+	unsigned p;
+	if (lode_likely(now_ns <= l->due_ns || now_ns - l->due_ns <= STALL_NS))
+		return;
+	LODE_FOREACH_BIT (p, l->sendable)
+		lode_path_stalled(l->path[p].est, now_ns);
+}
+
 void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
 {
 	struct lode_burst b;
-	unsigned p;
-	if (lode_unlikely(now_ns > l->due_ns && now_ns - l->due_ns > STALL_NS)) {
-		LODE_FOREACH_BIT (p, l->sendable)
-			lode_path_stalled(l->path[p].est, now_ns);
-	}
+	watch_stall(l, now_ns);
 	fill(&b, pkts, n, now_ns);
 	stages_run(l, wan_to_lan, WAN_TO_LAN_STAGES, l->stages + LAN_TO_WAN_STAGES, &b);
 	if (lode_unlikely(l->env.pools->repair.arrived.n > 0))
@@ -363,6 +368,7 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 
 uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
 {
+	watch_stall(l, now_ns);
 	order_expire(l, now_ns);
 	release_flush(l, now_ns);
 	if (now_ns >= l->summary_due_ns)

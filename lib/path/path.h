@@ -64,6 +64,8 @@ struct tx {
 	uint64_t delivered_pkts, delivered_bytes, loss_bursts;
 	uint32_t longest_burst;
 	uint32_t n_timeouts;
+	uint32_t last_data_us; /* send time of the newest data */
+	bool data_out;	       /* no report has told of it yet */
 };
 
 void tx_init(struct lode_path *p, uint64_t now_ns);

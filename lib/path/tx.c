@@ -8,10 +8,12 @@
 #define BURST_MIN_BYTES	 3000.0
 #define DEBT_TIME_NS	 (20.0 * (double)LODE_NS_PER_MS)
 #define TIMEOUT_MIN_NS	 (300 * LODE_NS_PER_MS)
+#define TIMEOUT_MAX_NS	 (3 * LODE_NS_PER_S)
 #define LOSS_WEIGHT_PKTS 500.0 /* packets after which the loss average has forgotten 63 % */
 #define RATE_WEIGHT	 0.2
 #define FLOOR_HALF_NS	 (10 * LODE_NS_PER_S)
 #define FEW_PKTS_LOST	 2
+#define RTT_MAX_NS	 (60 * LODE_NS_PER_S)
 
 void floor_add(struct floor_min *f, uint64_t now_ns, int64_t value)
 {
@@ -96,6 +98,11 @@ uint64_t lode_path_credit_due_ns(const struct lode_path *p)
 	return t->refill_ns + (uint64_t)((1 - t->tokens_bytes) * t->ns_per_byte) + 1;
 }
 
+static uint64_t timeout_at(const struct tx *t, uint64_t now_ns)
+{
+	return now_ns + LODE_MIN(LODE_MAX(TIMEOUT_MIN_NS, 4 * t->srtt_ns), TIMEOUT_MAX_NS);
+}
+
 static void add_mark(struct tx *t, uint32_t tx_us)
 {
 	bool any = t->mark_end != t->mark_first;
@@ -119,10 +126,13 @@ void lode_path_sent_burst(struct lode_path *p, uint64_t now_ns, uint32_t n_pkts,
 	t->last_us = tx_us;
 	add_mark(t, tx_us);
 	p->life.unvalidated_tx += bytes;
-	if (!(flags & LODE_PATH_CONTROL))
+	if (!(flags & LODE_PATH_CONTROL)) {
 		p->life.last_data_ns = now_ns;
+		t->last_data_us = tx_us;
+		t->data_out = true;
+	}
 	if (t->timeout_ns == FAR_FUTURE && !p->params.follower)
-		t->timeout_ns = now_ns + LODE_MAX(TIMEOUT_MIN_NS, 4 * t->srtt_ns);
+		t->timeout_ns = timeout_at(t, now_ns);
 }
 
 void lode_path_app_limited(struct lode_path *p, uint64_t now_ns)
@@ -160,9 +170,17 @@ static bool note_echo(struct lode_path *p, uint64_t now_ns, uint32_t echo_us)
 	uint64_t arrived = t->bytes - (uint32_t)((uint32_t)t->bytes - sent_until(t, echo_us));
 	t->arrived_bytes = LODE_MAX(arrived, t->arrived_bytes);
 	t->last_report_ns = now_ns;
-	t->timeout_ns = tx_inflight(p) == 0 ? FAR_FUTURE
-					    : now_ns + LODE_MAX(TIMEOUT_MIN_NS, 4 * t->srtt_ns);
+	t->timeout_ns = tx_inflight(p) == 0 ? FAR_FUTURE : timeout_at(t, now_ns);
+	t->data_out &= (int32_t)(t->last_data_us - echo_us) > 0;
 	return true;
+}
+
+/* It left before an own stall ended: what came back waited here. */
+static bool spans_stall(const struct lode_path *p, uint64_t now_ns, uint32_t echo_us)
+{
+	uint64_t stalled_ns = p->rx.stalled_ns;
+	return stalled_ns != 0 && now_ns - stalled_ns < RTT_MAX_NS &&
+	       (int32_t)(echo_us - lode_path_tx_us(stalled_ns)) < 0;
 }
 
 /* RFC 6298 smoothing. */
@@ -170,8 +188,8 @@ void tx_rtt(struct lode_path *p, uint64_t now_ns, uint32_t echo_us, uint32_t hol
 {
 	struct tx *t = &p->tx;
 	uint32_t rtt_us = lode_path_tx_us(now_ns) - echo_us - hold_us;
-	if (rtt_us > 60u * 1000 * 1000)
-		return; /* a hold time that contradicts the echo */
+	if (rtt_us > RTT_MAX_NS / LODE_NS_PER_US || spans_stall(p, now_ns, echo_us))
+		return; /* the first: a hold time that contradicts the echo */
 	uint64_t rtt = LODE_MAX(rtt_us, 1u) * LODE_NS_PER_US;
 	floor_add(&t->rtt_floor, now_ns, (int64_t)rtt);
 	if (t->srtt_ns == 0) {
@@ -307,9 +325,13 @@ void tx_poll(struct lode_path *p, uint64_t now_ns)
 	struct tx *t = &p->tx;
 	if (now_ns < t->timeout_ns)
 		return;
-	t->n_timeouts++;
-	p->params.cc->on_timeout(p->cc_state, now_ns, &t->decision);
-	tx_apply_rate(p);
+	/* Nobody reports control alone: that it is not told of says nothing. */
+	if (t->data_out) {
+		t->n_timeouts++;
+		p->params.cc->on_timeout(p->cc_state, now_ns, &t->decision);
+		tx_apply_rate(p);
+		t->data_out = false;
+	}
 	/* A new window may go out; a later report still finds its bytes by their time. */
 	t->arrived_bytes = t->bytes;
 	t->timeout_ns = FAR_FUTURE;

@@ -345,3 +345,39 @@ Test(rates, hostile_reports_change_nothing_that_matters)
 	}
 	ends_close(&s);
 }
+
+/* Control alone is never reported: its silence is no time-out. */
+Test(rates, an_idle_path_keeps_its_rate)
+{
+	struct ends s;
+	struct lode_link_config wire = {.rate_bps = 20000000, .delay_ns = 20 * MS};
+	ends_open(&s, &wire, &wire, &known);
+	s.e[0].data_bytes = 1200;
+	s.e[0].data_gap_ns = 1;
+	ends_run(&s, 5000);
+	s.e[0].data_gap_ns = 0;
+	ends_run(&s, 500);
+	struct lode_path_stats busy = ends_stats(&s, 0);
+	ends_run(&s, 5000);
+	struct lode_path_stats idle = ends_stats(&s, 0);
+	cr_assert_eq(idle.n_timeouts, 0);
+	cr_assert_eq(idle.pacing_bps, busy.pacing_bps);
+	cr_assert_eq(idle.cwnd_bytes, busy.cwnd_bytes);
+	cr_assert_lt(idle.inflight_bytes, 4000);
+	ends_close(&s);
+}
+
+/* The clock of one end goes on by half a minute while answers to it are on their way. */
+Test(rates, a_suspended_end_measures_no_round_trip)
+{
+	struct ends s;
+	struct lode_link_config wire = {.delay_ns = 20 * MS};
+	ends_open(&s, &wire, &wire, &known);
+	ends_run(&s, 2000);
+	uint64_t before_ns = ends_stats(&s, 0).srtt_ns;
+	s.now_ns += 30 * S;
+	lode_path_stalled(s.e[0].path, s.now_ns);
+	ends_run(&s, 2000);
+	cr_assert_leq(ends_stats(&s, 0).srtt_ns, before_ns + MS);
+	ends_close(&s);
+}
