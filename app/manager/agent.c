@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-manager agent: keeps this appliance's model at what its manager says. */
 #include "check_model.h"
+#include "flat.h"
 #include "identity.h"
 #include "lode_agent.h"
 #include "lode_config.h"
@@ -41,6 +42,7 @@ static int show_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 static int usage(void)
 {
 	fputs("usage: lodestone-manager agent --control-plane URL --device-id ID [OPTIONS]\n"
+	      "  --config FILE         YAML with the names of these options, _ for -\n"
 	      "  --poll-interval S     seconds between questions, 1 to 3600; default 30\n"
 	      "  --model-dir DIR       default ./models; the active model is "
 	      "DIR/ota/models/MODEL.bin\n"
@@ -168,26 +170,54 @@ static int read_option(struct agent_options *y, int opt)
 	}
 }
 
+static const struct option longs[] = {{"config", required_argument, NULL, 'f'},
+	{"control-plane", required_argument, NULL, 'u'},
+	{"device-id", required_argument, NULL, 'i'},
+	{"poll-interval", required_argument, NULL, 'p'},
+	{"model-dir", required_argument, NULL, 'm'}, {"health-check", required_argument, NULL, 'h'},
+	{"token-file", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'a'},
+	{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
+	{"max-rate", required_argument, NULL, 'r'}, {"root", required_argument, NULL, 'o'},
+	{"gateway", required_argument, NULL, 'g'}, {"import", required_argument, NULL, 'b'},
+	{"identity", required_argument, NULL, 'd'}, {"bandwidth", required_argument, NULL, 'w'},
+	{"relay", required_argument, NULL, 'R'}, {"relay-listen", required_argument, NULL, 'L'},
+	{"relay-cache", required_argument, NULL, 'C'}, {"ignore-load", no_argument, NULL, 'l'},
+	{"once", no_argument, NULL, '1'}, {0}};
+
+/* The same names in a file, with _ for -. What it names it names for good. */
+static const char *take_pair(void *ctx, const char *key, const char *value)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "%s", key);
+	for (char *at = name; (at = strchr(at, '_'));)
+		*at = '-';
+	for (const struct option *o = longs; o->name; o++) {
+		if (strcmp(o->name, name) != 0 || o->val == 'f')
+			continue;
+		if (o->has_arg == no_argument && strcmp(value, "true") != 0)
+			return strcmp(value, "false") ? "true or false" : NULL;
+		optarg = strdup(value);
+		return !optarg || read_option(ctx, o->val)
+			       ? "not what the option of this name takes"
+			       : NULL;
+	}
+	return "no such key";
+}
+
+static int read_file(struct agent_options *y, const char *path)
+{
+	struct lode_err err;
+	int rc = flat_load(path, take_pair, y, &err);
+	if (rc)
+		fprintf(stderr, "lodestone-manager: %s\n", err.msg);
+	return rc;
+}
+
 static int read_options(struct agent_options *y, int argc, char **argv)
 {
-	static const struct option longs[] = {{"control-plane", required_argument, NULL, 'u'},
-		{"device-id", required_argument, NULL, 'i'},
-		{"poll-interval", required_argument, NULL, 'p'},
-		{"model-dir", required_argument, NULL, 'm'},
-		{"health-check", required_argument, NULL, 'h'},
-		{"token-file", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'a'},
-		{"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
-		{"max-rate", required_argument, NULL, 'r'}, {"root", required_argument, NULL, 'o'},
-		{"gateway", required_argument, NULL, 'g'}, {"import", required_argument, NULL, 'b'},
-		{"identity", required_argument, NULL, 'd'},
-		{"bandwidth", required_argument, NULL, 'w'},
-		{"relay", required_argument, NULL, 'R'},
-		{"relay-listen", required_argument, NULL, 'L'},
-		{"relay-cache", required_argument, NULL, 'C'},
-		{"ignore-load", no_argument, NULL, 'l'}, {"once", no_argument, NULL, '1'}, {0}};
 	int opt, rc = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) >= 0)
-		rc = read_option(y, opt);
+		rc = opt == 'f' ? read_file(y, optarg) : read_option(y, opt);
 	bool whole = (y->o.control_plane || y->bundle) && y->o.device_id && optind == argc;
 	return rc ? rc : whole ? 0 : -EINVAL;
 }
