@@ -124,8 +124,12 @@ def campaign(browser, site):
     check("an error is written as it is", "<i>SHA-256</i> differs" in browser.text("#campaigns"))
     site.post("/devices/edge-06/heartbeat", done)
     browser.wait("a device's progress comes by itself", lambda: "6 complete" in browser.text("#campaigns"))
+    browser.js("document.querySelector('#campaigns tr.opens').focus()")
+    site.post("/devices/edge-07/heartbeat", {"update_state": "downloading"})
+    browser.wait("and a change of its state", lambda: "1 downloading" in browser.text("#campaigns"))
+    check("who goes by keyboard stays where they were", browser.js("return document.activeElement.className") == "opens")
     check("devices are listed", "edge-03" in browser.text("#devices"))
-    check("tiles say how many are online", "7 / 12" in browser.text("#tiles"))
+    check("tiles say how many are online", "8 / 12" in browser.text("#tiles"))
 
 
 def looks(browser):

@@ -22,6 +22,9 @@ extern const size_t n_page_files;
 json_t *overview_make(struct lode_store *store, const json_t *before, unsigned offline_s,
 	int64_t now_ms, struct lode_err *err);
 
+const char *text_in(const json_t *obj, const char *key); /* "" when absent */
+json_int_t int_in(const json_t *obj, const char *key);
+
 /* ---- figures.c: the manager's own families ---- */
 
 void put_manager_figures(struct lode_metrics *m, const json_t *overview,

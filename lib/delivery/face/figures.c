@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "face.h"
 
-#define LABEL(n, v)           \
-	(struct lode_label[]) \
-	{                     \
-		{n, v},       \
-		{             \
-			0     \
-		}             \
-	}
-
 static double number(const json_t *obj, const char *key)
 {
-	return (double)json_integer_value(json_object_get(obj, key));
+	return (double)int_in(obj, key);
 }
 
-static const char *text_in(const json_t *obj, const char *key)
+/* A sample with one label. */
+static void put_one(
+	struct lode_metrics *m, const char *name, const char *label, const char *of, double value)
 {
-	const char *s = json_string_value(json_object_get(obj, key));
-	return s ? s : "";
+	const struct lode_label labels[] = {{label, of}, {0}};
+	lode_metrics_sample(m, name, labels, value);
 }
 
 static void put_devices(struct lode_metrics *m, const json_t *devices)
@@ -26,8 +19,7 @@ static void put_devices(struct lode_metrics *m, const json_t *devices)
 	static const char *const states[] = {"online", "offline", "error", "unknown"};
 	lode_metrics_family(m, "lodestone_devices", LODE_METRIC_GAUGE, "devices by state");
 	for (size_t i = 0; i < LODE_ARRAY_LEN(states); i++)
-		lode_metrics_sample(m, "lodestone_devices", LABEL("state", states[i]),
-			number(devices, states[i]));
+		put_one(m, "lodestone_devices", "state", states[i], number(devices, states[i]));
 }
 
 static void put_campaigns(struct lode_metrics *m, const json_t *campaigns)
@@ -47,13 +39,12 @@ static void put_campaigns(struct lode_metrics *m, const json_t *campaigns)
 	}
 	lode_metrics_family(m, "lodestone_campaign_served_bytes", LODE_METRIC_GAUGE,
 		"bytes sent to its devices");
-	json_array_foreach(campaigns, i, c)
-		lode_metrics_sample(m, "lodestone_campaign_served_bytes",
-			LABEL("campaign", text_in(c, "id")), number(c, "bytes_served"));
+	json_array_foreach(campaigns, i, c) put_one(m, "lodestone_campaign_served_bytes",
+		"campaign", text_in(c, "id"), number(c, "bytes_served"));
 	lode_metrics_family(m, "lodestone_campaign_saved_bytes", LODE_METRIC_GAUGE,
 		"bytes that patches made needless");
-	json_array_foreach(campaigns, i, c) lode_metrics_sample(m, "lodestone_campaign_saved_bytes",
-		LABEL("campaign", text_in(c, "id")), number(c, "bytes_saved"));
+	json_array_foreach(campaigns, i, c) put_one(m, "lodestone_campaign_saved_bytes", "campaign",
+		text_in(c, "id"), number(c, "bytes_saved"));
 }
 
 static void put_requests(struct lode_metrics *m, const struct lode_http_stats *stats)
@@ -62,7 +53,7 @@ static void put_requests(struct lode_metrics *m, const struct lode_http_stats *s
 		"requests answered, by the class of the status");
 	for (unsigned i = 1; i < LODE_ARRAY_LEN(stats->by_class); i++) {
 		const char code[] = {(char)('0' + i), 'x', 'x', 0};
-		lode_metrics_sample(m, "lodestone_manager_http_requests_total", LABEL("code", code),
+		put_one(m, "lodestone_manager_http_requests_total", "code", code,
 			(double)stats->by_class[i]);
 	}
 	lode_metrics_family(m, "lodestone_manager_http_reply_bytes_total", LODE_METRIC_COUNTER,
@@ -77,7 +68,7 @@ void put_manager_figures(struct lode_metrics *m, const json_t *overview,
 	const struct lode_http_stats *stats, int64_t up_ms)
 {
 	lode_metrics_family(m, "lodestone_manager_info", LODE_METRIC_GAUGE, "its version");
-	lode_metrics_sample(m, "lodestone_manager_info", LABEL("version", LODE_VERSION), 1);
+	put_one(m, "lodestone_manager_info", "version", LODE_VERSION, 1);
 	lode_metrics_family(
 		m, "lodestone_manager_uptime_seconds", LODE_METRIC_GAUGE, "time since its start");
 	lode_metrics_sample(m, "lodestone_manager_uptime_seconds", NULL, (double)up_ms / 1000);

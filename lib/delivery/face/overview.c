@@ -10,13 +10,13 @@
 #define CAMPAIGNS_MAX 20 /* shown: open ones, then the newest */
 #define MODELS_MAX    100
 
-static const char *text_in(const json_t *obj, const char *key)
+const char *text_in(const json_t *obj, const char *key)
 {
 	const char *s = json_string_value(json_object_get(obj, key));
 	return s ? s : "";
 }
 
-static json_int_t int_in(const json_t *obj, const char *key)
+json_int_t int_in(const json_t *obj, const char *key)
 {
 	return json_integer_value(json_object_get(obj, key));
 }

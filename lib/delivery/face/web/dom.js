@@ -15,12 +15,15 @@ export function element(tag, properties = {}, ...children) {
 	return e;
 }
 
-// Puts children in place of what is there, keeping the place when nothing changed.
+// Puts children in place of what is there, unless nothing changed; a row that had the focus keeps it.
 export function show(id, ...children) {
 	const place = document.getElementById(id);
 	const fresh = element("div", {}, ...children);
-	if (place.innerHTML !== fresh.innerHTML || fresh.querySelector(".opens"))
-		place.replaceChildren(...fresh.childNodes);
+	if (place.innerHTML === fresh.innerHTML)
+		return;
+	const focused = [...place.querySelectorAll(".opens")].indexOf(document.activeElement);
+	place.replaceChildren(...fresh.childNodes);
+	place.querySelectorAll(".opens")[focused]?.focus({preventScroll: true});
 }
 
 export function empty(text) {

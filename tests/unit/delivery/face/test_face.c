@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <criterion/criterion.h>
 
+#include "../metrics/exposition.h"
 #include "lode_face.h"
 
 #include <ftw.h>
@@ -167,6 +168,7 @@ Test(face, counts_the_fleet, .init = up, .fini = down)
 	cr_assert_eq(overview("campaigns.0.by_state.complete"), 2);
 	cr_assert_eq(overview("campaigns.1.targets"), 0);
 	cr_assert_eq(ask("GET", "/metrics"), 200);
+	exposition_check(reply.body);
 	cr_assert(strstr(reply.body, "lodestone_devices{state=\"online\"} 1\n"));
 	cr_assert(strstr(reply.body, "lodestone_campaign_devices{campaign=\"new\",campaign_state="
 				     "\"rolling_out\",state=\"complete\"} 2\n"));
