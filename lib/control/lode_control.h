@@ -44,7 +44,6 @@ struct lode_control_params {
  * the configuration; on error it is freed and *out NULL. */
 int lode_control_prepare(
 	struct lode_config *config, struct lode_prepared **out, struct lode_err *err);
-void lode_control_prepared_free(struct lode_prepared *p);
 
 /* Takes prepared. NULL: err says why. */
 struct lode_control *lode_control_new(const struct lode_control_params *params,

@@ -33,11 +33,6 @@ void prepared_unref(struct lode_prepared *p)
 	free(p);
 }
 
-void lode_control_prepared_free(struct lode_prepared *p)
-{
-	prepared_unref(p);
-}
-
 static void fill_ports(const struct lode_control *c, struct lode_snapshot *s)
 {
 	for (unsigned i = 0; i < LODE_ALL_PORTS; i++) {

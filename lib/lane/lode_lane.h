@@ -239,7 +239,6 @@ struct lode_lane_held {
 void lode_lane_held(const struct lode_lane *lane, struct lode_lane_held *out);
 /* E: longest inner packet that goes in one segment now; 0 without a usable path. For ICMP too big and MSS. */
 uint16_t lode_lane_segment_bytes(const struct lode_lane *lane);
-unsigned lode_lane_peer_idx(const struct lode_lane *lane);
 
 /* ---- counters: single writer, any thread reads with lode_counter_read ---- */
 
@@ -329,5 +328,3 @@ unsigned lode_lane_stages(const struct lode_lane *lane, const char *names[],
 /* Newest summary, as published in env->shared when control has set a place for it. */
 void lode_lane_summarise(
 	const struct lode_lane *lane, uint64_t now_ns, struct lode_lane_summary *out);
-/* The predictor of a path; NULL: none. Other threads may read scores, which are then approximate. */
-const struct lode_loss *lode_lane_loss(const struct lode_lane *lane, unsigned path);

@@ -79,8 +79,3 @@ void loss_poll(struct lode_lane *l, uint64_t now_ns)
 		l->loss_due_ns = LODE_MIN(l->loss_due_ns, lode_loss_due_ns(l->path[p].loss));
 	}
 }
-
-const struct lode_loss *lode_lane_loss(const struct lode_lane *l, unsigned path)
-{
-	return l->path[path].est ? l->path[path].loss : NULL;
-}

@@ -18,11 +18,6 @@ uint16_t lode_lane_segment_bytes(const struct lode_lane *l)
 	return l->segment_bytes;
 }
 
-unsigned lode_lane_peer_idx(const struct lode_lane *l)
-{
-	return l->peer_idx;
-}
-
 const struct lode_lane_counters *lode_lane_counters(const struct lode_lane *l)
 {
 	return &l->counters;

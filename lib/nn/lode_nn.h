@@ -193,7 +193,6 @@ int lode_nn_model_build(void *memory, size_t memory_bytes, const struct lode_nn_
 	const struct lode_nn_tensor *tensors, unsigned n_tensors, enum lode_nn_isa isa,
 	enum lode_nn_form form, const struct lode_nn_model **model, struct lode_err *err);
 
-const struct lode_nn_desc *lode_nn_model_desc(const struct lode_nn_model *m);
 enum lode_nn_isa lode_nn_model_isa(const struct lode_nn_model *m);
 enum lode_nn_form lode_nn_model_form(const struct lode_nn_model *m);
 /* Bytes of the block in use: what has to be in cache for a warm run. */

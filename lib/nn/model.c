@@ -119,11 +119,6 @@ int lode_nn_model_build(void *memory, size_t memory_bytes, const struct lode_nn_
 	return rc;
 }
 
-const struct lode_nn_desc *lode_nn_model_desc(const struct lode_nn_model *m)
-{
-	return &m->desc;
-}
-
 enum lode_nn_isa lode_nn_model_isa(const struct lode_nn_model *m)
 {
 	return m->isa;
