@@ -10,6 +10,7 @@
 
 #define PATHS 4
 #define TICKS 2000
+#define TURNS 7
 
 static void no_log(void *ctx, enum lode_log_level level, const char *text)
 {
@@ -68,16 +69,13 @@ static void change(struct lode_control *c, struct lode_rng *rng)
 		}
 }
 
-void path_tick_rows(struct lode_perf *p)
+/* The times of TICKS ticks of a fresh control, where they are less than what is there. */
+static void run_ticks(double *least_us)
 {
-	const char *name = "cost: tick, 64 peers, 4 paths";
-	if (!lode_perf_wanted(p, name))
-		return;
 	struct lode_control *c = calloc(1, sizeof(*c));
 	struct lode_shared *shared = calloc(1, sizeof(*shared));
 	struct lode_prepared prepared = {.config = make_config()};
 	struct lode_rng rng;
-	double worst = 0, sum = 0, best = INFINITY;
 	if (!c || !shared)
 		abort();
 	c->prepared = &prepared;
@@ -92,13 +90,8 @@ void path_tick_rows(struct lode_perf *p)
 		uint64_t start = lode_perf_cpu_ns();
 		update_policies(c, c->now_ns);
 		double us = (double)(lode_perf_cpu_ns() - start) / 1e3;
-		sum += us;
-		worst = LODE_MAX(worst, us);
-		best = LODE_MIN(best, us);
+		least_us[tick] = LODE_MIN(least_us[tick], us);
 	}
-	lode_perf_row(p, name, "mean", sum / TICKS, "us", NULL, NAN);
-	lode_perf_row(p, name, "least", best, "us", NULL, NAN);
-	lode_perf_row(p, name, "worst", worst, "us", NULL, NAN);
 	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
 		free(c->peers[i].view);
 		free(c->peers[i].selector);
@@ -106,4 +99,29 @@ void path_tick_rows(struct lode_perf *p)
 	free(prepared.config);
 	free(shared);
 	free(c);
+}
+
+/* The same ticks again and again: what others took of the processor differs, what a tick costs does not. */
+void path_tick_rows(struct lode_perf *p)
+{
+	const char *name = "cost: tick, 64 peers, 4 paths";
+	double *us = malloc(TICKS * sizeof(*us)), worst = 0, sum = 0, best = INFINITY;
+	if (!us)
+		abort();
+	for (unsigned tick = 0; tick < TICKS; tick++)
+		us[tick] = INFINITY;
+	for (unsigned turn = 0; turn < TURNS && lode_perf_wanted(p, name); turn++)
+		run_ticks(us);
+	for (unsigned tick = 1; tick < TICKS; tick++) {
+		sum += us[tick];
+		worst = LODE_MAX(worst, us[tick]);
+		best = LODE_MIN(best, us[tick]);
+	}
+	if (!isinf(best)) {
+		lode_perf_row(p, name, "first, all 384 decide", us[0], "us", NULL, NAN);
+		lode_perf_row(p, name, "mean of the others", sum / (TICKS - 1), "us", NULL, NAN);
+		lode_perf_row(p, name, "least", best, "us", NULL, NAN);
+		lode_perf_row(p, name, "worst", worst, "us", NULL, NAN);
+	}
+	free(us);
 }

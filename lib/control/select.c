@@ -278,6 +278,9 @@ void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
 	update_averages(slot);
 	uint8_t known = estimate(c, peer_idx, now_ns, path);
 	lode_selector_update(slot->selector, path, known, now_ns);
+	/* The peers take turns, so that no tick has all of them. */
+	if (!slot->window_ns)
+		slot->window_ns = now_ns + peer_idx % (WINDOW_NS / TICK_NS) * TICK_NS;
 	if (now_ns < slot->window_ns)
 		return;
 	slot->window_ns = now_ns + WINDOW_NS;
