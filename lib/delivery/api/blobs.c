@@ -12,8 +12,9 @@
 void blob_get(struct call *c)
 {
 	const char *sha = c->parts[0];
-	if (!lode_blob_name_ok(sha) || blob_bytes(c->api, sha) < 0) {
-		answer_error(c, 404, "there are no bytes with the SHA-256 %.64s", sha);
+	int64_t n_bytes = lode_blob_name_ok(sha) ? blob_bytes(c->api, sha) : -ENOENT;
+	if (n_bytes < 0) {
+		answer_error(c, n_bytes == -ENOENT ? 404 : 503, "there are no bytes with the SHA-256 %.64s", sha);
 		return;
 	}
 	c->reply->status = 200;

@@ -37,7 +37,7 @@ void delta_find(struct lode_api *api, const char *base_sha, const char *target_s
 static int map_blob(struct lode_api *api, const char *sha, const uint8_t **data, size_t *len)
 {
 	struct lode_api_view v;
-	int rc = lode_api_view_open(api, sha, &v);
+	int rc = lode_api_view_open(api, sha, true, &v);
 	if (!rc)
 		rc = v.n_bytes ? view_map(&v, data) : -ENOENT;
 	*len = rc ? 0 : v.n_bytes;

@@ -79,7 +79,9 @@ struct lode_api_view {
 	struct lode_seal_reader *sealed; /* NULL: as they are in the file */
 	uint64_t n_bytes;
 };
-int lode_api_view_open(struct lode_api *api, const char *sha256, struct lode_api_view *v);
+/* wait: for a bucket; else -EAGAIN while the bytes are on their way. */
+int lode_api_view_open(
+	struct lode_api *api, const char *sha256, bool wait, struct lode_api_view *v);
 void lode_api_view_close(struct lode_api_view *v);
 
 /* What a request's body is, known from its first line. */

@@ -95,7 +95,7 @@ int blob_keep(struct lode_api *api, struct lode_blob_writer *w, const char *expe
 
 /* ---- reading ---- */
 
-int lode_api_view_open(struct lode_api *api, const char *sha, struct lode_api_view *v)
+int lode_api_view_open(struct lode_api *api, const char *sha, bool wait, struct lode_api_view *v)
 {
 	static const struct lode_seal_keys none;
 	const struct lode_seal_keys *keys = api->options.seal_keys;
@@ -103,7 +103,8 @@ int lode_api_view_open(struct lode_api *api, const char *sha, struct lode_api_vi
 	uint64_t plain_bytes;
 	struct lode_err err;
 	bool sealed = sealed_find(api, sha, stored, &plain_bytes) >= 0;
-	*v = (struct lode_api_view){.fd = lode_blob_open(api->blobs, stored)};
+	*v = (struct lode_api_view){.fd = wait ? lode_blob_open(api->blobs, stored)
+					       : lode_blob_open_soon(api->blobs, stored)};
 	if (v->fd < 0)
 		return v->fd;
 	v->n_bytes = (uint64_t)lode_blob_size(api->blobs, stored);
@@ -168,7 +169,7 @@ uint64_t plan_sealed(struct call *c, json_t *step)
 	uint64_t n_bytes = (uint64_t)int_of(step, "size_bytes");
 	int64_t stored_bytes = sealed_find(c->api, text_of(step, "sha256"), stored, &plain_bytes);
 	if (stored_bytes < 0 || !read_hex_key(c->req->query(c->req->ctx, "seal_key"), key) ||
-		lode_api_view_open(c->api, text_of(step, "sha256"), &v))
+		lode_api_view_open(c->api, text_of(step, "sha256"), false, &v))
 		return n_bytes;
 	if (v.sealed && !lode_seal_reader_wrap(v.sealed, key, wrap, &err)) {
 		json_object_set_new(step, "sha256", json_string(stored));

@@ -95,6 +95,20 @@ static enum MHD_Result send_view(struct lode_http *h, struct MHD_Connection *con
 		range == LODE_RANGE_PART && !accel ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, r);
 }
 
+/* A bucket is slow; the others need not wait. As a relay says it (delivery/relay). */
+static enum MHD_Result send_wait(struct lode_http *h, struct MHD_Connection *conn)
+{
+	char received[24];
+	struct MHD_Response *r = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+	snprintf(received, sizeof(received), "%llu",
+		(unsigned long long)lode_blobs_fetched(lode_api_blobs(h->api)));
+	if (r) {
+		MHD_add_response_header(r, "Retry-After", "1");
+		MHD_add_response_header(r, "X-Lodestone-Received", received);
+	}
+	return queue(conn, MHD_HTTP_SERVICE_UNAVAILABLE, r);
+}
+
 enum MHD_Result send_blob(struct lode_http *h, struct MHD_Connection *conn,
 	const struct incoming *in, const struct lode_api_reply *reply)
 {
@@ -104,9 +118,12 @@ enum MHD_Result send_blob(struct lode_http *h, struct MHD_Connection *conn,
 	const char *none_match = get_header(conn, "If-None-Match");
 	if (none_match && strstr(none_match, etag))
 		return send_empty(conn, MHD_HTTP_NOT_MODIFIED, "ETag", etag);
-	if (lode_api_view_open(h->api, reply->blob, &v))
+	int rc = lode_api_view_open(h->api, reply->blob, false, &v);
+	if (rc == -EAGAIN)
+		return send_wait(h, conn);
+	if (rc)
 		return send_empty(conn, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL);
-	enum MHD_Result rc = send_view(h, conn, in, reply, &v);
+	enum MHD_Result sent = send_view(h, conn, in, reply, &v);
 	lode_api_view_close(&v);
-	return rc;
+	return sent;
 }

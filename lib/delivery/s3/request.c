@@ -12,6 +12,7 @@
 #define CONNECT_TIMEOUT_S 5
 #define STALL_S		  20
 #define FIRST_PAUSE_MS	  200
+#define AWAY_NS		  (10 * LODE_NS_PER_S)
 
 void hex_sha256(const void *bytes, size_t len, char hex[S3_HEX_BYTES])
 {
@@ -192,7 +193,14 @@ static void pause_before(unsigned attempt, const struct exchange *x)
 	nanosleep(&t, NULL);
 }
 
-int exchange(struct exchange *x, struct lode_err *err)
+static uint64_t monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static int try_all(struct exchange *x, struct lode_err *err)
 {
 	int rc = 0;
 	for (unsigned i = 0; i < x->s3->attempts; i++) {
@@ -207,5 +215,18 @@ int exchange(struct exchange *x, struct lode_err *err)
 		if (i + 1 != x->s3->attempts)
 			pause_before(LODE_MIN(i + 1, 6u), x);
 	}
+	return rc;
+}
+
+/* Callers that cannot wait for ever would all wait for a server that is away: after one has, the others are
+ * told at once for a while. */
+int exchange(struct exchange *x, struct lode_err *err)
+{
+	struct lode_s3 *s = x->s3;
+	if (monotonic_ns() < atomic_load(&s->away_until_ns))
+		return lode_err_set(
+			err, -ENOTCONN, "%s: was not reached a moment ago", s->endpoint);
+	int rc = try_all(x, err);
+	atomic_store(&s->away_until_ns, rc == -ENOTCONN ? monotonic_ns() + AWAY_NS : 0);
 	return rc;
 }

@@ -14,6 +14,7 @@ struct lode_s3 {
 	char user[300]; /* id:secret */
 	uint64_t part_bytes;
 	unsigned attempts;
+	_Atomic uint64_t away_until_ns; /* not reached a moment ago: not tried before */
 };
 
 /* One request and its answer. Zeroed fields mean: none. */

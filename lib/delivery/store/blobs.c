@@ -66,6 +66,8 @@ int lode_blobs_open(const char *place, struct lode_blobs **out, struct lode_err 
 	int rc = bucket_named(place) ? bucket_open(b, place, dir, err) : 0;
 	if (!rc)
 		rc = open_folders(b, dir, err);
+	if (!rc && b->s3)
+		rc = fetcher_new(b, &b->fetcher, err);
 	if (rc) {
 		lode_blobs_close(b);
 		return rc;
@@ -78,6 +80,7 @@ void lode_blobs_close(struct lode_blobs *b)
 {
 	if (!b)
 		return;
+	fetcher_free(b->fetcher);
 	if (b->parts >= 0)
 		close(b->parts);
 	if (b->dir >= 0)
@@ -121,6 +124,21 @@ int lode_blob_open(struct lode_blobs *b, const char *sha256)
 		return fd;
 	int rc = bucket_fetch(b, sha256, &ignored);
 	return rc ? rc : open_local(b, path);
+}
+
+int lode_blob_open_soon(struct lode_blobs *b, const char *sha256)
+{
+	char path[72];
+	lode_blob_path(sha256, path);
+	int fd = lode_blob_name_ok(sha256) ? open_local(b, path) : -ENOENT;
+	return fd == -ENOENT && b->fetcher && lode_blob_name_ok(sha256)
+		       ? fetcher_want(b->fetcher, sha256)
+		       : fd;
+}
+
+uint64_t lode_blobs_fetched(const struct lode_blobs *b)
+{
+	return atomic_load(&b->fetched_bytes);
 }
 
 int lode_blob_delete(const struct lode_blobs *b, const char *sha256)

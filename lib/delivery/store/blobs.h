@@ -9,9 +9,19 @@
 struct lode_blobs {
 	int dir, parts;
 	char path[LODE_STORE_ID_MAX + 384];
-	struct lode_s3 *s3;   /* NULL: the folder is all there is; else it is a cache */
-	uint64_t cache_bytes; /* of a cache */
+	struct lode_s3 *s3;	 /* NULL: the folder is all there is; else it is a cache */
+	uint64_t cache_bytes;	 /* of a cache */
+	struct fetcher *fetcher; /* of a bucket */
+	/* The fetcher writes, anybody reads; and the other way. */
+	_Atomic uint64_t fetched_bytes;
+	atomic_bool closing;
 };
+
+/* fetcher.c */
+int fetcher_new(struct lode_blobs *b, struct fetcher **out, struct lode_err *err);
+void fetcher_free(struct fetcher *f);
+/* -EAGAIN: it will be there; or why it could not be fetched, told once. */
+int fetcher_want(struct fetcher *f, const char *sha256);
 
 /* What comes from the bucket is not sent to it again. */
 void writer_stays_local(struct lode_blob_writer *w);

@@ -98,6 +98,7 @@ int bucket_put(
 }
 
 struct fetch {
+	struct lode_blobs *blobs;
 	struct lode_blob_writer *writer;
 	struct lode_err *err;
 };
@@ -105,13 +106,16 @@ struct fetch {
 static int take_bytes(void *ctx, const void *bytes, size_t len)
 {
 	struct fetch *f = ctx;
+	if (atomic_load(&f->blobs->closing))
+		return -ECANCELED;
+	atomic_fetch_add(&f->blobs->fetched_bytes, len);
 	return lode_blob_write(f->writer, bytes, len, f->err);
 }
 
 int bucket_fetch(struct lode_blobs *b, const char *sha256, struct lode_err *err)
 {
 	char path[72], found[LODE_BLOB_HEX];
-	struct fetch f = {.err = err};
+	struct fetch f = {.blobs = b, .err = err};
 	lode_blob_path(sha256, path);
 	int64_t n_bytes = lode_s3_size(b->s3, path, err);
 	int rc = n_bytes < 0 ? (int)n_bytes

@@ -132,6 +132,10 @@ void lode_blob_abandon(struct lode_blob_writer *w);
 int64_t lode_blob_size(const struct lode_blobs *b, const char *sha256);
 /* A descriptor for reading, or -errno. */
 int lode_blob_open(struct lode_blobs *b, const char *sha256);
+/* The same without waiting for a bucket: -EAGAIN when a thread is fetching it now; ask again. */
+int lode_blob_open_soon(struct lode_blobs *b, const char *sha256);
+/* Bytes that came from the bucket so far: it grows while something is being fetched. */
+uint64_t lode_blobs_fetched(const struct lode_blobs *b);
 /* Its path below the folder the store was opened with ("ab/abcd..."), whether it is there or not. */
 void lode_blob_path(const char *sha256, char path[72]);
 int lode_blob_delete(const struct lode_blobs *b, const char *sha256);

@@ -167,6 +167,13 @@ Test(blobs, what_the_cache_lacks_comes_from_the_bucket, .fini = drop_place, .tim
 	int fd = lode_blob_open(b, sha);
 	cr_assert_eq(read(fd, bytes, sizeof(bytes)), 3);
 	close(fd);
+	/* Who does not want to wait asks again. */
+	cr_assert_eq(lode_blobs_trim(b, 0), 0);
+	while ((fd = lode_blob_open_soon(b, sha)) == -EAGAIN)
+		usleep(10000);
+	cr_assert_eq(read(fd, bytes, sizeof(bytes)), 3);
+	close(fd);
+	cr_assert_eq(lode_blobs_fetched(b), 6);
 	/* Other bytes under the name: nobody gets them. */
 	cr_assert_eq(lode_blobs_trim(b, 0), 0);
 	char command[300];
@@ -176,6 +183,9 @@ Test(blobs, what_the_cache_lacks_comes_from_the_bucket, .fini = drop_place, .tim
 		world.server.dir);
 	cr_assert_eq(system(command), 0);
 	cr_assert_eq(lode_blob_open(b, sha), -EBADMSG);
+	while ((fd = lode_blob_open_soon(b, sha)) == -EAGAIN)
+		usleep(10000);
+	cr_assert_eq(fd, -EBADMSG);
 	lode_blobs_close(b);
 }
 
