@@ -60,6 +60,11 @@ void answer_err(struct call *c, const struct lode_err *err)
 	answer_error(c, status, "%s", err->msg);
 }
 
+bool was_overtaken(int rc)
+{
+	return rc == -EAGAIN || rc == -ESTALE;
+}
+
 void answer_header(struct call *c, const char *name, const char *fmt, ...)
 {
 	if (c->reply->n_headers == LODE_API_HEADERS)

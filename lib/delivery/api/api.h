@@ -64,6 +64,10 @@ int audit(struct call *c, const char *action, const char *object, const json_t *
 const char *text_of(const json_t *obj, const char *key); /* "" when absent */
 int64_t int_of(const json_t *obj, const char *key);
 
+/* Of a transaction that another manager's write has undone: it is tried again, so often. */
+#define ATTEMPTS 4
+bool was_overtaken(int rc);
+
 /* ---- handlers, by file ---- */
 
 /* devices.c */

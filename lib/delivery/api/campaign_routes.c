@@ -151,30 +151,48 @@ static int apply_verb(struct lode_campaign *k, const char *verb, struct lode_err
 	return lode_err_set(err, -ENOENT, "a campaign can be paused, resumed, aborted, approved");
 }
 
+static int verb_inside(struct call *c, struct lode_campaign *k, struct lode_err *err)
+{
+	int64_t rev;
+	char action[64];
+	json_t *doc = load(c->api, LODE_DOC_CAMPAIGN, "", c->parts[0], &rev, err);
+	int rc = doc ? campaign_from_json(k, doc, err) : err->code;
+	if (!rc)
+		rc = apply_verb(k, c->parts[1], err);
+	if (!rc)
+		rc = save_campaign(c->api, c->parts[0], k, doc, rev, err);
+	snprintf(action, sizeof(action), "campaign.%.40s", c->parts[1]);
+	if (!rc)
+		rc = audit(c, action, c->parts[0], NULL, err);
+	json_decref(doc);
+	return rc;
+}
+
+static int verb_once(struct call *c, struct lode_campaign *k, struct lode_err *err)
+{
+	int rc = lode_store_begin(c->api->store, true, err);
+	if (rc)
+		return rc;
+	rc = verb_inside(c, k, err);
+	if (!rc)
+		return lode_store_commit(c->api->store, err);
+	lode_store_rollback(c->api->store);
+	return rc;
+}
+
 void campaign_verb(struct call *c)
 {
 	struct lode_campaign k;
-	struct lode_err err;
-	int64_t rev;
-	char action[64];
-	json_t *doc = load(c->api, LODE_DOC_CAMPAIGN, "", c->parts[0], &rev, &err);
-	int rc = doc ? campaign_from_json(&k, doc, &err) : err.code;
-	if (!rc)
-		rc = apply_verb(&k, c->parts[1], &err);
-	if (!rc)
-		rc = save_campaign(c->api, c->parts[0], &k, doc, rev, &err);
-	snprintf(action, sizeof(action), "campaign.%.40s", c->parts[1]);
-	if (!rc)
-		rc = audit(c, action, c->parts[0], NULL, &err);
-	/* What was approved or resumed is offered with the next heartbeat, not after the next tick. */
-	struct lode_err later;
-	if (!rc)
-		campaign_step(c->api, c->parts[0], c->req->now_ms, &later);
-	if (rc)
+	struct lode_err err, later;
+	int rc = -EAGAIN;
+	for (unsigned i = 0; i < ATTEMPTS && was_overtaken(rc); i++)
+		rc = verb_once(c, &k, &err);
+	if (rc) {
 		answer_err(c, &err);
-	else
-		answer(c, 200,
-			json_pack("{s:o}", "state",
-				state_name(c, lode_campaign_state_name(k.state))));
-	json_decref(doc);
+		return;
+	}
+	/* What was approved or resumed is offered with the next heartbeat, not after the next tick. */
+	campaign_step(c->api, c->parts[0], c->req->now_ms, &later);
+	answer(c, 200,
+		json_pack("{s:o}", "state", state_name(c, lode_campaign_state_name(k.state))));
 }

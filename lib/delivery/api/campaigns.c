@@ -207,15 +207,20 @@ int campaign_start(struct call *c, const char *model, const char *version, const
 		rc = exists(c->api, LODE_DOC_VERSION, model, version, "model version", err);
 	if (!rc)
 		rc = plan_from_json(&k.plan, options, err);
-	if (!rc)
-		rc = free_id(c, model, version, id, err);
 	if (rc)
 		return rc;
 	k.dynamic = json_is_true(json_object_get(options, "dynamic"));
 	lode_campaign_begin(&k, c->req->now_ms);
-	rc = write_campaign(c, &k, id, model, version, fleet, n_targets, err);
+	rc = -EAGAIN;
+	/* Another manager may have taken the name, or written to one of the devices. */
+	for (unsigned i = 0; i < ATTEMPTS && (was_overtaken(rc) || rc == -EEXIST); i++) {
+		rc = free_id(c, model, version, id, err);
+		if (!rc)
+			rc = write_campaign(c, &k, id, model, version, fleet, n_targets, err);
+	}
+	struct lode_err later; /* what is not stepped now is with the next tick */
 	if (!rc)
-		rc = campaign_step(c->api, id, c->req->now_ms, err);
+		campaign_step(c->api, id, c->req->now_ms, &later);
 	return rc;
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define POISON_MAX 64
-#define ATTEMPTS   4
 
 /* A device that is silent for long is offline, whatever was written down. */
 static void add_status(const struct call *c, json_t *device)
@@ -206,7 +205,7 @@ void device_heartbeat(struct call *c)
 	json_t *reply = NULL;
 	int rc = -EAGAIN;
 	/* Another manager may have changed the device or its campaign in this moment. */
-	for (unsigned i = 0; i < ATTEMPTS && (rc == -EAGAIN || rc == -ESTALE); i++) {
+	for (unsigned i = 0; i < ATTEMPTS && was_overtaken(rc); i++) {
 		json_decref(reply);
 		reply = NULL;
 		rc = beat_once(c, &reply, &err);

@@ -96,6 +96,20 @@ static int set_fleet(struct call *c, const char *device_id, const char *fleet, s
 	return rc;
 }
 
+static int change_once(struct call *c, const char *device, const char *fleet, struct lode_err *err)
+{
+	int rc = lode_store_begin(c->api->store, true, err);
+	if (rc)
+		return rc;
+	rc = set_fleet(c, device, fleet, err);
+	if (!rc)
+		rc = audit(c, fleet ? "fleet.add" : "fleet.remove", device, NULL, err);
+	if (!rc)
+		return lode_store_commit(c->api->store, err);
+	lode_store_rollback(c->api->store);
+	return rc;
+}
+
 static void change_member(struct call *c, bool add)
 {
 	const char *fleet = c->parts[0], *device = c->parts[1];
@@ -107,16 +121,9 @@ static void change_member(struct call *c, bool add)
 		return;
 	}
 	json_decref(doc);
-	int rc = lode_store_begin(c->api->store, true, &err);
-	if (!rc) {
-		rc = set_fleet(c, device, add ? fleet : NULL, &err);
-		if (!rc)
-			rc = audit(c, add ? "fleet.add" : "fleet.remove", device, NULL, &err);
-		if (rc)
-			lode_store_rollback(c->api->store);
-		else
-			rc = lode_store_commit(c->api->store, &err);
-	}
+	int rc = -EAGAIN;
+	for (unsigned i = 0; i < ATTEMPTS && was_overtaken(rc); i++)
+		rc = change_once(c, device, add ? fleet : NULL, &err);
 	if (!rc && add)
 		campaign_join(c->api, fleet, device, c->req->now_ms);
 	if (rc && !c->v2)

@@ -10,6 +10,7 @@
 
 struct sql {
 	PGconn *conn;
+	bool in_transaction;
 };
 
 static int fail(struct sql *db, const PGresult *res, const char *what, struct lode_err *err)
@@ -18,10 +19,14 @@ static int fail(struct sql *db, const PGresult *res, const char *what, struct lo
 	int rc = -EIO;
 	if (state && !strcmp(state, "23505"))
 		rc = -EEXIST;
-	else if (state && (!strcmp(state, "40001") || !strcmp(state, "40P01")))
+	/* Overtaken (serialization failure, deadlock), or a statement before this one was. */
+	else if (state &&
+		 (!strcmp(state, "40001") || !strcmp(state, "40P01") || !strcmp(state, "25P02")))
 		rc = -EAGAIN;
 	else if (state && !strcmp(state, "53100"))
 		rc = -ENOSPC;
+	else if (PQstatus(db->conn) == CONNECTION_BAD)
+		rc = -EAGAIN;
 	return lode_err_set(err, rc, "PostgreSQL: %s: %s", what, PQerrorMessage(db->conn));
 }
 
@@ -35,11 +40,16 @@ static const char *row_text(const struct sql_row *r, int col)
 	return PQgetvalue(r->at, r->idx, col);
 }
 
-/* A manager outlives restarts of its database; what was in a transaction is lost and said. */
-static void reconnect(struct sql *db)
+/* A manager outlives restarts of its database. What was in a transaction is lost and said: the rest of it must not run
+ * on a new connection as if nothing had been before. */
+static int reconnect(struct sql *db, const char *text, struct lode_err *err)
 {
-	if (PQstatus(db->conn) == CONNECTION_BAD)
-		PQreset(db->conn);
+	if (PQstatus(db->conn) != CONNECTION_BAD)
+		return 0;
+	if (db->in_transaction && strcmp(text, "ROLLBACK") != 0)
+		return lode_err_set(err, -EAGAIN, "PostgreSQL: the connection was lost");
+	PQreset(db->conn);
+	return 0;
 }
 
 static int run(struct sql *db, const char *text, const struct sql_value *params, unsigned n_params,
@@ -51,12 +61,19 @@ static int run(struct sql *db, const char *text, const struct sql_value *params,
 		snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, params[i].i);
 		values[i] = params[i].kind == SQL_INT ? numbers[i] : params[i].s;
 	}
-	reconnect(db);
+	int rc = reconnect(db, text, err);
+	if (rc)
+		return rc;
 	PGresult *res = PQexecParams(db->conn, text, (int)n_params, NULL, values, NULL, NULL, 0);
 	ExecStatusType status = PQresultStatus(res);
-	int rc = 0;
+	bool commit = !strcmp(text, "COMMIT");
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
 		rc = fail(db, res, text, err);
+	/* A transaction in which a statement failed is rolled back by COMMIT, without an error. */
+	else if (commit && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+		rc = lode_err_set(err, -EAGAIN, "PostgreSQL: the transaction had failed before");
+	if (commit || !strcmp(text, "ROLLBACK"))
+		db->in_transaction = false;
 	for (int i = 0; fn && !rc && i < PQntuples(res); i++)
 		rc = fn(ctx, &(struct sql_row){row_integer, row_text, res, i});
 	PQclear(res);
@@ -66,6 +83,7 @@ static int run(struct sql *db, const char *text, const struct sql_value *params,
 static int begin(struct sql *db, bool durable, struct lode_err *err)
 {
 	int rc = run(db, "BEGIN ISOLATION LEVEL SERIALIZABLE", NULL, 0, NULL, NULL, err);
+	db->in_transaction = rc == 0;
 	if (!rc && !durable)
 		rc = run(db, "SET LOCAL synchronous_commit = off", NULL, 0, NULL, NULL, err);
 	return rc;

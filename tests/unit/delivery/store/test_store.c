@@ -156,6 +156,22 @@ static void check_transactions(struct lode_store *s)
 	lode_store_doc_clear(&doc);
 }
 
+/* What follows a failed statement is lost with it, and commit says so. */
+static void check_failed_transaction(struct lode_store *s)
+{
+	struct lode_err err;
+	struct lode_store_doc doc;
+	cr_assert_eq(lode_store_begin(s, true, &err), 0);
+	cr_assert_eq(lode_store_put(s, LODE_DOC_FLEET, "", "g", "", "{}", LODE_STORE_NEW, &err), 0);
+	/* Bytes that are no UTF-8. */
+	cr_assert_neq(
+		lode_store_put(s, LODE_DOC_FLEET, "", "h", "", "\xff", LODE_STORE_NEW, &err), 0);
+	cr_assert_eq(lode_store_put(s, LODE_DOC_FLEET, "", "i", "", "{}", LODE_STORE_NEW, &err),
+		-EAGAIN);
+	cr_assert_eq(lode_store_commit(s, &err), -EAGAIN);
+	cr_assert_eq(lode_store_get(s, LODE_DOC_FLEET, "", "g", &doc, &err), -ENOENT);
+}
+
 static void check_limits(struct lode_store *s)
 {
 	struct lode_err err;
@@ -227,6 +243,8 @@ static void conform(const char *kind)
 	check_documents(s);
 	check_lists(s);
 	check_transactions(s);
+	if (the_place.postgres)
+		check_failed_transaction(s);
 	check_limits(s);
 	check_audit(s);
 	lode_store_close(s);
