@@ -7,10 +7,10 @@ build_packages=(
 	libipsec-mb-dev libmnl-dev libnftables-dev libsystemd-dev libndpi-dev libseccomp-dev
 	libsqlite3-dev libpq-dev libmicrohttpd-dev libcurl4-openssl-dev
 )
-run_packages=(dpdk iproute2 ethtool nftables kmod procps udhcpc)
+run_packages=(dpdk dpdk-dev iproute2 ethtool nftables kmod procps udhcpc)
 try_packages=(iputils-ping iperf3 curl openssl jq)
 test_packages=(
-	git python3 libcriterion-dev dpdk-dev tcpdump busybox dnsmasq-base postgresql-15 openssh-client nginx
+	git python3 libcriterion-dev tcpdump busybox dnsmasq-base postgresql-15 openssh-client nginx
 	chromium chromium-driver fonts-dejavu-core
 	ngtcp2-client ngtcp2-server
 	xdelta3 bsdiff zstd gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
