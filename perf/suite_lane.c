@@ -461,6 +461,8 @@ int suite_lane(struct lode_perf *p)
 			continue;
 		struct result r = measure(
 			p, cases[i].name, cases[i].ip_bytes, cases[i].burst, cases[i].bundled);
+		if (isnan(r.tx_ns))
+			return 1;
 		report(p, cases[i].name, &r);
 	}
 	return 0;
