@@ -41,7 +41,8 @@ static void *make_patches(void *ctx)
 {
 	struct serve *s = ctx;
 	while (!stopping)
-		if (!lode_api_make_delta(s->worker_api, now_ms()))
+		if (!lode_api_make_delta(s->worker_api, now_ms()) &&
+			!lode_api_rekey(s->worker_api))
 			usleep(WORKER_IDLE_US);
 	return NULL;
 }

@@ -104,6 +104,9 @@ bool lode_api_make_delta(struct lode_api *api, int64_t now_ms);
 
 /* Removes versions past keep_versions that nothing needs (pinned, run, assigned, to go back to, in an open campaign), patches
  * and uploads that lead nowhere, and blobs that nothing names any more; returns how many blobs. */
+/* Seals one blob that an older key sealed for the newest, if there is one: true when there was. As make_delta. */
+bool lode_api_rekey(struct lode_api *api);
+
 unsigned lode_api_collect(struct lode_api *api, int64_t now_ms);
 
 /* The secret's SHA-256 in hex, as tokens are stored. */

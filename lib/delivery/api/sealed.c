@@ -65,11 +65,11 @@ static int seal_into_store(
 		return rc;
 	}
 	rc = lode_blob_commit(to.w, NULL, stored, err);
-	json_t *doc = json_pack("{s:s,s:I,s:I,s:s,s:I}", "stored", stored, "stored_bytes",
-		(json_int_t)stored_bytes, "size_bytes", (json_int_t)n_bytes, "key", key, "since_ms",
+	json_t *doc = json_pack("{s:s,s:I,s:I,s:I}", "stored", stored, "stored_bytes",
+		(json_int_t)stored_bytes, "size_bytes", (json_int_t)n_bytes, "since_ms",
 		(json_int_t)now_ms);
 	if (!rc)
-		rc = save(api, LODE_DOC_SEALED, "", sha, "", doc, LODE_STORE_ANY_REV, err);
+		rc = save(api, LODE_DOC_SEALED, "", sha, key, doc, LODE_STORE_ANY_REV, err);
 	json_decref(doc);
 	return rc;
 }

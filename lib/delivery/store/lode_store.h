@@ -23,7 +23,7 @@ enum lode_store_kind {
 	LODE_DOC_ENROLMENT,   /* id: SHA-256 of the one-time secret */
 	LODE_DOC_CERTIFICATE, /* id: serial number, hex */
 	LODE_DOC_RELEASE,     /* parent: model, id: version; the signed chain */
-	LODE_DOC_SEALED,      /* id: SHA-256 of bytes that are in the store sealed, under another */
+	LODE_DOC_SEALED,      /* id: SHA-256 of bytes that are in the store sealed, under another; tag: key id */
 	LODE_N_DOCS,
 };
 

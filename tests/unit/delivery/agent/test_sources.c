@@ -68,8 +68,9 @@ Test(relay, a_relay_that_says_nothing_is_passed_over)
 
 /* ---- sealed at rest and on the way ---- */
 
-static const uint8_t manager_keys[2][LODE_SEAL_KEY_BYTES] = {{1}, {2}};
-static const uint8_t agent_key[LODE_SEAL_KEY_BYTES] = {3};
+/* The low three bits of a key mean nothing. */
+static const uint8_t manager_keys[2][LODE_SEAL_KEY_BYTES] = {{0x10}, {0x20}};
+static const uint8_t agent_key[LODE_SEAL_KEY_BYTES] = {0x30};
 
 static void up_sealed(void)
 {
@@ -128,7 +129,7 @@ Test(sealed, who_shows_no_key_gets_them_opened)
 /* The new key seals what comes, the old one still opens what was. */
 Test(sealed, keys_follow_each_other)
 {
-	static const uint8_t both[2][LODE_SEAL_KEY_BYTES] = {{2}, {1}};
+	static const uint8_t both[2][LODE_SEAL_KEY_BYTES] = {{0x20}, {0x10}};
 	static const struct lode_seal_keys ring = {2, both};
 	char version[16];
 	lode_api_free(world.api);
@@ -138,6 +139,25 @@ Test(sealed, keys_follow_each_other)
 	offer(2);
 	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
 	cr_assert_eq(active_version(), 2);
+}
+
+/* Then the old one may go. */
+Test(sealed, what_an_old_key_sealed_is_sealed_for_the_new_one)
+{
+	static const uint8_t both[2][LODE_SEAL_KEY_BYTES] = {{0x20}, {0x10}};
+	static const struct lode_seal_keys ring = {2, both}, alone = {1, both};
+	char version[16];
+	lode_api_free(world.api);
+	world.seal_keys = &ring;
+	open_api();
+	cr_assert(lode_api_rekey(world.api));
+	cr_assert_not(lode_api_rekey(world.api), "there was one blob");
+	lode_api_free(world.api);
+	world.seal_keys = &alone;
+	open_api();
+	start_server();
+	cr_assert_eq(round_of(NULL, version), LODE_AGENT_UPDATED);
+	cr_assert_eq(active_version(), 1);
 }
 
 Test(sealed, without_its_keys_the_manager_gives_nothing_out)
