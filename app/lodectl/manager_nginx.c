@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define VALUE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:@-[]"
+#define VALUE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:@-[],"
 
 struct setting {
 	const char *key, *value;
@@ -47,7 +47,7 @@ static const char front[] =
 	"\t\tkeepalive 16;\n"
 	"\t}\n"
 	"\tserver {\n"
-	"\t\tlisten @listen@ ssl http2;\n"
+	"@listen_lines@"
 	"\t\tssl_protocols TLSv1.3;\n"
 	"\t\tssl_certificate @tls@/server.pem;\n"
 	"\t\tssl_certificate_key @tls@/server.pem;\n"
@@ -115,7 +115,7 @@ static const char relay[] =
 	"use_temp_path=off;\n"
 	"\tlimit_conn_zone $binary_remote_addr zone=transfers:10m;\n"
 	"\tserver {\n"
-	"\t\tlisten @listen@;\n"
+	"@listen_lines@"
 	"\t\tlocation ~ ^/api/v2/blobs/[0-9a-f]+$ {\n"
 	"\t\t\tlimit_except GET {\n"
 	"\t\t\t\tdeny all;\n"
@@ -167,26 +167,39 @@ static void print_template(const char *text, const struct setting *settings)
 	}
 }
 
-static int take(struct setting *settings, const char *argument)
+static int take(struct setting *settings, size_t n, const char *argument)
 {
 	const char *value = strchr(argument, '=');
 	size_t len = value ? (size_t)(value - argument) : 0;
 	if (!value || !value[1] || value[1 + strspn(value + 1, VALUE_CHARS)])
 		return complain(EXIT_OTHER, "'%s': KEY=VALUE is expected, the value of %s",
 			argument, VALUE_CHARS);
-	for (struct setting *s = settings; s->key; s++)
+	for (struct setting *s = settings; s < settings + n; s++)
 		if (strlen(s->key) == len && !strncmp(s->key, argument, len)) {
 			s->value = value + 1;
 			return EXIT_OK;
 		}
 	complain(EXIT_OTHER, "'%s': no such key; they are", argument);
-	for (struct setting *s = settings; s->key; s++)
+	for (struct setting *s = settings; s < settings + n; s++)
 		fprintf(stderr, "  %-8s default '%s'\n", s->key, s->value);
 	return EXIT_OTHER;
 }
 
+/* One line for each address: "8443,[::]:8443". */
+static void listen_lines(const char *list, const char *options, char *lines, size_t size)
+{
+	size_t n = 0;
+	while (*list && n < size) {
+		size_t len = strcspn(list, ",");
+		n += (size_t)snprintf(
+			lines + n, size - n, "\t\tlisten %.*s%s;\n", (int)len, list, options);
+		list += len + (list[len] == ',');
+	}
+}
+
 int manager_nginx(struct lodectl *ctl, int argc, char **argv)
 {
+	char user_line[100] = "", lines[600] = "";
 	struct setting settings[] = {
 		{"listen", "8443"},
 		{"socket", "/run/lodestone-manager/manager.sock"},
@@ -197,21 +210,24 @@ int manager_nginx(struct lodectl *ctl, int argc, char **argv)
 		{"origin", ""},
 		{"cache", "/var/cache/lodestone-nginx"},
 		{"size", "10g"},
+		/* Made of those before. */
+		{"user_line", user_line},
+		{"listen_lines", lines},
 		{NULL, NULL},
 	};
-	char user_line[100] = "";
+	const size_t n_settable = LODE_ARRAY_LEN(settings) - 3;
 	int code = EXIT_OK;
 	(void)ctl;
 	for (int i = 0; i < argc && !code; i++)
-		code = take(settings, argv[i]);
+		code = take(settings, n_settable, argv[i]);
 	if (code)
 		return code;
 	const char *user = find(settings, "user", 4), *origin = find(settings, "origin", 6);
 	if (*user)
 		snprintf(user_line, sizeof(user_line), "user %.60s;\n", user);
-	const struct setting user_setting[] = {
-		{"user_line", user_line}, {"run", find(settings, "run", 3)}, {NULL, NULL}};
-	print_template(common, user_setting);
+	listen_lines(
+		find(settings, "listen", 6), *origin ? "" : " ssl http2", lines, sizeof(lines));
+	print_template(common, settings);
 	print_template(*origin ? relay : front, settings);
 	return EXIT_OK;
 }
