@@ -51,7 +51,7 @@ double lode_repair_level(unsigned level); /* its loss rate */
 /* As believed; weight stays as it is. */
 void lode_repair_path_believe(struct lode_repair_path *path, const struct lode_repair_belief *b);
 /* What else is foreseen of the next packets: that any of n_pkts is lost, which share of them then, and in runs of
- * which mean length. Where that is more loss than believed, half way towards it. */
+ * which mean length. Where that is more loss than believed, a quarter of the way towards it. */
 struct lode_repair_foreseen {
 	double any, share, burst, n_pkts;
 };

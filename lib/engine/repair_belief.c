@@ -11,6 +11,7 @@
 #define CLEAN_MAX   1e7f
 #define CLEAN	    0.4	  /* chance that the next one loses nothing */
 #define CLEAN_LOSS  2e-5  /* of a channel that loses nothing */
+#define FORESEEN    0.25  /* weight of another's word against what is believed */
 #define CHANGE_MIN  1e-7f /* nothing is ever impossible */
 
 static const float bursts[LODE_REPAIR_BURSTS] = {1, 2, 4, 8};
@@ -109,7 +110,7 @@ void lode_repair_path_foresee(
 	struct lode_repair_path *path, const struct lode_repair_foreseen *foreseen)
 {
 	double mean = lode_repair_path_loss(path);
-	double want = (mean + foreseen_loss(foreseen)) / 2;
+	double want = mean + FORESEEN * (foreseen_loss(foreseen) - mean);
 	unsigned k = 1;
 	if (!(want > mean))
 		return;

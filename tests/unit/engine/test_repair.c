@@ -149,16 +149,16 @@ Test(repair, belief_takes_whatever_is_told)
 	}
 }
 
-Test(repair, what_is_foreseen_counts_half)
+Test(repair, what_is_foreseen_counts_a_quarter)
 {
 	struct lode_repair_path p = path_of(1, 0.01, 1);
 	struct lode_repair_foreseen f = {.any = 0.9, .share = 0.1, .burst = 4, .n_pkts = 10};
 	lode_repair_path_foresee(&p, &f);
-	cr_assert_float_eq(lode_repair_path_loss(&p), (0.01 + 0.09) / 2, 1e-6);
+	cr_assert_float_eq(lode_repair_path_loss(&p), 0.01 + 0.08 / 4, 1e-6);
 	cr_assert_float_eq(p.burst, 4, 1e-9);
 	f.any = 0.01; /* less than believed: nothing */
 	lode_repair_path_foresee(&p, &f);
-	cr_assert_float_eq(lode_repair_path_loss(&p), 0.05, 1e-6);
+	cr_assert_float_eq(lode_repair_path_loss(&p), 0.03, 1e-6);
 }
 
 Test(repair, a_budget_is_kept_where_it_binds)
