@@ -48,7 +48,8 @@ static const struct scenario {
 			{.rate_bps = 30000000, .delay_ns = 30 * MS, .loss = 0.03}}},
 };
 
-static double goodput_mbps(const struct scenario *c, const char *yaml, uint64_t seed)
+static double goodput_mbps(const struct scenario *c, const struct lode_loss_model *predictor,
+	const char *yaml, uint64_t seed)
 {
 	struct lode_err err;
 	struct lode_sim_params params = {.seed = seed,
@@ -72,6 +73,8 @@ static double goodput_mbps(const struct scenario *c, const char *yaml, uint64_t 
 		lode_sim_free(s);
 		return NAN;
 	}
+	for (unsigned site = 0; site < 2; site++)
+		lode_control_set_loss_model(lode_sim_control(s, site), predictor);
 	lode_sim_run(s, FROM_NS);
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < 2; i++)
@@ -83,20 +86,22 @@ static double goodput_mbps(const struct scenario *c, const char *yaml, uint64_t 
 	return (double)bytes * 8e3 / (double)(TO_NS - FROM_NS);
 }
 
-static void compare(struct lode_perf *p, const char *name, const struct scenario *c)
+static void compare(struct lode_perf *p, const char *name, const struct scenario *c,
+	const struct lode_loss_model *predictor)
 {
 	double with = 0, without = 0;
 	lode_perf_progress(p, "%s", name);
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-		without += goodput_mbps(c, off, seed) / SEEDS;
-		with += goodput_mbps(c, "", seed) / SEEDS;
+		without += goodput_mbps(c, predictor, off, seed) / SEEDS;
+		with += goodput_mbps(c, predictor, "", seed) / SEEDS;
 	}
 	lode_perf_row(p, name, "repair off", without, "Mbit/s", NULL, NAN);
 	lode_perf_row(p, name, "repair as shipped", with, "Mbit/s", "off", with / without);
 }
 
 /* Real capacity, a buffer of 100 packets, and now and then a loss. */
-static void over_trace(struct lode_perf *p, const char *name)
+static void over_trace(
+	struct lode_perf *p, const char *name, const struct lode_loss_model *predictor)
 {
 	const char *dir = getenv("LODESTONE_DATA_DIR");
 	char path[512];
@@ -110,7 +115,7 @@ static void over_trace(struct lode_perf *p, const char *name)
 	}
 	const struct scenario c = {.n_paths = 1,
 		.link = {{.trace = t, .delay_ns = 20 * MS, .loss = 0.005, .queue_pkts = 100}}};
-	compare(p, name, &c);
+	compare(p, name, &c, predictor);
 	free(t);
 }
 
@@ -118,8 +123,12 @@ void fec_harm(struct lode_perf *p)
 {
 	static const char *const traces[] = {PREFIX "TMobile-LTE-short.down",
 		PREFIX "Verizon-LTE-short.down", PREFIX "ATT-LTE-driving.down"};
+	const struct lode_loss_model *used;
+	struct lode_loss_model predictor;
+	struct lode_model *model;
 	struct lode_err err;
 	bool started = false;
+	model = fec_predictor(&predictor, &used);
 	for (unsigned i = 0; i < LODE_ARRAY_LEN(scenarios) + LODE_ARRAY_LEN(traces); i++) {
 		bool fixed = i < LODE_ARRAY_LEN(scenarios);
 		const char *name =
@@ -128,12 +137,13 @@ void fec_harm(struct lode_perf *p)
 			continue;
 		if (!started && lode_sim_eal_init(EAL_MB, &err)) {
 			fprintf(stderr, "fec: %s\n", err.msg);
-			return;
+			break;
 		}
 		started = true;
 		if (fixed)
-			compare(p, name, &scenarios[i]);
+			compare(p, name, &scenarios[i], used);
 		else
-			over_trace(p, name);
+			over_trace(p, name, used);
 	}
+	lode_model_free(model);
 }

@@ -413,26 +413,34 @@ static void compare_in(struct lode_perf *p, const struct lode_fec_tables *tables
 	}
 }
 
-void fec_policy(struct lode_perf *p, const struct lode_fec_tables *tables)
+struct lode_model *fec_predictor(
+	struct lode_loss_model *predictor, const struct lode_loss_model **used)
 {
 	const struct lode_model_options options = {
 		.schemas = lode_loss_schemas, .n_schemas = lode_loss_n_schemas};
-	struct world *measured = calloc(1, sizeof(*measured));
-	struct lode_loss_model predictor;
+	const char *path = LODE_SOURCE_ROOT "/models/loss-mlp.safetensors";
 	struct lode_model *model = NULL;
 	struct lode_err err;
+	*used = predictor;
+	if (lode_model_load(&model, path, &options, &err) ||
+		lode_loss_model_init(predictor, model, 1, &err)) {
+		fprintf(stderr, "fec: %s: the classic predicts\n", err.msg);
+		*used = NULL;
+	}
+	return model;
+}
+
+void fec_policy(struct lode_perf *p, const struct lode_fec_tables *tables)
+{
+	struct world *measured = calloc(1, sizeof(*measured));
+	struct lode_loss_model predictor;
 	unsigned n_outages = 0;
 	if (!measured)
 		return;
 	struct run base = {.seed = SEED,
 		.stats = calloc(1, sizeof(*base.stats)),
 		.scratch = aligned_alloc(LODE_CACHE_LINE, LODE_NN_SCRATCH_BYTES)};
-	if (lode_model_load(
-		    &model, LODE_SOURCE_ROOT "/models/loss-mlp.safetensors", &options, &err) ||
-		lode_loss_model_init(&predictor, model, 1, &err))
-		fprintf(stderr, "fec: %s: the classic predicts\n", err.msg);
-	else
-		base.model = &predictor;
+	struct lode_model *model = fec_predictor(&predictor, &base.model);
 	compare_in(p, tables, &base, &drawn);
 	measured->name = "measured";
 	measured->in_order = true;
