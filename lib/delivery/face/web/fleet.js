@@ -34,7 +34,7 @@ function targetRows(page, now) {
 	const rows = page.items.map(t => [t.device_id, pill(words(t.state), stateKind[t.state]), ago(t.changed_ms, now),
 		bytes(t.bytes_served), t.attempts ? `${t.attempts}` : "–", t.error ? element("span", {class: "small"}, t.error) : ""]);
 	return element("div", {}, table([["Device", "line"], ["State"], ["Since", "line"], ["Bytes", "number"], ["Tries", "number optional"], ["Error"]], rows),
-		page.next ? element("p", {class: "note"}, `The first ${page.items.length}. All of them: lodectl campaign show.`) : null);
+		page.next ? element("p", {class: "note"}, `The first ${page.items.length}. All of them: lodectl campaign show ID.`) : null);
 }
 
 function campaignRow(c, refresh) {
@@ -56,7 +56,7 @@ export function showCampaigns(overview, targets, now, refresh) {
 	const rows = overview.campaigns.flatMap(c => c.id !== opened ? [campaignRow(c, refresh)] :
 		[campaignRow(c, refresh), element("tr", {}, element("td", {colspan: "5"}, targetRows(targets, now)))]);
 	show("campaigns", rows.length ? table([["Model"], ["State"], ["Strategy", "optional"], ["Devices"], ["Sent", "number optional"]], rows) :
-		empty("No campaign yet. lodectl campaign create starts one."));
+		empty("No campaign yet. lodectl campaign start begins one."));
 }
 
 export function showModels(overview, now) {
