@@ -290,6 +290,20 @@ static int take_seal_key(struct agent_options *y, struct lode_err *err)
 	return 0;
 }
 
+static void tell_relay(struct lode_relay *relay)
+{
+	struct lode_relay_stats s;
+	if (!relay)
+		return;
+	lode_relay_stats(relay, &s);
+	printf("relay: %llu requests, %llu bytes given out, %llu fetched in %llu transfers, %llu "
+	       "of "
+	       "them failed\n",
+		(unsigned long long)s.n_requests, (unsigned long long)s.served_bytes,
+		(unsigned long long)s.fetched_bytes, (unsigned long long)s.n_fetches,
+		(unsigned long long)s.n_failed);
+}
+
 int cmd_agent(int argc, char **argv)
 {
 	struct agent_options y = {
@@ -335,6 +349,7 @@ int cmd_agent(int argc, char **argv)
 	}
 	sd_notify(0, "READY=1");
 	int code = y.bundle ? import(agent, y.bundle) : run(agent, &y);
+	tell_relay(relay);
 	lode_relay_free(relay);
 	lode_agent_free(agent);
 	return code;

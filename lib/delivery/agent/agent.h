@@ -86,6 +86,8 @@ json_t *call_json(struct lode_agent *a, const char *path, const json_t *body, st
 /* What is to be fetched; for other bytes than want->sha256 names no plan is taken. */
 int ask_plan(
 	struct lode_agent *a, const struct running *want, struct plan *plan, struct lode_err *err);
+/* A manager's answer; base: the SHA-256 of what there is to start from, "" nothing. false: it is no plan. */
+bool plan_read(struct plan *p, const json_t *reply, const char *base);
 /* Instead of patches that do not fit. */
 void plan_whole_file(struct plan *plan);
 

@@ -52,7 +52,7 @@ static bool read_step(struct step *s, const json_t *obj, const char *base)
 	       (!s->patch || (copy_sha(s->base, obj, "base") && !strcmp(s->base, base)));
 }
 
-static bool read_plan(struct plan *p, const json_t *reply, const char *base)
+bool plan_read(struct plan *p, const json_t *reply, const char *base)
 {
 	const json_t *steps = json_object_get(reply, "steps");
 	size_t n = json_array_size(steps);
@@ -104,7 +104,7 @@ int ask_plan(
 	json_t *reply = call_json(a, path, NULL, err);
 	if (!reply)
 		return err->code;
-	bool ok = read_plan(plan, reply, base);
+	bool ok = plan_read(plan, reply, base);
 	json_decref(reply);
 	if (!ok)
 		return lode_err_set(err, -EPROTO, "%s: the answer is no plan", path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* delivery/s3: objects in an S3-compatible bucket. libcurl talks and signs (AWS Signature Version 4); each
  * object's SHA-256 is signed with it. Broken connections and answers of 429 and 5xx are tried again with
- * growing pauses; a download goes on where it broke. After a server was not reached, calls fail at once for 10 s. Calls block; an object may be used by several
+ * growing pauses; a download goes on where it broke. After a server was not reached, calls fail at once for 5 s. Calls block; an object may be used by several
  * threads, each call has a connection of its own. Credentials are in no message. Actions return 0 or -errno:
  * -ENOENT no such object, -EACCES refused, -ENOTCONN not reached, -EAGAIN the server is in trouble. */
 #pragma once

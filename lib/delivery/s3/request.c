@@ -11,8 +11,8 @@
 
 #define CONNECT_TIMEOUT_S 5
 #define STALL_S		  20
-#define FIRST_PAUSE_MS	  200
-#define AWAY_NS		  (10 * LODE_NS_PER_S)
+#define FIRST_PAUSE_MS	  100
+#define AWAY_NS		  (5 * LODE_NS_PER_S)
 
 void hex_sha256(const void *bytes, size_t len, char hex[S3_HEX_BYTES])
 {
