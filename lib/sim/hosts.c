@@ -81,7 +81,10 @@ static void put_ip(
 	ip[0] = 0x45;
 	ip[1] = (uint8_t)(f->params.dscp << 2);
 	lode_store_be16(ip + 2, (uint16_t)(IPV4_BYTES + l4_bytes));
-	ip[6] = 0x40;
+	if (f->params.may_fragment)
+		lode_store_be16(ip + 4, (uint16_t)f->cbr.next_seq);
+	else
+		ip[6] = 0x40;
 	ip[8] = 64;
 	ip[9] = protocol;
 	memcpy(ip + 12, src.b + 12, 4);
@@ -217,11 +220,15 @@ void lan_deliver(struct site *site, unsigned port_idx, struct rte_mbuf *m)
 {
 	struct lode_sim *s = site->sim;
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	size_t len = rte_pktmbuf_data_len(m);
+	uint16_t len = rte_pktmbuf_data_len(m);
 	size_t l2_bytes = port_idx == LODE_HOST_PORT ? 0 : ETHER_BYTES;
 	struct arrival a = {0};
 	s->stats.lan_pkts++;
 	digest_add(s, site->idx * 8 + 7, frame, len);
+	if (l2_bytes && (frame = fragment_take(site, frame, &len)) == NULL) {
+		rte_pktmbuf_free(m);
+		return;
+	}
 	enum finding what =
 		len < l2_bytes ? BROKEN : read_arrival(s, frame + l2_bytes, len - l2_bytes, &a);
 	if (what == OF_A_FLOW)

@@ -96,9 +96,9 @@ static int check_worker(const struct site *site, const struct books *b, struct l
 		{"delivered = delivered_pkts of lanes", w->delivered, b->l.delivered_pkts},
 		{"frames in = frames out, to lanes, to control, held and dropped",
 			w->lan_rx + w->wan_rx + w->delivered + w->icmp_sent + w->control_tx +
-				b->l.tx_datagrams,
-			out + w->to_lane + w->from_lane + w->control_rx + drops + b->in_tx +
-				b->in_handoff + b->held.own_pkts},
+				b->l.tx_datagrams + w->fragments,
+			out + w->fragmented + w->to_lane + w->from_lane + w->control_rx + drops +
+				b->in_tx + b->in_handoff + b->held.own_pkts},
 	};
 	return compare(site, sums, LODE_ARRAY_LEN(sums), err);
 }

@@ -38,7 +38,8 @@ struct lode_sim_params {
 	const char *aead;	 /* as lode_aead_new: "null" is fast, others prove more */
 	uint32_t n_mbufs;	 /* one pool for all sites */
 	uint32_t n_flow_entries; /* of each worker's table */
-	uint64_t rekey_ns;	 /* age at which keys are renewed; 0: as the product does */
+	uint16_t lan_mtu[LODE_SIM_SITES_MAX]; /* 0: 1500 */
+	uint64_t rekey_ns; /* age at which keys are renewed; 0: as the product does */
 	/* More YAML for every site's configuration (classes, rules); "" for none. */
 	const char *yaml;
 	/* Link of each WAN port, towards the network; the same at all sites at the start. The other direction
@@ -128,7 +129,8 @@ struct lode_sim_flow {
 	enum lode_sim_kind kind;
 	unsigned src, dst; /* sites */
 	bool v6;
-	bool host; /* CBR, IPv4: between the appliances themselves, over lode0 */
+	bool host;	   /* CBR, IPv4: between the appliances themselves, over lode0 */
+	bool may_fragment; /* CBR, IPv4: packets without the DF bit */
 	uint8_t dscp;
 	/* 1 + the class its packets are sure to get: they are held to its promises. 0: any, to none. */
 	uint8_t sure_class;

@@ -53,6 +53,13 @@ struct tally {
 	uint64_t out[LODE_ALL_PORTS], mirrored;
 };
 
+/* A packet of which a host got fragments. */
+#define REASSEMBLIES 16
+struct reassembly {
+	uint16_t ident, got_bytes, whole_bytes; /* of IP payload; whole 0: not known yet */
+	uint8_t frame[ETHER_BYTES + LAN_MTU];
+};
+
 struct site {
 	struct lode_sim *sim;
 	unsigned idx;
@@ -80,6 +87,7 @@ struct site {
 	/* A worker's loop takes LOOP_NS: what comes in between waits for the next. */
 	uint64_t next_loop_ns[LODE_WORKERS_MAX];
 	unsigned generation; /* of restarts: names DPDK objects */
+	struct reassembly reassembly[REASSEMBLIES];
 };
 
 /* ---- flows ---- */
@@ -247,6 +255,12 @@ void nat_rewrite(struct rte_mbuf *m, bool source, uint8_t last_byte, uint16_t po
 void nat_out(const struct cable *cable, struct rte_mbuf *m);
 /* False: nobody inside has that binding. */
 bool nat_in(const struct cable *cable, unsigned udp_port, unsigned n_workers, struct rte_mbuf *m);
+
+/* ---- reassemble.c ---- */
+
+/* The frame, or the whole packet (in memory of the site) when it was the last fragment missing; NULL: it was
+ * another one. len: of the frame, then of what is returned. */
+const uint8_t *fragment_take(struct site *site, const uint8_t *frame, uint16_t *len);
 
 /* ---- hosts.c ---- */
 

@@ -213,7 +213,9 @@ static int make_control(struct site *site, struct lode_err *err)
 	for (unsigned i = 0; i <= site->sim->params.n_wan_ports; i++) {
 		uint8_t mac[6];
 		port_mac(site->idx, i, mac);
-		lode_control_set_port(site->control, i, mac, LAN_MTU, true);
+		uint16_t lan_mtu = site->sim->params.lan_mtu[site->idx];
+		lode_control_set_port(
+			site->control, i, mac, i == LAN_PORT && lan_mtu ? lan_mtu : LAN_MTU, true);
 	}
 	return 0;
 }

@@ -220,6 +220,7 @@ void lode_rules_free(struct lode_rules *rules);
 	X(handoff, packets, LODE_INFO, "packets moved to the worker that owns their lane")         \
 	X(icmp_sent, packets, LODE_INFO, "ICMP errors sent to LAN hosts")                          \
 	X(fragmented, packets, LODE_INFO, "IPv4 packets cut for a smaller LAN MTU")                \
+	X(fragments, packets, LODE_INFO, "what became of those")                                   \
 	X(mss_clamped, packets, LODE_INFO, "TCP handshakes whose MSS was lowered")                 \
 	X(flows_new, flows, LODE_INFO, "flows that entered the table")                             \
 	X(flows_expired, flows, LODE_INFO, "flows that left it")                                   \
@@ -247,6 +248,7 @@ void lode_rules_free(struct lode_rules *rules);
 	X(drop_no_route, packets, LODE_WARN, "no peer, LAN or default owns the destination")      \
 	X(drop_no_session, packets, LODE_WARN, "the peer has no session yet")                     \
 	X(drop_too_big, packets, LODE_INFO, "do-not-fragment and longer than the next hop takes") \
+	X(drop_uncut, packets, LODE_WARN, "not cut for a smaller LAN MTU: no packet buffer")      \
 	X(drop_checksum, packets, LODE_INFO, "wrong IPv4 header or outer UDP checksum")           \
 	X(drop_outer_malformed, packets, LODE_INFO, "datagrams too short for our header")         \
 	X(drop_unknown_session, packets, LODE_INFO, "session index that we never gave")           \

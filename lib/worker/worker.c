@@ -225,10 +225,11 @@ static void leave_in_fragments(struct lode_worker *w, unsigned port_idx,
 	struct rte_mbuf *fragments[FRAGMENTS_MAX];
 	unsigned n = fragment_ipv4(w, m, w->snapshot->ports[port_idx].mtu_bytes, fragments);
 	if (n == 0) {
-		DROP(w, m, no_mbuf);
+		DROP(w, m, uncut);
 		return;
 	}
 	lode_counter_add(&w->counters.fragmented, 1);
+	lode_counter_add(&w->counters.fragments, n);
 	rte_pktmbuf_free(m);
 	for (unsigned i = 0; i < n; i++)
 		to_port(w, port_idx, next_hop, fragments[i], now_ns);
