@@ -11,6 +11,7 @@
 #define CLEAN_MAX   1e7f
 #define CLEAN	    0.4	  /* chance that the next one loses nothing */
 #define CLEAN_LOSS  2e-5  /* of a channel that loses nothing */
+#define RUNS_MIN    1e-12 /* less is rounding */
 #define FORESEEN    0.25  /* weight of another's word against what is believed */
 #define CHANGE_MIN  1e-7f /* nothing is ever impossible */
 
@@ -88,7 +89,7 @@ void lode_repair_path_believe(struct lode_repair_path *path, const struct lode_r
 			runs += lode_repair_level(k) * (double)(b->p[k][i] / bursts[i]);
 		}
 	}
-	path->burst = runs > 0 ? lost / runs : 1;
+	path->burst = runs > RUNS_MIN ? lost / runs : 1;
 }
 
 double lode_repair_path_loss(const struct lode_repair_path *path)
