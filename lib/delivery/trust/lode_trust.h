@@ -93,8 +93,8 @@ struct lode_trust_state {
 };
 
 /* Begins at a root given by hand, an envelope, expired or not; stored: what lode_trust_state_print once made, or
- * NULL. What is stored is taken if it began at the same root, else all starts anew: another root by hand is the
- * way back after keys were lost. state is filled by 0 only; clear it in the end. */
+ * NULL. What is stored is taken if it began at that root or has got as far as to it, else all starts anew: another
+ * root by hand is the way back after keys were lost. state is filled by 0 only; clear it in the end. */
 int lode_trust_begin(struct lode_trust_state *state, const char *anchor, const char *stored,
 	struct lode_err *err);
 /* JSON text, free() it; NULL without memory. */

@@ -96,15 +96,29 @@ static int take_anchor(struct lode_trust_state *s, const char *anchor, struct lo
 	return rc;
 }
 
+/* Of what is signed: more signatures, or white space in the file, make no other root. */
+static int root_sha256(const json_t *envelope, char sha256[LODE_TRUST_HEX])
+{
+	const char *payload = json_string_value(json_object_get(envelope, "payload"));
+	return payload ? lode_trust_sha256(payload, strlen(payload), sha256) : -EBADMSG;
+}
+
+/* Did it begin at that root, or get as far as to it? */
+static bool goes_back_to(const json_t *stored, const char *anchor_sha256)
+{
+	const char *began = json_string_value(json_object_get(stored, "anchor_sha256"));
+	char current[LODE_TRUST_HEX];
+	return (began && !strcmp(began, anchor_sha256)) ||
+	       (!root_sha256(json_object_get(stored, "root"), current) &&
+		       !strcmp(current, anchor_sha256));
+}
+
 static int take_stored(struct lode_trust_state *s, const char *stored, const char *anchor_sha256,
 	struct lode_err *err)
 {
 	size_t max = LODE_TRUST_CHAIN_MAX;
 	json_t *doc = parse_object(stored, strlen(stored), max, "what was accepted before", err);
-	const char *began = json_string_value(json_object_get(doc, "anchor_sha256"));
-	int rc = doc ? 0 : err->code;
-	if (!rc && (!began || strcmp(began, anchor_sha256) != 0))
-		rc = -ESTALE;
+	int rc = !doc ? err->code : goes_back_to(doc, anchor_sha256) ? 0 : -ESTALE;
 	if (!rc)
 		rc = take_time(&s->newest_s, doc, "newest", err);
 	char *root = rc ? NULL : json_dumps(json_object_get(doc, "root"), JSON_COMPACT);
@@ -122,10 +136,15 @@ int lode_trust_begin(struct lode_trust_state *state, const char *anchor, const c
 	struct lode_err *err)
 {
 	char sha256[LODE_TRUST_HEX];
-	int rc = -ESTALE;
 	*state = (struct lode_trust_state){0};
-	if (lode_trust_sha256(anchor, strlen(anchor), sha256))
-		return lode_err_set(err, -ENOMEM, "OpenSSL does not hash");
+	json_t *envelope = parse_object(anchor, strlen(anchor), LODE_TRUST_CHAIN_MAX, "root", err);
+	if (!envelope)
+		return err->code;
+	int rc = root_sha256(envelope, sha256);
+	json_decref(envelope);
+	if (rc)
+		return lode_err_set(err, rc, "root: an envelope with a payload is expected");
+	rc = -ESTALE;
 	if (stored)
 		rc = take_stored(state, stored, sha256, err);
 	if (rc == -ESTALE) { /* nothing was accepted since this root was given */

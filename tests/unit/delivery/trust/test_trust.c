@@ -65,6 +65,35 @@ Test(trust, what_is_remembered_survives_a_restart)
 	free(anchor);
 }
 
+/* The same root with one more signature, and the one that a chain had led to, are no other roots. */
+Test(trust, a_root_by_hand_that_is_known_keeps_what_is_remembered)
+{
+	struct lode_trust_state again;
+	struct lode_trust_root root = town_root(1), next = town_root(2);
+	struct lode_trust_release r = town_release(5);
+	char *anchors[] = {town_sign_root(&root, BY(2, 1, 3)), town_sign_root(&next, BY(1, 2))};
+	cr_assert_eq(town_offer(&s,
+			     town_chain(town_sign_root(&next, BY(1, 3)), NULL,
+				     town_sign_release(&r, BY(12))),
+			     "5", NOW_S),
+		0, "%s", town_said.msg);
+	char *stored = lode_trust_state_print(&s);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(lode_trust_begin(&again, anchors[i], stored, &town_said), 0);
+		cr_expect_eq(again.root.version, 2);
+		cr_expect_eq(again.n_marks, 1);
+		lode_trust_state_clear(&again);
+		free(anchors[i]);
+	}
+	next.epoch = 7; /* but this is */
+	anchors[0] = town_sign_root(&next, BY(1, 2));
+	cr_assert_eq(lode_trust_begin(&again, anchors[0], stored, &town_said), 0);
+	cr_expect_eq(again.n_marks, 0);
+	lode_trust_state_clear(&again);
+	free(anchors[0]);
+	free(stored);
+}
+
 Test(trust, a_state_that_is_no_state_is_refused)
 {
 	struct lode_trust_state again;
