@@ -11,7 +11,7 @@
 #define SILENT_NS   (100 * LODE_NS_PER_MS) /* further lane without traffic */
 #define LINGER_NS   (40 * LODE_NS_PER_MS)  /* counts as traffic: slots and losses are still told */
 #define DEAD_NS	    LODE_NS_PER_S	   /* without a report: no flow goes there */
-#define CLOSE_NS    (500 * LODE_NS_PER_MS) /* nor when it has no path for so long, while we have one */
+#define CLOSE_NS    LODE_NS_PER_S /* nor when it has no path for so long, while we have one */
 #define RATE_WEIGHT 0.3
 #define DEMAND_ALL  UINT32_MAX /* packets wait: as much as there is */
 #define FLOOR_SHARE 64	       /* of a path's rate, for a lane that begins to send */
