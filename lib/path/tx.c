@@ -325,10 +325,13 @@ void tx_poll(struct lode_path *p, uint64_t now_ns)
 	struct tx *t = &p->tx;
 	if (now_ns < t->timeout_ns)
 		return;
-	/* Nobody reports control alone: that it is not told of says nothing. */
-	if (t->data_out) {
-		t->n_timeouts++;
-		p->params.cc->on_timeout(p->cc_state, now_ns, &t->decision);
+	/* Nobody reports control alone: that it is not told of says nothing. But a rate that was driven down
+	 * below what a silent path begins with is too old to hold. */
+	struct lode_cc_decision begin = t->decision;
+	p->params.cc->on_timeout(p->cc_state, now_ns, &begin);
+	if (t->data_out || begin.pacing_bps > t->decision.pacing_bps) {
+		t->n_timeouts += t->data_out;
+		t->decision = begin;
 		tx_apply_rate(p);
 		t->data_out = false;
 	}
