@@ -13,6 +13,8 @@
 #define S		LODE_NS_PER_S
 #define MS		LODE_NS_PER_MS
 
+#define EAL_MB		640 /* the hub with 64 peers wants most */
+
 #define MEASURE_FROM_NS (20 * S) /* the transfer has found its rate by then */
 #define MEASURE_TO_NS	(60 * S)
 
@@ -145,20 +147,42 @@ static void speed(struct lode_perf *p, const char *name)
 	lode_sim_free(s);
 }
 
+/* A hub that has 64 peers over 4 paths each and nothing to carry: probes, feedback, rekeying. The hub does as much
+ * of it as all its spokes together, so half of the whole simulation's CPU time is a bound on what it costs it. */
+static void hub(struct lode_perf *p, const char *name)
+{
+	struct lode_sim_params params = base_params();
+	params.topology = LODE_SIM_HUB;
+	params.n_sites = 65;
+	params.n_wan_ports = 4;
+	params.uplink[2] = params.uplink[3] = slow;
+	struct lode_sim *s = start(&params);
+	if (!s)
+		return;
+	lode_perf_progress(p, "%s", name);
+	lode_sim_run(s, 10 * S);
+	uint64_t cpu_ns = lode_perf_cpu_ns();
+	lode_sim_run(s, 40 * S);
+	double percent = (double)(lode_perf_cpu_ns() - cpu_ns) / (double)(30 * S) * 100 / 2;
+	lode_perf_row(p, name, "half of both ends", percent, "% of a core", "bar 1 %", 1 / percent);
+	lode_sim_free(s);
+}
+
 int sim_paths(struct lode_perf *p)
 {
 	static const char *const configured = "two paths, rates configured",
 				 *const learned = "two paths, rates learned",
 				 *const copied = "call in two copies, path cut",
 				 *const single = "call in one copy, path cut",
-				 *const fast_run = "gateways";
+				 *const fast_run = "gateways",
+				 *const idle_hub = "hub, 64 peers, 4 paths, idle";
 	bool any = lode_perf_wanted(p, configured) || lode_perf_wanted(p, learned) ||
 		   lode_perf_wanted(p, copied) || lode_perf_wanted(p, single) ||
-		   lode_perf_wanted(p, fast_run);
+		   lode_perf_wanted(p, fast_run) || lode_perf_wanted(p, idle_hub);
 	struct lode_err err;
 	if (!any)
 		return 0;
-	int rc = lode_sim_eal_init(384, &err);
+	int rc = lode_sim_eal_init(EAL_MB, &err);
 	if (rc) {
 		fprintf(stderr, "sim: %s\n", err.msg);
 		return rc;
@@ -173,6 +197,8 @@ int sim_paths(struct lode_perf *p)
 		failover(p, single, "classes: {voip: {copies: 1}}\n");
 	if (lode_perf_wanted(p, fast_run))
 		speed(p, fast_run);
+	if (lode_perf_wanted(p, idle_hub))
+		hub(p, idle_hub);
 	rte_eal_cleanup();
 	return 0;
 }

@@ -9,6 +9,7 @@
 #define QUEUE_MIN_NS   (5 * LODE_NS_PER_MS) /* delay above the floor that counts as congestion */
 #define RENEW_MIN_NS   (5 * LODE_NS_PER_MS)
 #define HORIZON_NS     (250 * LODE_NS_PER_MS) /* a decision is worth nothing after */
+#define SILENT_NS      (100 * LODE_NS_PER_MS) /* between decisions for a class that sends nothing */
 #define FORGET_NS      (10.0 * (double)LODE_NS_PER_S)
 #define PPS_OVER_NS    (50.0 * (double)LODE_NS_PER_MS)
 
@@ -317,6 +318,7 @@ void repair_decide(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 	struct class_repair *c = &l->repair->classes[cls];
 	struct lode_repair_decision d;
 	double loss = 0;
+	c->decided_ns = now_ns;
 	c->input.queueing = is_queueing(l, cls);
 	c->input.copies = l->class_paths[cls].wanted_copies;
 	lode_repair_decide(&c->input, &d);
@@ -394,11 +396,13 @@ void repair_renew(struct lode_lane *l, uint64_t now_ns)
 	r->ask_us = (uint32_t)(LODE_REPAIR_ASK_NS(r->rtt_ns) / LODE_NS_PER_US);
 	LODE_FOREACH_BIT (cls, r->sending | r->keeping) {
 		struct class_repair *c = &r->classes[cls];
+		bool silent = c->stats.tx_sources == c->n_sources;
 		renew_paths_of(l, c, cls, path_pps, now_ns);
 		c->input.rtt_ns = r->rtt_ns;
 		c->input.late_ns = late_ns;
 		renew_budget(c, elapsed_ns);
-		repair_decide(l, cls, now_ns);
+		if (!silent || now_ns - c->decided_ns >= SILENT_NS)
+			repair_decide(l, cls, now_ns);
 		give_back_idle(l, cls, now_ns);
 	}
 }

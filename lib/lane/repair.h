@@ -84,6 +84,7 @@ struct class_repair {
 	struct lode_repair_budget budget;
 	double parity_share;	       /* at most, in the mean; 1: any */
 	uint64_t n_sources, n_repairs; /* as of the last renewal */
+	uint64_t decided_ns;	       /* when the decision was made */
 	uint64_t lossy_ns;	       /* when something of its paths was lost last; 0: never */
 	uint8_t n_asked;	       /* missing segments that are asked for */
 	uint8_t last_path;	       /* that took a repair */
