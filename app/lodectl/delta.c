@@ -192,18 +192,12 @@ static int apply(struct lodectl *ctl, int argc, char **argv)
 
 /* ---- info ---- */
 
-static void print_hex(const uint8_t *sha, char *to)
-{
-	for (unsigned i = 0; i < LODE_DELTA_SHA256_SIZE; i++)
-		snprintf(to + 2 * i, 3, "%02x", sha[i]);
-}
-
 static json_t *files_json(const struct lode_delta_file *f, uint32_t n)
 {
 	json_t *list = json_array();
 	char hex[2 * LODE_DELTA_SHA256_SIZE + 1];
 	for (uint32_t i = 0; i < n; i++) {
-		print_hex(f[i].sha256, hex);
+		lode_hex(f[i].sha256, LODE_DELTA_SHA256_SIZE, hex);
 		json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name", f[i].name, "bytes",
 						    (json_int_t)f[i].size, "sha256", hex));
 	}
@@ -214,7 +208,7 @@ static void print_files(const char *what, const struct lode_delta_file *f, uint3
 {
 	char hex[2 * LODE_DELTA_SHA256_SIZE + 1];
 	for (uint32_t i = 0; i < n; i++) {
-		print_hex(f[i].sha256, hex);
+		lode_hex(f[i].sha256, LODE_DELTA_SHA256_SIZE, hex);
 		printf("%-7s %s %12llu %s\n", what, hex, (unsigned long long)f[i].size, f[i].name);
 	}
 }
@@ -242,8 +236,8 @@ static int print_oxdl_info(const struct lodectl *ctl, const struct lode_oxdl_inf
 {
 	char base[2 * LODE_DELTA_SHA256_SIZE + 1], target[2 * LODE_DELTA_SHA256_SIZE + 1];
 	const char *strategy = info->strategy == LODE_OXDL_TENSOR ? "tensor" : "binary";
-	print_hex(info->base_sha256, base);
-	print_hex(info->target_sha256, target);
+	lode_hex(info->base_sha256, LODE_DELTA_SHA256_SIZE, base);
+	lode_hex(info->target_sha256, LODE_DELTA_SHA256_SIZE, target);
 	if (ctl->json) {
 		json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:i}", "format", "OXDL",
 			"strategy", strategy, "base_sha256", base, "target_sha256", target,

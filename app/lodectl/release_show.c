@@ -16,8 +16,7 @@ static json_t *keys_of(const struct lode_trust_role *role)
 	json_t *keys = json_array();
 	for (unsigned i = 0; i < role->n_keys; i++) {
 		char hex[2 * LODE_TRUST_KEY_BYTES + 1];
-		for (unsigned k = 0; k < LODE_TRUST_KEY_BYTES; k++)
-			snprintf(hex + 2 * k, 3, "%02x", role->keys[i][k]);
+		lode_hex(role->keys[i], LODE_TRUST_KEY_BYTES, hex);
 		json_array_append_new(keys, json_string(hex));
 	}
 	return keys;

@@ -57,8 +57,8 @@ static int hash_file(int fd, const char *file, char hex[65])
 	while (ok && (n = read(fd, buf, READ_BYTES)) > 0)
 		ok = EVP_DigestUpdate(md, buf, (size_t)n) == 1;
 	ok = ok && !n && EVP_DigestFinal_ex(md, digest, NULL) == 1;
-	for (size_t i = 0; ok && i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	if (ok)
+		lode_hex(digest, sizeof(digest), hex);
 	EVP_MD_CTX_free(md);
 	free(buf);
 	return ok ? EXIT_OK : complain(EXIT_OTHER, "%s: %s", file, strerror(errno));

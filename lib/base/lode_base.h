@@ -125,6 +125,9 @@ static inline void lode_store_le64(void *p, uint64_t v)
 }
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the loads and stores assume this");
 
+/* ---- bytes as text: 2 n lower-case hex digits and the NUL ---- */
+void lode_hex(const void *bytes, size_t n, char *text);
+
 /* ---- addresses ---- */
 
 /* An IPv4 or IPv6 address; IPv4 sits in the last 4 bytes as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that one

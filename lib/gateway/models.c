@@ -110,8 +110,7 @@ static void version_of(
 	struct lode_trust_release r;
 	char sha256[LODE_TRUST_HEX];
 	*version = 0;
-	for (unsigned i = 0; i < LODE_SHA256_BYTES; i++)
-		snprintf(sha256 + 2 * i, 3, "%02x", m->sha256[i]);
+	lode_hex(m->sha256, LODE_SHA256_BYTES, sha256);
 	if (!trial_read_release(g, m->role, &r) && !strcmp(r.sha256, sha256))
 		memcpy(version, r.version, sizeof(r.version));
 }
@@ -184,8 +183,8 @@ int view_models(struct gateway *g, const char *params, struct lode_json *j, stru
 		const struct served *s = g->models.now[role];
 		const struct lode_model *m = s ? s->model : NULL;
 		char digest[2 * LODE_SHA256_BYTES + 1] = "-";
-		for (unsigned i = 0; m && i < LODE_SHA256_BYTES; i++)
-			snprintf(digest + 2 * i, 3, "%02x", m->sha256[i]);
+		if (m)
+			lode_hex(m->sha256, LODE_SHA256_BYTES, digest);
 		lode_json_object(j, lode_model_role_name((enum lode_model_role)role));
 		lode_json_string(j, "name", m ? m->name : "classic");
 		lode_json_string(j, "version", s && *s->version ? s->version : "-");

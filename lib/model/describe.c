@@ -25,8 +25,7 @@ int parse_hex_digest(const char *hex, uint8_t sha256[LODE_SHA256_BYTES])
 
 void print_hex_digest(const uint8_t sha256[LODE_SHA256_BYTES], char hex[HEX_BYTES])
 {
-	for (int i = 0; i < LODE_SHA256_BYTES; i++)
-		sprintf(hex + 2 * i, "%02x", sha256[i]);
+	lode_hex(sha256, LODE_SHA256_BYTES, hex);
 }
 
 static const struct lode_schema *const older_schemas[] = {

@@ -53,7 +53,7 @@ int lode_profile_read(const char *path, struct lode_profile *out, struct lode_er
  * af_packet for a kernel interface. -ENOENT says what was looked for. */
 int lode_profile_pick(const char *drivers_dir, const struct lode_config_port *port,
 	struct lode_profile *out, struct lode_err *err);
-/* Device arguments with the placeholders filled in; -ENOSPC. */
+/* Device arguments with the names in braces filled in; -ENOSPC. */
 int lode_profile_devargs(const struct lode_profile *p, const struct lode_config_port *port,
 	unsigned n_queues, char *buf, size_t size);
 

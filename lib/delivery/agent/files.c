@@ -56,8 +56,8 @@ int file_sha256(const char *path, char hex[SHA_HEX], struct lode_err *err)
 		ok = EVP_DigestUpdate(md, buf, (size_t)n) == 1;
 	ok = ok && !n && EVP_DigestFinal_ex(md, digest, NULL) == 1;
 	int rc = ok ? 0 : lode_err_set(err, errno ? -errno : -EIO, "%s: %s", path, strerror(errno));
-	for (unsigned i = 0; ok && i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	if (ok)
+		lode_hex(digest, sizeof(digest), hex);
 	if (fd >= 0)
 		close(fd);
 	EVP_MD_CTX_free(md);

@@ -88,8 +88,7 @@ static void seal_key_hex(const struct lode_agent *a, char text[2 * LODE_SEAL_KEY
 	*text = 0;
 	if (!a->options.seal_key || lode_seal_public(a->options.seal_key, key))
 		return;
-	for (unsigned i = 0; i < sizeof(key); i++)
-		snprintf(text + 2 * i, 3, "%02x", key[i]);
+	lode_hex(key, sizeof(key), text);
 }
 
 int ask_plan(

@@ -154,8 +154,7 @@ static bool read_hex_key(const char *text, uint8_t key[LODE_SEAL_KEY_BYTES])
 static json_t *hex(const uint8_t *bytes, size_t len)
 {
 	char text[2 * LODE_SEAL_WRAP_BYTES + 1];
-	for (size_t i = 0; i < len; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	lode_hex(bytes, len, text);
 	return json_string(text);
 }
 

@@ -24,17 +24,11 @@ enum lode_api_role lode_api_role_from(const char *name)
 	return LODE_ROLE_NONE;
 }
 
-static void to_hex(const uint8_t *bytes, size_t n, char *hex)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
 void lode_api_token_hash(const char *secret, char hex[LODE_BLOB_HEX])
 {
 	uint8_t digest[32] = {0};
 	EVP_Digest(secret, strlen(secret), digest, NULL, EVP_sha256(), NULL);
-	to_hex(digest, sizeof(digest), hex);
+	lode_hex(digest, sizeof(digest), hex);
 }
 
 int secret_make(char secret[SECRET_HEX], char hash[LODE_BLOB_HEX], struct lode_err *err)
@@ -42,7 +36,7 @@ int secret_make(char secret[SECRET_HEX], char hash[LODE_BLOB_HEX], struct lode_e
 	uint8_t bytes[SECRET_HEX / 2];
 	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
 		return lode_err_set(err, -EIO, "no randomness");
-	to_hex(bytes, sizeof(bytes), secret);
+	lode_hex(bytes, sizeof(bytes), secret);
 	lode_api_token_hash(secret, hash);
 	return 0;
 }

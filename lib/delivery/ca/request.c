@@ -81,8 +81,7 @@ void certificate_sha256(X509 *cert, char hex[LODE_CA_SHA256_HEX])
 {
 	uint8_t digest[32] = {0};
 	X509_digest(cert, EVP_sha256(), digest, NULL);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	lode_hex(digest, sizeof(digest), hex);
 }
 
 static X509_REQ *make_request(EVP_PKEY *key, const char *name)

@@ -18,8 +18,7 @@ void hex_sha256(const void *bytes, size_t len, char hex[S3_HEX_BYTES])
 {
 	uint8_t digest[32] = {0};
 	EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL);
-	for (unsigned i = 0; i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	lode_hex(digest, sizeof(digest), hex);
 }
 
 void exchange_clear(struct exchange *x)
@@ -36,7 +35,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
 	if (len > 6 && !strncasecmp(line, "etag:", 5)) {
 		while (end && (line[end - 1] == '\r' || line[end - 1] == '\n'))
 			end--;
-		size_t at = 5 + strspn(line + 5, " ");
+		size_t at = 5; /* libcurl ends the line with no NUL */
+		while (at < end && line[at] == ' ')
+			at++;
 		if (at < end && end - at < sizeof(x->etag))
 			snprintf(x->etag, sizeof(x->etag), "%.*s", (int)(end - at), line + at);
 	}

@@ -35,8 +35,8 @@ static int range_sha256(
 		len -= ok ? (uint64_t)n : 0;
 	}
 	ok = ok && EVP_DigestFinal_ex(md, digest, NULL) == 1;
-	for (unsigned i = 0; ok && i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	if (ok)
+		lode_hex(digest, sizeof(digest), hex);
 	EVP_MD_CTX_free(md);
 	free(buf);
 	return ok ? 0 : lode_err_set(err, -EIO, "what is to go to S3 cannot be read");

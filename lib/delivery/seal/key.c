@@ -40,23 +40,17 @@ static void key_id(const uint8_t public_key[KEY], uint8_t id[8])
 	memcpy(id, digest, 8);
 }
 
-static void hex_id(const uint8_t id[8], char name[LODE_SEAL_KEY_NAME_LEN])
-{
-	for (unsigned i = 0; i < 8; i++)
-		snprintf(name + 2 * i, 3, "%02x", id[i]);
-}
-
 void lode_seal_key_name(const uint8_t public_key[KEY], char name[LODE_SEAL_KEY_NAME_LEN])
 {
 	uint8_t id[8];
 	key_id(public_key, id);
-	hex_id(id, name);
+	lode_hex(id, 8, name);
 }
 
 void lode_seal_wrap_name(
 	const uint8_t wrap[LODE_SEAL_WRAP_BYTES], char name[LODE_SEAL_KEY_NAME_LEN])
 {
-	hex_id(wrap + ID_AT, name);
+	lode_hex(wrap + ID_AT, 8, name);
 }
 
 /* libcrypto refuses points that give an all-zero secret (RFC 7748 6.1). */

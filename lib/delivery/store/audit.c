@@ -27,8 +27,8 @@ static int chain(const char *before, const struct lode_audit *e, char hex[65])
 	}
 	ok = ok && EVP_DigestFinal_ex(md, digest, NULL) == 1;
 	EVP_MD_CTX_free(md);
-	for (unsigned i = 0; ok && i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	if (ok)
+		lode_hex(digest, sizeof(digest), hex);
 	return ok ? 0 : -ENOMEM;
 }
 

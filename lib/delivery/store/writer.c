@@ -172,8 +172,7 @@ static int finish_hash(EVP_MD_CTX *md, char sha256[LODE_BLOB_HEX])
 	uint8_t digest[32];
 	if (EVP_DigestFinal_ex(md, digest, NULL) != 1)
 		return -EIO;
-	for (unsigned i = 0; i < sizeof(digest); i++)
-		snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+	lode_hex(digest, sizeof(digest), sha256);
 	return 0;
 }
 

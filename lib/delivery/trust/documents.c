@@ -61,7 +61,7 @@ static json_t *role_to(const struct lode_trust_role *r)
 	json_t *keys = json_array();
 	for (unsigned i = 0; i < r->n_keys; i++) {
 		char hex[2 * LODE_TRUST_KEY_BYTES + 1];
-		bytes_to_hex(r->keys[i], LODE_TRUST_KEY_BYTES, hex);
+		lode_hex(r->keys[i], LODE_TRUST_KEY_BYTES, hex);
 		json_array_append_new(keys, json_string(hex));
 	}
 	return json_pack("{s:i,s:o}", "threshold", (int)r->threshold, "keys", keys);
@@ -259,7 +259,7 @@ int lode_trust_delegation_make(
 	int rc = delegation_sound(d, err);
 	if (rc)
 		return rc;
-	bytes_to_hex(d->key, sizeof(d->key), key);
+	lode_hex(d->key, sizeof(d->key), key);
 	return envelope_make(
 		json_pack("{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s}", "spec", SPEC, "model",
 			d->model, "version", (json_int_t)d->version, "epoch", (json_int_t)d->epoch,

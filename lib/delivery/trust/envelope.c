@@ -246,7 +246,7 @@ int lode_trust_sign(char **envelope, const uint8_t seed[LODE_TRUST_KEY_BYTES], s
 	if (!rc && (lode_trust_public(seed, key) || make_signature(&s, seed, signature)))
 		rc = lode_err_set(err, -ENOMEM, "OpenSSL does not sign");
 	if (!rc) {
-		bytes_to_hex(key, sizeof(key), hex);
+		lode_hex(key, sizeof(key), hex);
 		rc = add_signature(e, hex, signature);
 		if (rc)
 			lode_err_set(err, rc, "%s: 'signatures' is no list", kinds[kind].name);

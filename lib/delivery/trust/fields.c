@@ -73,12 +73,6 @@ int take_time(int64_t *to, const json_t *obj, const char *key, struct lode_err *
 	return rc;
 }
 
-void bytes_to_hex(const uint8_t *bytes, size_t n, char *hex)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static int digit(char c)
 {
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -118,6 +112,6 @@ int lode_trust_sha256(const void *bytes, size_t len, char hex[LODE_TRUST_HEX])
 	uint8_t digest[32];
 	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
 		return -ENOMEM;
-	bytes_to_hex(digest, sizeof(digest), hex);
+	lode_hex(digest, sizeof(digest), hex);
 	return 0;
 }

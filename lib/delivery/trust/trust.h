@@ -41,7 +41,6 @@ int take_number(
 int take_time(int64_t *to, const json_t *obj, const char *key, struct lode_err *err);
 bool name_sound(const char *name);
 bool text_sound(const char *text);
-void bytes_to_hex(const uint8_t *bytes, size_t n, char *hex);
 int bytes_from_hex(uint8_t *bytes, size_t n, const char *hex);
 /* An object or NULL with the error set. */
 json_t *parse_object(

@@ -232,3 +232,14 @@ Test(share, shares_are_fair_and_whole)
 			cr_assert_eq(least_unmet, UINT32_MAX);
 	}
 }
+
+Test(hex, two_digits_a_byte_and_the_end)
+{
+	const uint8_t bytes[] = {0x00, 0x0f, 0xa5, 0xff};
+	char text[] = "_________!";
+	lode_hex(bytes, sizeof(bytes), text);
+	cr_assert_str_eq(text, "000fa5ff");
+	cr_assert_eq(text[9], '!');
+	lode_hex(bytes, 0, text);
+	cr_assert_str_eq(text, "");
+}
