@@ -17,7 +17,8 @@ static int fail(struct sql *db, const PGresult *res, const char *what, struct lo
 {
 	const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
 	int rc = -EIO;
-	if (state && !strcmp(state, "23505"))
+	/* A row, or a table that another process has just made: IF NOT EXISTS looks before it makes. */
+	if (state && (!strcmp(state, "23505") || !strcmp(state, "42P07")))
 		rc = -EEXIST;
 	/* Overtaken (serialization failure, deadlock), or a statement before this one was. */
 	else if (state &&
