@@ -140,7 +140,7 @@ void lode_perf_row(struct lode_perf *p, const char *name, const char *metric, do
 	fflush(stdout);
 }
 
-static int usage(void)
+static int usage(FILE *to)
 {
 	fputs("usage: lode-perf SUITE [--json] [--only TEXT] [--svg FILE] [--against BINARY]\n"
 	      "                 [-- SUITE ARGUMENTS]\n"
@@ -148,11 +148,11 @@ static int usage(void)
 	      "--against  runs the suite of another lode-perf in turns with this one, best of 9 "
 	      "each\n"
 	      "suites:",
-		stderr);
+		to);
 	for (int i = 0; suites[i].name; i++)
-		fprintf(stderr, " %s", suites[i].name);
-	fputc('\n', stderr);
-	return 1;
+		fprintf(to, " %s", suites[i].name);
+	fputc('\n', to);
+	return to == stderr;
 }
 
 struct arguments {
@@ -199,10 +199,12 @@ static int run_suite(struct arguments *a, int (*suite)(struct lode_perf *p))
 int main(int argc, char **argv)
 {
 	struct arguments a = {0};
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return usage(stdout);
 	if (!parse_arguments(argc, argv, &a))
-		return usage();
+		return usage(stderr);
 	for (int i = 0; suites[i].name; i++)
 		if (!strcmp(suites[i].name, a.perf.suite))
 			return run_suite(&a, suites[i].run);
-	return usage();
+	return usage(stderr);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-classify: tells the gateway which application a flow is of. It makes the shared memory, hands it over by
  * the control socket, gives up every right it does not need, and then only reads rings and writes rings. */
+#include "../asked.h"
 #include "lode_classify.h"
 #include "lode_ipc.h"
 #include "lode_look.h"
@@ -26,6 +27,11 @@
 #define BEAT_TURNS	 50	 /* about 100 ms */
 #define NOBODY		 65534
 #define MEMORY_MAX_BYTES (512ul << 20)
+
+static const char usage[] =
+	"usage: lodestone-classify [-s SOCKET], or --version\n"
+	"  -s, --socket SOCKET  of the gateway whose flows it classifies (default " SOCKET_DEFAULT
+	")\n";
 
 static volatile sig_atomic_t stopping;
 
@@ -154,21 +160,18 @@ static int start(const char *socket_path, struct lode_classify **c, struct lode_
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'v'}, {0}};
+	static const struct option longs[] = {{"socket", required_argument, NULL, 's'}, {0}};
 	const char *socket_path = SOCKET_DEFAULT;
 	struct lode_classify *c;
 	struct lode_look_link link;
 	struct lode_err err = {0};
 	struct sigaction act = {.sa_handler = on_signal};
 	int opt;
+	if (answer_asked(argc, argv, "lodestone-classify", usage))
+		return 0;
 	while ((opt = getopt_long(argc, argv, "s:", longs, NULL)) >= 0) {
-		if (opt == 'v') {
-			puts("lodestone-classify " LODE_VERSION);
-			return 0;
-		}
 		if (opt != 's') {
-			fputs("usage: lodestone-classify [-s SOCKET]\n", stderr);
+			fputs(usage, stderr);
 			return 2;
 		}
 		socket_path = optarg;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-gateway: the fast path. Options only; lib/gateway does the rest. */
+#include "../asked.h"
 #include "lode_gateway.h"
 
 #include <getopt.h>
@@ -11,7 +12,7 @@ static const char usage[] =
 	"usage: lodestone-gateway [-c FILE] [--restore] [-- EAL-ARGUMENT...]\n"
 	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	"      --restore      put back what a killed gateway changed in the kernel, then end\n"
-	"  -h, --help         this text\n"
+	"  -h, --help         this text; --version\n"
 	"exit codes: 0 ok, 1 other, 2 configuration, 3 environment, 4 device\n";
 
 int main(int argc, char **argv)
@@ -19,19 +20,20 @@ int main(int argc, char **argv)
 	static const struct option long_options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"restore", no_argument, NULL, 'r'},
-		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
+	if (answer_asked(argc, argv, "lodestone-gateway", usage))
+		return LODE_EXIT_OK;
 	struct lode_gateway_options options = {.config_path = DEFAULT_CONFIG};
 	bool restore = false;
-	for (int c; (c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "c:", long_options, NULL)) != -1;) {
 		if (c == 'c') {
 			options.config_path = optarg;
 		} else if (c == 'r') {
 			restore = true;
 		} else {
-			fputs(usage, c == 'h' ? stdout : stderr);
-			return c == 'h' ? LODE_EXIT_OK : LODE_EXIT_OTHER;
+			fputs(usage, stderr);
+			return LODE_EXIT_OTHER;
 		}
 	}
 	options.eal_args = argv + optind;

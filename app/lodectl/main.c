@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "../asked.h"
 #include "lodectl.h"
 
 #include <stdarg.h>
@@ -67,6 +68,7 @@ static void print_usage_row(const struct command *c, void *arg)
 static int usage(FILE *to, int code)
 {
 	fputs("usage: lodectl [-j] [-s SOCKET] [-m MANAGER] [-i DIR] OBJECT VERB [ARGUMENTS]\n"
+	      "       lodectl help | --version\n"
 	      "  -j         JSON instead of tables\n"
 	      "  -s SOCKET  the gateway's control socket (default $LODESTONE_SOCKET "
 	      "or " DEFAULT_SOCKET ")\n"
@@ -179,7 +181,16 @@ int main(int argc, char **argv)
 		.manager = manager ? manager : DEFAULT_MANAGER,
 		.identity = getenv("LODESTONE_IDENTITY")};
 	int option;
-	while ((option = getopt(argc, argv, "+js:m:i:h")) != -1) {
+	switch (asked_for(argc, argv, 1)) {
+	case ASKED_HELP:
+		return usage(stdout, EXIT_OK);
+	case ASKED_VERSION:
+		puts("lodectl " LODE_VERSION);
+		return EXIT_OK;
+	case ASKED_NOTHING:
+		break;
+	}
+	while ((option = getopt(argc, argv, "+js:m:i:")) != -1) {
 		if (option == 'j')
 			ctl.json = true;
 		else if (option == 's')
@@ -189,8 +200,7 @@ int main(int argc, char **argv)
 		else if (option == 'i')
 			ctl.identity = optarg;
 		else
-			return usage(option == 'h' ? stdout : stderr,
-				option == 'h' ? EXIT_OK : EXIT_OTHER);
+			return usage(stderr, EXIT_OTHER);
 	}
 	if (optind == argc)
 		return usage(stderr, EXIT_OTHER);

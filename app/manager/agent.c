@@ -39,7 +39,7 @@ static int show_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 	return stopping;
 }
 
-static int usage(void)
+int agent_usage(FILE *to)
 {
 	fputs("usage: lodestone-manager agent --control-plane URL --device-id ID [OPTIONS]\n"
 	      "  --config FILE         YAML with the names of these options, _ for -\n"
@@ -66,8 +66,8 @@ static int usage(void)
 	      "  --relay-listen A:PORT be that appliance; --relay-cache N bytes, default "
 	      "10000000000\n"
 	      "  --once                one round, then end: 0 idle or updated, 1 otherwise\n",
-		stderr);
-	return EXIT_CONFIGURATION;
+		to);
+	return to == stdout ? EXIT_OK : EXIT_CONFIGURATION;
 }
 
 struct agent_options {
@@ -327,7 +327,7 @@ int cmd_agent(int argc, char **argv)
 	struct lode_relay *relay = NULL;
 	struct lode_err err = {0};
 	if (read_options(&y, argc, argv))
-		return usage();
+		return agent_usage(stderr);
 	/* The packaged unit says so: what is on trial must not become what runs. */
 	if (!y.o.root && getenv("INVOCATION_ID")) {
 		fputs("lodestone-manager: a service needs --root FILE\n", stderr);

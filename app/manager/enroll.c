@@ -9,7 +9,7 @@
 
 #define TOKEN_MAX 200
 
-static int usage(void)
+int enroll_usage(FILE *to)
 {
 	fputs("usage: lodestone-manager enroll --control-plane URL --device-id ID --token-file "
 	      "FILE|- [--dir DIR]\n"
@@ -17,8 +17,8 @@ static int usage(void)
 	      "input\n"
 	      "  --dir DIR             for identity.pem and ca.pem; default " DEFAULT_IDENTITY_DIR
 	      "\n",
-		stderr);
-	return EXIT_CONFIGURATION;
+		to);
+	return to == stdout ? EXIT_OK : EXIT_CONFIGURATION;
 }
 
 static int read_line(const char *path, char line[TOKEN_MAX], struct lode_err *err)
@@ -50,10 +50,10 @@ int cmd_enroll(int argc, char **argv)
 		file = opt == 't' ? optarg : file;
 		dir = opt == 'd' ? optarg : dir;
 		if (opt == '?')
-			return usage();
+			return enroll_usage(stderr);
 	}
 	if (!url || !id || !file || optind != argc)
-		return usage();
+		return enroll_usage(stderr);
 	int rc = read_line(file, token, &err);
 	if (!rc)
 		rc = identity_enroll(url, id, token, dir, &err);

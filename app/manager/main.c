@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "../asked.h"
 #include "manager.h"
 
 #include <stdio.h>
 #include <time.h>
 
 volatile sig_atomic_t stopping;
+
+static const char usage[] =
+	"usage: lodestone-manager serve|agent|enroll [OPTIONS], or --version\n"
+	"serve: the server of a fleet; agent: keeps this appliance's model at what its manager "
+	"says;\n"
+	"enroll: makes this appliance known to a manager. Each has --help.\n";
 
 int64_t now_ms(void)
 {
@@ -31,19 +38,20 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = {{"serve", cmd_serve}, {"agent", cmd_agent},
-		{"enroll", cmd_enroll}};
+		int (*usage)(FILE *to);
+	} commands[] = {{"serve", cmd_serve, serve_usage}, {"agent", cmd_agent, agent_usage},
+		{"enroll", cmd_enroll, enroll_usage}};
 	struct sigaction act = {.sa_handler = on_signal};
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; argc > 1 && i < LODE_ARRAY_LEN(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	if (argc == 2 && !strcmp(argv[1], "--version")) {
-		puts("lodestone-manager " LODE_VERSION);
+			return asked_for(argc, argv, 2) == ASKED_HELP
+				       ? commands[i].usage(stdout)
+				       : commands[i].run(argc - 1, argv + 1);
+	if (answer_asked(argc, argv, "lodestone-manager", usage))
 		return EXIT_OK;
-	}
-	fputs("usage: lodestone-manager serve|agent|enroll [OPTIONS], or --version\n", stderr);
+	fputs(usage, stderr);
 	return EXIT_CONFIGURATION;
 }

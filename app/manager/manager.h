@@ -4,6 +4,7 @@
 #include "lode_base.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 #define DEFAULT_IDENTITY_DIR "/var/lib/lodestone-agent"
 
@@ -37,3 +38,7 @@ uint64_t now_ns(void); /* monotonic */
 int cmd_serve(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_enroll(int argc, char **argv);
+/* To stderr when it was misused: the exit code says so. */
+int serve_usage(FILE *to);
+int agent_usage(FILE *to);
+int enroll_usage(FILE *to);

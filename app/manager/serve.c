@@ -219,7 +219,7 @@ static int loop(struct serve *s)
 	return rc;
 }
 
-static int usage(void)
+int serve_usage(FILE *to)
 {
 	fputs("usage: lodestone-manager serve [-c FILE] [--data DIR] [--gateway SOCKET]\n"
 	      "                                [--insecure-loopback [--port N]]\n"
@@ -231,8 +231,8 @@ static int usage(void)
 	      "  --gateway SOCKET      its dpdk_telemetry.v2, for page and metrics; '' for none\n"
 	      "  --insecure-loopback   plain HTTP on 127.0.0.1, anybody may do anything\n"
 	      "  --port N              with it; default 8080\n",
-		stderr);
-	return EXIT_CONFIGURATION;
+		to);
+	return to == stdout ? EXIT_OK : EXIT_CONFIGURATION;
 }
 
 static int read_options(struct serve *s, int argc, char **argv, struct lode_err *err)
@@ -271,7 +271,7 @@ int cmd_serve(int argc, char **argv)
 	settings_default(&s.settings);
 	int rc = read_options(&s, argc, argv, &err);
 	if (rc && !*err.msg)
-		return usage();
+		return serve_usage(stderr);
 	int code = rc ? EXIT_CONFIGURATION : EXIT_OK;
 	if (!rc && (rc = start(&s, &err)))
 		code = EXIT_ENVIRONMENT;

@@ -31,7 +31,7 @@ static double cpu_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void run_spec(const struct lode_swarm_spec *spec, bool once, struct verdict *v)
+static void run_spec(const struct lode_swarm_spec *spec, bool twice, struct verdict *v)
 {
 	struct lode_swarm_result again;
 	struct lode_err err = {0};
@@ -40,12 +40,13 @@ static void run_spec(const struct lode_swarm_spec *spec, bool once, struct verdi
 	v->spec = *spec;
 	int rc = lode_swarm_run(spec, &v->result, &err);
 	v->cpu_s = cpu_now() - from;
-	if (!rc && !once)
+	if (!rc && twice)
 		rc = lode_swarm_run(spec, &again, &err);
-	if (!rc && !once && again.digest != v->result.digest)
+	if (!rc && twice && again.digest != v->result.digest)
 		rc = lode_err_set(&err, -EBADMSG,
 			"a second run gave digest %016llx, the first %016llx",
 			(unsigned long long)again.digest, (unsigned long long)v->result.digest);
+	v->twice = twice;
 	v->violated = rc != 0;
 	snprintf(v->text, sizeof(v->text), "%s", err.msg);
 }
@@ -65,7 +66,7 @@ static void child(const struct plan *plan, struct shared *shared, unsigned job, 
 		struct lode_swarm_spec spec = plan->spec;
 		spec.seed += i;
 		atomic_store(&shared->running[job], i + 1);
-		run_spec(&spec, plan->once, &v);
+		run_spec(&spec, plan->twice_every && spec.seed % plan->twice_every == 0, &v);
 		if (write(fd, &v, sizeof(v)) != (ssize_t)sizeof(v))
 			_exit(3);
 		atomic_store(&shared->running[job], 0);
@@ -183,9 +184,8 @@ static void keep(void *ctx, const struct verdict *v)
 	*(struct verdict *)ctx = *v;
 }
 
-int jobs_run_one(
-	const struct lode_swarm_spec *spec, bool once, struct verdict *v, struct lode_err *err)
+int jobs_run_one(const struct lode_swarm_spec *spec, struct verdict *v, struct lode_err *err)
 {
-	const struct plan plan = {.spec = *spec, .n_seeds = 1, .n_jobs = 1, .once = once};
+	const struct plan plan = {.spec = *spec, .n_seeds = 1, .n_jobs = 1};
 	return jobs_run(&plan, keep, v, err);
 }

@@ -292,6 +292,13 @@ static int record_session(const struct record_options *o, const struct real_trac
 
 /* ---- the command ---- */
 
+void record_usage(FILE *f)
+{
+	fputs("record: samples for the trainer, from sessions over real traces; docs/simulator.md\n"
+	      "  --out FILE --data FOLDER [--seed S] [--sessions N (100)] [--seconds T (40)]\n",
+		f);
+}
+
 static int read_options(struct record_options *o, int argc, char **argv)
 {
 	static const struct option options[] = {{"out", required_argument, NULL, 'o'},

@@ -4,8 +4,11 @@
 #include "lode_learn.h"
 #include "lode_sim.h"
 
+#include <stdio.h>
+
 /* Sessions of whole gateways over real capacity traces and lossy radios, as samples for the trainer. */
 int record_command(int argc, char **argv);
+void record_usage(FILE *f);
 
 /* ---- record_traces.c: what links could carry in the real world ---- */
 

@@ -29,6 +29,7 @@ void report_add(struct report *r, const struct verdict *v)
 	r->n_done++;
 	r->virtual_s += x->virtual_s;
 	r->cpu_s += v->cpu_s;
+	r->n_twice += v->twice;
 	r->sent_pkts += x->sent_pkts;
 	r->lan_pkts += x->lan_pkts;
 	r->wan_pkts += x->wan_pkts;
@@ -104,10 +105,10 @@ static void text_drops(
 void report_text(const struct report *r)
 {
 	unsigned n_shown = (unsigned)LODE_MIN(r->n_violations, (uint64_t)VIOLATIONS_MAX);
-	printf("%llu seeds of %u s%s: %.2f virtual hours in %.0f s, %.0f s CPU for one run of "
-	       "each\n",
-		(unsigned long long)r->n_done, r->plan.spec.seconds,
-		r->plan.once ? "" : ", each twice", r->virtual_s / 3600, r->wall_s, r->cpu_s);
+	printf("%llu seeds of %u s: %.2f virtual hours in %.0f s, %.0f s CPU for one run of each; "
+	       "%llu ran twice\n",
+		(unsigned long long)r->n_done, r->plan.spec.seconds, r->virtual_s / 3600, r->wall_s,
+		r->cpu_s, (unsigned long long)r->n_twice);
 	printf("packets: %llu sent by hosts, %llu on LANs, %llu on WANs, %llu of them "
 	       "on further lanes\nfaults:",
 		(unsigned long long)r->sent_pkts, (unsigned long long)r->lan_pkts,
@@ -176,7 +177,7 @@ static void json_body(struct lode_json *j, const struct report *r)
 {
 	lode_json_u64(j, "seeds", r->n_done);
 	lode_json_u64(j, "seconds_each", r->plan.spec.seconds);
-	lode_json_bool(j, "each_twice", !r->plan.once);
+	lode_json_u64(j, "seeds_twice", r->n_twice);
 	lode_json_double(j, "virtual_hours", r->virtual_s / 3600);
 	lode_json_double(j, "wall_seconds", r->wall_s);
 	lode_json_double(j, "cpu_seconds", r->cpu_s);

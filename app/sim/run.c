@@ -34,6 +34,32 @@ static const struct option long_options[] = {
 	{0},
 };
 
+void run_usage(FILE *f)
+{
+	fputs("run: one scenario\n"
+	      "  --seed S         of everything random (1)\n"
+	      "  --seconds T      virtual time (10)\n"
+	      "  --sites N        2..65 (2)\n"
+	      "  --hub            sites know site 0 only, and reach each other through it\n"
+	      "  --workers N      per site, 1..16 (1)\n"
+	      "  --wan LINK       a WAN port of every site; up to 4 times. LINK is key=value,... "
+	      "as "
+	      "of\n"
+	      "                   lodestone-wanem (rate delay jitter loss burst queue ...), and "
+	      "up=RATE for\n"
+	      "                   what the configuration says; default: one of "
+	      "rate=100M,delay=10ms\n"
+	      "  --aead NAME      null, auto, ipsec-mb, openssl (null)\n"
+	      "  --yaml FILE      more configuration for every site (classes, rules)\n"
+	      "  --voip N         flows of 100 packets/s from site 0 to each other site, and back "
+	      "(1)\n"
+	      "  --tcp N          transfers from site 0 to each other site (1)\n"
+	      "  --cut K@FROM-TO  WAN port K of site 0 is cut between these seconds\n"
+	      "  --check          run twice and compare the digests\n"
+	      "  -j, --json       results as JSON\n",
+		f);
+}
+
 /* "key=value,...": a link, and `up`, the configured rate. */
 static int read_link(struct lode_sim_params *p, char *text, struct lode_err *err)
 {
@@ -128,7 +154,7 @@ static int read_option(struct options *o, int key, struct lode_err *err)
 		return 0;
 	default:
 		return lode_err_set(
-			err, -EINVAL, "unknown option; lodestone-sim --help lists them");
+			err, -EINVAL, "unknown option; lodestone-sim run --help lists them");
 	}
 }
 

@@ -3,4 +3,7 @@
 
 #include "lode_sim.h"
 
+#include <stdio.h>
+
 int run_command(int argc, char **argv);
+void run_usage(FILE *f);

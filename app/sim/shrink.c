@@ -13,7 +13,7 @@ struct trial {
 static int still_breaks(struct trial *t, const struct lode_swarm_spec *spec, struct lode_err *err)
 {
 	struct verdict v;
-	int rc = jobs_run_one(spec, true, &v, err);
+	int rc = jobs_run_one(spec, &v, err);
 	t->n_runs++;
 	if (rc || !v.violated)
 		return rc;

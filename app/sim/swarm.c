@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #define PROGRESS_S 10
+#define TWICE_LONG 8 /* of a run of hours, one seed in so many a second time */
 
 struct options {
 	struct plan plan;
 	double hours;
-	bool shrink, json;
+	bool shrink, json, twice_given;
 };
 
 static const struct option long_options[] = {
@@ -23,6 +24,7 @@ static const struct option long_options[] = {
 	{"faults", required_argument, NULL, 'f'},
 	{"without", required_argument, NULL, 'w'},
 	{"sabotage", required_argument, NULL, 'b'},
+	{"twice", required_argument, NULL, '2'},
 	{"once", no_argument, NULL, '1'},
 	{"shrink", no_argument, NULL, 'x'},
 	{"json", no_argument, NULL, 'j'},
@@ -30,6 +32,31 @@ static const struct option long_options[] = {
 };
 
 /* ---- options ---- */
+
+void swarm_usage(FILE *f)
+{
+	fputs("swarm: a scenario of each seed under random faults; what must hold is in "
+	      "docs/simulator.md\n"
+	      "  --seed FIRST     (1)\n"
+	      "  --seeds N        so many (1)\n"
+	      "  --hours H        or as many as make H virtual hours of traffic\n"
+	      "  --seconds T      of traffic and faults in each (60)\n"
+	      "  --jobs J         processes at a time (1)\n"
+	      "  --twice N        one seed in N runs a second time to compare digests (1; with "
+	      "--hours 8)\n"
+	      "  --once           none does\n"
+	      "  --without N,M-K  leave these faults of the scenario out\n"
+	      "  --shrink         the fewest faults with which the seed still fails\n"
+	      "  --sabotage HOW   break a promise, to see it found: alter twice swap astray lose "
+	      "leak delay\n"
+	      "  -j, --json       the report as JSON\n"
+	      "  --faults A,B     these kinds only, or none; there are",
+		f);
+	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
+		fprintf(f, "%s%s", k % 10 ? " " : "\n                   ",
+			lode_swarm_kind_name((enum lode_swarm_kind)k));
+	fputc('\n', f);
+}
 
 static int read_kinds(uint32_t *kinds, char *text, struct lode_err *err)
 {
@@ -42,7 +69,8 @@ static int read_kinds(uint32_t *kinds, char *text, struct lode_err *err)
 			k++;
 		if (k == LODE_SWARM_N_KINDS)
 			return lode_err_set(err, -EINVAL,
-				"--faults: no such kind: '%s'; lodestone-sim --help lists them",
+				"--faults: no such kind: '%s'; lodestone-sim swarm --help lists "
+				"them",
 				name);
 		*kinds |= 1u << k;
 	}
@@ -106,7 +134,9 @@ static int read_option(struct options *o, int key, struct lode_err *err)
 	case 'b':
 		return read_sabotage(&p->spec, optarg, err);
 	case '1':
-		p->once = true;
+	case '2':
+		o->twice_given = true;
+		p->twice_every = key == '1' ? 0 : (unsigned)strtoul(optarg, NULL, 0);
 		return 0;
 	case 'x':
 		o->shrink = true;
@@ -116,14 +146,14 @@ static int read_option(struct options *o, int key, struct lode_err *err)
 		return 0;
 	default:
 		return lode_err_set(
-			err, -EINVAL, "unknown option; lodestone-sim --help lists them");
+			err, -EINVAL, "unknown option; lodestone-sim swarm --help lists them");
 	}
 }
 
 static int read_options(struct options *o, int argc, char **argv, struct lode_err *err)
 {
 	struct plan *p = &o->plan;
-	*o = (struct options){.plan = {.n_seeds = 1, .n_jobs = 1}};
+	*o = (struct options){.plan = {.n_seeds = 1, .n_jobs = 1, .twice_every = 1}};
 	p->spec = (struct lode_swarm_spec){.seed = 1, .seconds = 60, .kinds = LODE_SWARM_ALL_KINDS};
 	for (int key; (key = getopt_long(argc, argv, "j", long_options, NULL)) != -1;)
 		if (read_option(o, key, err))
@@ -133,8 +163,10 @@ static int read_options(struct options *o, int argc, char **argv, struct lode_er
 	if (p->spec.seconds < 1 || p->n_seeds < 1 || p->n_jobs < 1 || p->n_jobs > JOBS_MAX)
 		return lode_err_set(
 			err, -EINVAL, "--seconds and --seeds: at least 1, --jobs: 1..%d", JOBS_MAX);
-	if (o->hours > 0)
+	if (o->hours > 0) {
 		p->n_seeds = (uint64_t)(o->hours * 3600 / p->spec.seconds) + 1;
+		p->twice_every = o->twice_given ? p->twice_every : TWICE_LONG;
+	}
 	return 0;
 }
 

@@ -14,7 +14,7 @@ struct verdict {
 	struct lode_swarm_spec spec;
 	struct lode_swarm_result result;
 	double cpu_s;
-	bool violated;
+	bool twice, violated;
 	char text[400]; /* why */
 };
 
@@ -22,12 +22,12 @@ struct plan {
 	struct lode_swarm_spec spec; /* of every seed; seed: the first one */
 	uint64_t n_seeds;
 	unsigned n_jobs;
-	bool once; /* no second run to compare digests */
+	unsigned twice_every; /* seeds that this divides run again to compare digests; 0: none */
 };
 
 struct report {
 	struct plan plan;
-	uint64_t n_done, n_violations;
+	uint64_t n_done, n_twice, n_violations;
 	double virtual_s, cpu_s, wall_s;
 	uint64_t sent_pkts, lan_pkts, wan_pkts, further_pkts;
 	uint64_t kind_faults[LODE_SWARM_N_KINDS];
@@ -45,9 +45,8 @@ struct report {
  * violation of its seed. 0 or -errno. */
 int jobs_run(const struct plan *plan, void (*done)(void *ctx, const struct verdict *v), void *ctx,
 	struct lode_err *err);
-/* The same for one spec. */
-int jobs_run_one(
-	const struct lode_swarm_spec *spec, bool once, struct verdict *v, struct lode_err *err);
+/* One spec, once. */
+int jobs_run_one(const struct lode_swarm_spec *spec, struct verdict *v, struct lode_err *err);
 
 void report_add(struct report *r, const struct verdict *v);
 void report_text(const struct report *r);
@@ -59,3 +58,4 @@ void report_replay(FILE *f, const struct lode_swarm_spec *spec);
 int shrink(const struct plan *plan, struct lode_err *err);
 
 int swarm_command(int argc, char **argv);
+void swarm_usage(FILE *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-train: trains the gateway's models from recorded samples. */
+#include "../asked.h"
 #include "train.h"
 
 #include <getopt.h>
@@ -124,11 +125,16 @@ static int records_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (asked_for(argc, argv, 2) == ASKED_HELP) {
+		fputs(usage_text, stdout);
+		return 0;
+	}
+	if (answer_asked(argc, argv, "lodestone-train", usage_text))
+		return 0;
 	if (argc >= 2 && !strcmp(argv[1], "loss"))
 		return loss_command(argc - 1, argv + 1);
 	if (argc >= 2 && !strcmp(argv[1], "records"))
 		return records_command(argc - 1, argv + 1);
-	bool asked = argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
-	fputs(usage_text, asked ? stdout : stderr);
-	return asked ? 0 : 1;
+	fputs(usage_text, stderr);
+	return 1;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "../asked.h"
 #include "wanem.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@ static const char usage_text[] =
 	"  lodestone-wanem [--ctl SOCKET] [--seed N] [--spin TIME] [--no-realtime]\n"
 	"                  link name=NAME a=INTERFACE b=INTERFACE [SETTING...] [link ...]\n"
 	"  lodestone-wanem ctl SOCKET set NAME SETTING... | stats | quit\n"
+	"  lodestone-wanem --version\n"
 	"  lodestone-wanem trace [--seed N] --mean RATE [--length TIME] [--spread X]\n"
 	"                  [--gap-every TIME --gap TIME]       (writes a trace to stdout)\n"
 	"\n"
@@ -43,10 +45,10 @@ static int fail(const struct lode_err *err)
 	return err->code == -EINVAL ? 2 : 1;
 }
 
-static int usage(FILE *to)
+static int usage(void)
 {
-	fputs(usage_text, to);
-	return to == stdout ? 0 : 2;
+	fputs(usage_text, stderr);
+	return 2;
 }
 
 /* The value behind option argv[*i], if it is that option; NULL otherwise. */
@@ -80,7 +82,7 @@ static int trace_command(int argc, char **argv)
 			 !(rc = lode_link_parse_time(v, &ns)))
 			spec.gap_ms = (uint32_t)LODE_MIN(ns / LODE_NS_PER_MS, UINT32_MAX);
 		else if (!v)
-			return usage(stderr);
+			return usage();
 		if (rc) {
 			fprintf(stderr, "lodestone-wanem: %s: '%s' is no value for it\n",
 				argv[i - 1], v);
@@ -143,15 +145,15 @@ static int run_command(int argc, char **argv)
 			w.seed = strtoull(v, NULL, 0);
 		} else if ((v = option(argc, argv, &i, "--spin"))) {
 			if (lode_link_parse_time(v, &w.spin_ns))
-				return usage(stderr);
+				return usage();
 		} else if (!strcmp(argv[i], "--no-realtime")) {
 			w.realtime = false;
 		} else {
-			return usage(strcmp(argv[i], "--help") ? stderr : stdout);
+			return usage();
 		}
 	}
 	if (i == argc)
-		return usage(stderr);
+		return usage();
 	if (parse_links(&w, argc - i, argv + i, &err) || wanem_run(&w, &err))
 		return fail(&err);
 	return 0;
@@ -159,6 +161,8 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (answer_asked(argc, argv, "lodestone-wanem", usage_text))
+		return 0;
 	if (argc >= 4 && !strcmp(argv[1], "ctl"))
 		return ctl_client(argv[2], argc - 3, argv + 3);
 	if (argc >= 2 && !strcmp(argv[1], "trace"))
