@@ -35,7 +35,7 @@ void report_add(struct report *r, const struct verdict *v)
 	r->wan_pkts += x->wan_pkts;
 	r->further_pkts += x->further_pkts;
 	add_u64(r->kind_faults, x->kind_faults, sizeof(r->kind_faults));
-	add_u64(&r->drops, &x->drops, sizeof(r->drops));
+	add_u64(&r->totals, &x->totals, sizeof(r->totals));
 	note_slow(r, v);
 	if (!v->violated)
 		return;
@@ -84,21 +84,51 @@ void report_replay(FILE *f, const struct lode_swarm_spec *spec)
 	fputc('\n', f);
 }
 
+/* ---- counters ---- */
+
+/* Tables of counters are arrays of uint64_t. */
+struct counters {
+	const char *room;
+	const struct lode_counter_desc *descs;
+	unsigned n;
+	const uint64_t *values;
+};
+#define N_ROOMS 3
+
+static void list_counters(const struct report *r, struct counters out[N_ROOMS])
+{
+	const struct lode_sim_totals *t = &r->totals;
+	out[0] = (struct counters){"lanes", lode_lane_counter_descs, lode_lane_n_counters,
+		(const uint64_t *)&t->lanes};
+	out[1] = (struct counters){"workers", lode_worker_counter_descs, lode_worker_n_counters,
+		(const uint64_t *)&t->workers};
+	out[2] = (struct counters){"control", lode_control_counter_descs, lode_control_n_counters,
+		(const uint64_t *)&t->control};
+}
+
+static bool is_drop(const struct lode_counter_desc *desc)
+{
+	return !strncmp(desc->name, "drop_", 5);
+}
+
 /* ---- text ---- */
 
-static void text_drops(
-	const char *room, const struct lode_counter_desc *descs, unsigned n, const uint64_t *values)
+/* First drops by reason, then what else was counted; what never happened is listed by name, too. */
+static void text_counters(const struct counters *c, bool drops)
 {
-	unsigned n_reasons = 0, n_reached = 0;
-	for (unsigned i = 0; i < n; i++) {
-		bool drop = !strncmp(descs[i].name, "drop_", 5);
-		n_reasons += drop;
-		n_reached += drop && values[i];
+	unsigned n_all = 0, n_reached = 0;
+	for (unsigned i = 0; i < c->n; i++) {
+		n_all += is_drop(&c->descs[i]) == drops;
+		n_reached += is_drop(&c->descs[i]) == drops && c->values[i];
 	}
-	printf("drop reasons of %s reached: %u of %u\n ", room, n_reached, n_reasons);
-	for (unsigned i = 0; i < n; i++)
-		if (!strncmp(descs[i].name, "drop_", 5))
-			printf(" %s %llu", descs[i].name + 5, (unsigned long long)values[i]);
+	if (n_all == 0)
+		return;
+	printf("%s of %s reached: %u of %u\n ", drops ? "drop reasons" : "counters", c->room,
+		n_reached, n_all);
+	for (unsigned i = 0; i < c->n; i++)
+		if (is_drop(&c->descs[i]) == drops)
+			printf(" %s %llu", c->descs[i].name + (drops ? 5 : 0),
+				(unsigned long long)c->values[i]);
 	putchar('\n');
 }
 
@@ -117,8 +147,10 @@ void report_text(const struct report *r)
 		printf(" %s %llu", lode_swarm_kind_name((enum lode_swarm_kind)k),
 			(unsigned long long)r->kind_faults[k]);
 	putchar('\n');
-	text_drops("lanes", lode_lane_counter_descs, lode_lane_n_counters, r->drops.lane);
-	text_drops("workers", lode_worker_counter_descs, lode_worker_n_counters, r->drops.worker);
+	struct counters rooms[N_ROOMS];
+	list_counters(r, rooms);
+	for (unsigned i = 0; i < 2 * N_ROOMS; i++)
+		text_counters(&rooms[i % N_ROOMS], i < N_ROOMS);
 	printf("slowest seeds:");
 	for (unsigned i = 0; i < N_SLOWEST && r->slowest[i].cpu_s > 0; i++)
 		printf(" %llu (%.2f s)", (unsigned long long)r->slowest[i].seed,
@@ -134,13 +166,11 @@ void report_text(const struct report *r)
 
 /* ---- JSON ---- */
 
-static void json_drops(struct lode_json *j, const char *key, const struct lode_counter_desc *descs,
-	unsigned n, const uint64_t *values)
+static void json_counters(struct lode_json *j, const struct counters *c)
 {
-	lode_json_object(j, key);
-	for (unsigned i = 0; i < n; i++)
-		if (!strncmp(descs[i].name, "drop_", 5))
-			lode_json_u64(j, descs[i].name, values[i]);
+	lode_json_object(j, c->room);
+	for (unsigned i = 0; i < c->n; i++)
+		lode_json_u64(j, c->descs[i].name, c->values[i]);
 	lode_json_close_object(j);
 }
 
@@ -189,9 +219,10 @@ static void json_body(struct lode_json *j, const struct report *r)
 	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
 		lode_json_u64(j, lode_swarm_kind_name((enum lode_swarm_kind)k), r->kind_faults[k]);
 	lode_json_close_object(j);
-	json_drops(j, "lane_drops", lode_lane_counter_descs, lode_lane_n_counters, r->drops.lane);
-	json_drops(j, "worker_drops", lode_worker_counter_descs, lode_worker_n_counters,
-		r->drops.worker);
+	struct counters rooms[N_ROOMS];
+	list_counters(r, rooms);
+	for (unsigned i = 0; i < N_ROOMS; i++)
+		json_counters(j, &rooms[i]);
 	lode_json_array(j, "slowest");
 	for (unsigned i = 0; i < N_SLOWEST && r->slowest[i].cpu_s > 0; i++) {
 		lode_json_object(j, NULL);

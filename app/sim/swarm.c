@@ -48,7 +48,8 @@ void swarm_usage(FILE *f)
 	      "  --without N,M-K  leave these faults of the scenario out\n"
 	      "  --shrink         the fewest faults with which the seed still fails\n"
 	      "  --sabotage HOW   break a promise, to see it found: alter twice swap astray lose "
-	      "leak delay\n"
+	      "leak delay "
+	      "remark\n"
 	      "  -j, --json       the report as JSON\n"
 	      "  --faults A,B     these kinds only, or none; there are",
 		f);
@@ -97,7 +98,7 @@ static int read_without(struct lode_swarm_spec *spec, char *text, struct lode_er
 static int read_sabotage(struct lode_swarm_spec *spec, const char *name, struct lode_err *err)
 {
 	static const char *const names[LODE_SIM_N_SABOTAGES] = {
-		"none", "alter", "twice", "swap", "astray", "lose", "leak", "delay"};
+		"none", "alter", "twice", "swap", "astray", "lose", "leak", "delay", "remark"};
 	for (unsigned i = 0; i < LODE_SIM_N_SABOTAGES; i++) {
 		if (!strcmp(name, names[i])) {
 			spec->sabotage = (enum lode_sim_sabotage)i;
@@ -105,7 +106,8 @@ static int read_sabotage(struct lode_swarm_spec *spec, const char *name, struct 
 		}
 	}
 	return lode_err_set(err, -EINVAL,
-		"--sabotage: alter, twice, swap, astray, lose, leak or delay, found '%s'", name);
+		"--sabotage: alter, twice, swap, astray, lose, leak, delay or remark, found '%s'",
+		name);
 }
 
 static int read_option(struct options *o, int key, struct lode_err *err)

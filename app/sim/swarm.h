@@ -31,7 +31,7 @@ struct report {
 	double virtual_s, cpu_s, wall_s;
 	uint64_t sent_pkts, lan_pkts, wan_pkts, further_pkts;
 	uint64_t kind_faults[LODE_SWARM_N_KINDS];
-	struct lode_sim_drops drops;
+	struct lode_sim_totals totals;
 #define N_SLOWEST 5
 	struct {
 		uint64_t seed;

@@ -5,6 +5,7 @@
 
 #include "lode_wire.h"
 
+#define ECN_CE	     3
 #define PROTO_ICMP   1
 #define PROTO_TCP    6
 #define PROTO_UDP    17
@@ -62,6 +63,11 @@ bool pattern_holds(unsigned flow, uint64_t position, const uint8_t *data, size_t
 
 /* ---- out ---- */
 
+static uint8_t tos_of(const struct flow *f)
+{
+	return (uint8_t)(f->params.dscp << 2 | f->params.ecn);
+}
+
 static void put_ip(
 	const struct flow *f, bool forward, uint8_t protocol, size_t l4_bytes, uint8_t *ip)
 {
@@ -69,7 +75,7 @@ static void put_ip(
 	unsigned to = forward ? f->params.dst : f->params.src;
 	struct lode_ip src = flow_address(f, from), dst = flow_address(f, to);
 	if (f->params.v6) {
-		lode_store_be32(ip, 6u << 28 | (uint32_t)f->params.dscp << 22);
+		lode_store_be32(ip, 6u << 28 | (uint32_t)tos_of(f) << 20);
 		lode_store_be16(ip + 4, (uint16_t)l4_bytes);
 		ip[6] = protocol;
 		ip[7] = 64;
@@ -79,7 +85,7 @@ static void put_ip(
 	}
 	memset(ip, 0, IPV4_BYTES);
 	ip[0] = 0x45;
-	ip[1] = (uint8_t)(f->params.dscp << 2);
+	ip[1] = tos_of(f);
 	lode_store_be16(ip + 2, (uint16_t)(IPV4_BYTES + l4_bytes));
 	if (f->params.may_fragment)
 		lode_store_be16(ip + 4, (uint16_t)f->cbr.next_seq);
@@ -120,7 +126,8 @@ struct rte_mbuf *packet_new(struct flow *f, struct lode_sim *s, bool forward, ui
 
 void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte_mbuf *m)
 {
-	if (f->hushed) {
+	struct site *site = &s->sites[forward ? f->params.src : f->params.dst];
+	if (f->hushed || (!f->params.host && site->no_carrier[LAN_PORT])) {
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -133,7 +140,6 @@ void lan_send(struct lode_sim *s, const struct flow *f, bool forward, struct rte
 	uint16_t checksum_be = lode_wire_l4_checksum(ip, protocol, l4, l4_bytes);
 	memcpy(field, &checksum_be, 2);
 	s->stats.lan_pkts++;
-	struct site *site = &s->sites[forward ? f->params.src : f->params.dst];
 	if (f->params.host)
 		rte_pktmbuf_adj(m, ETHER_BYTES);
 	site_receive(site, f->params.host ? LODE_HOST_PORT : LAN_PORT, f->idx % site->n_workers, m);
@@ -162,14 +168,17 @@ static bool flow_of(struct lode_sim *s, const uint8_t *l4, struct arrival *a)
 	return true;
 }
 
-enum finding { OF_A_FLOW, AN_ERROR, BROKEN };
+enum finding { OF_A_FLOW, AN_ERROR, A_STRAY, BROKEN };
 
-/* What arrived: a whole packet of a flow, an ICMP error from a gateway, or what nobody sent like that. */
+/* What arrived: a whole packet of a flow, an ICMP error from a gateway, a packet of strangers, or what nobody sent
+ * like that. */
 static enum finding read_arrival(
 	struct lode_sim *s, const uint8_t *ip, size_t len, struct arrival *a)
 {
 	bool v6 = len && ip[0] >> 4 == 6;
 	size_t header = v6 ? IPV6_BYTES : IPV4_BYTES;
+	if (is_stray(s, ip, len))
+		return A_STRAY;
 	if (len < header + UDP_BYTES)
 		return BROKEN;
 	size_t total = v6 ? header + lode_load_be16(ip + 4) : lode_load_be16(ip + 2);
@@ -203,9 +212,18 @@ static bool is_for(const struct site *site, const struct arrival *a, const uint8
 	return to == site->idx && same_ip && same_port;
 }
 
+/* DSCP as sent; ECN too, or CE in place of ECT (RFC 6040). */
+static bool is_tos_kept(const struct arrival *a)
+{
+	uint8_t sent = tos_of(a->flow);
+	uint8_t tos = a->flow->params.v6 ? (uint8_t)(lode_load_be16(a->ip) >> 4) : a->ip[1];
+	return tos == sent || (a->flow->params.ecn && tos == (sent | ECN_CE));
+}
+
 static void take(struct site *site, const struct arrival *a, const uint8_t *frame)
 {
 	struct lode_sim *s = site->sim;
+	a->flow->stats.remarked_pkts += !is_tos_kept(a);
 	if (!is_for(site, a, frame)) {
 		s->stats.misdelivered_pkts++;
 		return;

@@ -8,7 +8,7 @@ struct books {
 	struct lode_worker_counters w;
 	struct lode_lane_counters l;
 	struct lode_worker_held held;
-	uint64_t in_handoff, in_tx, in_rx[LODE_ALL_PORTS];
+	uint64_t in_handoff, in_tx, in_rx[LODE_ALL_PORTS], rx_buffers;
 };
 
 /* Tables of counters are arrays of uint64_t. */
@@ -35,6 +35,8 @@ static void add_worker(struct books *b, const struct site *site, unsigned idx)
 	for (unsigned p = 0; p < LODE_ALL_PORTS; p++) {
 		b->in_tx += lode_worker_tx(w, p)->n + lode_worker_mirror(w, p)->n;
 		b->in_rx[p] += site->rx[idx][p].n;
+		for (unsigned i = 0; i < site->rx[idx][p].n; i++)
+			b->rx_buffers += site->rx[idx][p].pkts[i]->nb_segs;
 	}
 	for (unsigned to = 0; to < site->n_workers; to++)
 		if (to != idx)
@@ -149,9 +151,7 @@ int lode_sim_audit(const struct lode_sim *s, struct lode_err *err)
 		const struct site *site = &s->sites[i];
 		struct books b;
 		read_books(site, &b);
-		in_use += held_by(&b);
-		for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
-			in_use += b.in_rx[p];
+		in_use += held_by(&b) + b.rx_buffers;
 		for (unsigned k = 0; k < s->params.n_wan_ports; k++)
 			in_use += site->cables[k].n_inside;
 		rc = check_worker(site, &b, err);
@@ -175,32 +175,29 @@ uint64_t lode_sim_held_pkts(const struct lode_sim *s)
 	return n;
 }
 
-/* ---- drops, for reports ---- */
+/* ---- for reports ---- */
 
-static void add_drops(struct lode_sim_drops *to, const struct books *b)
+static void add_site(struct lode_sim_totals *to, const struct site *site)
 {
-	for (unsigned i = 0; i < lode_lane_n_counters; i++)
-		if (is_drop(&lode_lane_counter_descs[i]))
-			to->lane[i] += ((const uint64_t *)&b->l)[i];
-	for (unsigned i = 0; i < lode_worker_n_counters; i++)
-		if (is_drop(&lode_worker_counter_descs[i]))
-			to->worker[i] += ((const uint64_t *)&b->w)[i];
+	struct books b;
+	if (!site->control)
+		return;
+	read_books(site, &b);
+	add_counters(&to->lanes, &b.l, sizeof(b.l));
+	add_counters(&to->workers, &b.w, sizeof(b.w));
+	add_counters(&to->control, lode_control_counters(site->control), sizeof(to->control));
 }
 
 void ledger_close(struct site *site)
 {
-	struct books b;
-	read_books(site, &b);
-	add_drops(&site->drops, &b);
+	add_site(&site->totals, site);
 }
 
-void lode_sim_drops(const struct lode_sim *s, struct lode_sim_drops *out)
+void lode_sim_totals(const struct lode_sim *s, struct lode_sim_totals *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (unsigned i = 0; i < s->params.n_sites; i++) {
-		struct books b;
-		read_books(&s->sites[i], &b);
-		add_drops(out, &b);
-		add_counters(out, &s->sites[i].drops, sizeof(*out));
+		add_site(out, &s->sites[i]);
+		add_counters(out, &s->sites[i].totals, sizeof(*out));
 	}
 }

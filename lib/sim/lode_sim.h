@@ -40,6 +40,7 @@ struct lode_sim_params {
 	uint32_t n_flow_entries; /* of each worker's table */
 	uint16_t lan_mtu[LODE_SIM_SITES_MAX]; /* 0: 1500 */
 	uint64_t rekey_ns; /* age at which keys are renewed; 0: as the product does */
+	uint64_t loop_ns;  /* that a loop of a worker or of control takes; 0: 10 us */
 	/* More YAML for every site's configuration (classes, rules); "" for none. */
 	const char *yaml;
 	/* Link of each WAN port, towards the network; the same at all sites at the start. The other direction
@@ -75,6 +76,19 @@ void lode_sim_set_nat(struct lode_sim *s, unsigned site, unsigned wan_port, unsi
  * small pool of ports, one port for each pair of inside and outside endpoint (RFC 4787: address- and
  * port-dependent), forgotten when idle for so long; nothing comes in that was not asked for. 0: no such NAT. */
 void lode_sim_set_cgnat(struct lode_sim *s, unsigned site, unsigned wan_port, uint64_t expire_ns);
+/* What a router does to the type of service of what a WAN port sends. */
+struct lode_sim_remark {
+	bool active;
+	bool bleach;	 /* clears ECN */
+	bool mark_all;	 /* also what is Not-ECT, which RFC 3168 forbids */
+	double ce_share; /* of the packets gets CE, if they are ECT */
+	int8_t dscp;	 /* that all get; -1: their own */
+};
+void lode_sim_set_remark(
+	struct lode_sim *s, unsigned site, unsigned wan_port, const struct lode_sim_remark *remark);
+/* Puts a frame in front of a LAN port, or of lode0, that no flow of the hosts sends: malformed, tagged, to
+ * nobody, from an impossible address, a lone fragment, in several buffers ... */
+void lode_sim_stray(struct lode_sim *s, unsigned site, struct lode_rng *rng);
 /* The gateway loses its memory and starts again (a new process); its saved counters survive. */
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err);
 /* Applies the site's configuration with other additional YAML while it runs. */
@@ -84,8 +98,12 @@ void lode_sim_inject(
 	struct lode_sim *s, unsigned site, unsigned wan_port, const void *frame, size_t len);
 /* The site's clock is so much later all at once: the machine was suspended. */
 void lode_sim_jump_clock(struct lode_sim *s, unsigned site, uint64_t ns);
-/* The site's lcores do not run until then. */
-void lode_sim_stall(struct lode_sim *s, unsigned site, uint64_t until_ns);
+/* One of the site's lcores, or all of them, do not run until then. lcore: 0 control, 1 + worker. */
+#define LODE_SIM_ALL_LCORES UINT32_MAX
+void lode_sim_stall(struct lode_sim *s, unsigned site, unsigned lcore, uint64_t until_ns);
+/* A port loses its carrier, or has it again: the gateway is told, and nothing passes. port_idx as in the
+ * configuration. */
+void lode_sim_set_carrier(struct lode_sim *s, unsigned site, unsigned port_idx, bool up);
 /* A port takes at most so many frames per loop; UINT32_MAX: all. port_idx as in the configuration. */
 void lode_sim_limit_tx(struct lode_sim *s, unsigned site, unsigned port_idx, uint32_t n_frames);
 /* Takes packet buffers away until no more than `left` are free; UINT32_MAX: gives all back. */
@@ -114,6 +132,7 @@ enum lode_sim_sabotage {
 	LODE_SIM_LOSE,	 /* without counting it */
 	LODE_SIM_LEAK,	 /* a buffer */
 	LODE_SIM_DELAY,	 /* beyond any deadline */
+	LODE_SIM_REMARK, /* gets another DSCP */
 	LODE_SIM_N_SABOTAGES,
 };
 void lode_sim_sabotage(struct lode_sim *s, enum lode_sim_sabotage how);
@@ -132,6 +151,7 @@ struct lode_sim_flow {
 	bool host;	   /* CBR, IPv4: between the appliances themselves, over lode0 */
 	bool may_fragment; /* CBR, IPv4: packets without the DF bit */
 	uint8_t dscp;
+	uint8_t ecn; /* 0 Not-ECT, 1 ECT(1), 2 ECT(0); TCP: 0 only */
 	/* 1 + the class its packets are sure to get: they are held to its promises. 0: any, to none. */
 	uint8_t sure_class;
 	uint16_t dport;		    /* 0: one that says nothing */
@@ -143,6 +163,8 @@ struct lode_sim_flow {
 
 struct lode_sim_flow_stats {
 	uint64_t sent_pkts, received_pkts, duplicate_pkts, reordered_pkts, altered_pkts;
+	/* With another DSCP than sent, or an ECN that congestion does not make of the one sent. Always 0. */
+	uint64_t remarked_pkts;
 	/* Delivered more often than sent; behind a later one that had no leave to go before; later than
 	 * deadlines allow. Always 0, the last two only for flows of a sure class. */
 	uint64_t doubled_pkts, disordered_pkts, overdue_pkts;
@@ -185,12 +207,12 @@ uint32_t lode_sim_mbufs_in_use(const struct lode_sim *s);
 int lode_sim_audit(const struct lode_sim *s, struct lode_err *err);
 /* Packets that gateways hold: 0 some seconds after the last one was sent. */
 uint64_t lode_sim_held_pkts(const struct lode_sim *s);
-/* Sums of the drop counters of lanes and workers over all sites and lives: index as lode_lane_counter_descs
- * and lode_worker_counter_descs; others stay 0. */
-struct lode_sim_drops {
-	uint64_t lane[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];
-	uint64_t worker[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
+/* Sums of the counters over all sites and lives. */
+struct lode_sim_totals {
+	struct lode_lane_counters lanes;
+	struct lode_worker_counters workers;
+	struct lode_control_counters control;
 };
-void lode_sim_drops(const struct lode_sim *s, struct lode_sim_drops *out);
+void lode_sim_totals(const struct lode_sim *s, struct lode_sim_totals *out);
 /* Empties links, hosts and gateways (which are of no use afterwards): all buffers must come back. */
 void lode_sim_flush(struct lode_sim *s);

@@ -7,7 +7,7 @@ static uint64_t to_sim_ns(const struct site *site, uint64_t due_ns)
 {
 	if (due_ns == LODE_NEVER_NS)
 		return due_ns;
-	return LODE_MAX(due_ns, site_now(site) + LOOP_NS) - site->clock_ns;
+	return LODE_MAX(due_ns, site_now(site) + site->sim->params.loop_ns) - site->clock_ns;
 }
 
 static void flush_rx(struct site *site, unsigned worker_idx, unsigned port_idx)
@@ -57,7 +57,9 @@ static void give_to_lan(struct site *site, unsigned port_idx, struct rte_mbuf *m
 {
 	if (port_idx == LAN_PORT)
 		m = sabotage_frame(site, m);
-	if (m)
+	if (m && site->no_carrier[port_idx])
+		rte_pktmbuf_free(m);
+	else if (m)
 		lan_deliver(site, port_idx, m);
 }
 
@@ -131,7 +133,7 @@ static void wake_for_handoffs(struct site *site, unsigned from)
 
 void site_step(struct site *site, unsigned worker_idx)
 {
-	site->next_loop_ns[worker_idx] = site->sim->now_ns + LOOP_NS;
+	site->next_loop_ns[worker_idx] = site->sim->now_ns + site->sim->params.loop_ns;
 	memcpy(site->tx_left, site->tx_limit, sizeof(site->tx_left));
 	poll_worker(site, worker_idx);
 	if (site->n_workers > 1)
@@ -154,7 +156,7 @@ void site_poll_control(struct site *site)
 	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
 	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
 	for (unsigned w = 0; w < site->n_workers; w++)
-		if (has_news(site, w))
+		if (has_news(site, w) && !site_is_stalled(site, 1 + w))
 			site_step(site, w);
 	uint64_t serial = UINT64_MAX;
 	for (unsigned w = 0; w < site->n_workers; w++)

@@ -17,12 +17,21 @@ void lode_sim_jump_clock(struct lode_sim *s, unsigned site, uint64_t ns)
 	wake(&s->sites[site]); /* what was due in between is due now */
 }
 
-void lode_sim_stall(struct lode_sim *s, unsigned site, uint64_t until_ns)
+void lode_sim_stall(struct lode_sim *s, unsigned site, unsigned lcore, uint64_t until_ns)
 {
-	s->sites[site].stalled_until_ns = until_ns;
+	for (unsigned i = 0; i <= s->sites[site].n_workers; i++)
+		if (lcore == i || lcore == LODE_SIM_ALL_LCORES)
+			s->sites[site].stalled_until_ns[i] = until_ns;
 	s->sites[site].upset_ns = until_ns;
 	for (uint64_t t = s->now_ns; t < until_ns + LODE_NS_PER_S; t += LODE_NS_PER_S)
 		watch_slow(s, LODE_MIN(t, until_ns), until_ns - s->now_ns);
+}
+
+void lode_sim_set_carrier(struct lode_sim *s, unsigned site, unsigned port_idx, bool up)
+{
+	s->sites[site].no_carrier[port_idx] = !up;
+	site_announce_port(&s->sites[site], port_idx);
+	wake(&s->sites[site]);
 }
 
 void lode_sim_limit_tx(struct lode_sim *s, unsigned site, unsigned port_idx, uint32_t n_frames)

@@ -89,6 +89,7 @@ int cables_make(struct site *site, struct lode_err *err)
 		cable->config[LODE_SIM_UP] = site->sim->params.uplink[k];
 		cable->config[LODE_SIM_DOWN] = wire;
 		for (unsigned d = 0; d < 2; d++) {
+			lode_rng_seed(&cable->remark_rng, ~link_seed(site, k, d));
 			cable->link[d] =
 				lode_link_new(&cable->config[d], link_seed(site, k, d), 0, err);
 			if (!cable->link[d])
@@ -114,6 +115,11 @@ void cables_free(struct site *site)
 	}
 }
 
+static bool is_cut(const struct site *site, unsigned wan_port)
+{
+	return site->cables[wan_port].cut || site->no_carrier[WAN_PORT(wan_port)];
+}
+
 static void push(
 	struct site *site, unsigned wan_port, enum lode_sim_direction direction, struct rte_mbuf *m)
 {
@@ -121,7 +127,8 @@ static void push(
 	struct cable *cable = &site->cables[wan_port];
 	struct lode_link *l = cable->link[direction];
 	uint32_t bytes = rte_pktmbuf_pkt_len(m) - ETHER_BYTES;
-	if (cable->cut || lode_link_push(l, s->now_ns, bytes, (uintptr_t)m) != LODE_LINK_OK) {
+	if (is_cut(site, wan_port) ||
+		lode_link_push(l, s->now_ns, bytes, (uintptr_t)m) != LODE_LINK_OK) {
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -170,7 +177,7 @@ static void arrive(struct site *site, unsigned wan_port, struct rte_mbuf *m)
 {
 	const struct cable *cable = &site->cables[wan_port];
 	unsigned udp_port = lode_control_config(site->control)->udp_port;
-	if (cable->cut || !nat_in(cable, udp_port, site->n_workers, m)) {
+	if (is_cut(site, wan_port) || !nat_in(cable, udp_port, site->n_workers, m)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -226,9 +233,11 @@ void link_due(
 	struct lode_link_out out;
 	while (lode_link_pop(l, s->now_ns, &out)) {
 		struct rte_mbuf *m = take_out(s, &site->cables[wan_port], &out);
-		if (m && direction == LODE_SIM_UP)
+		if (m && direction == LODE_SIM_UP) {
+			remark(&site->cables[wan_port], m);
 			cross_network(s, wan_port, m);
-		else if (m)
+		}
+		if (m && direction == LODE_SIM_DOWN)
 			arrive(site, wan_port, m);
 	}
 	uint64_t due_ns = lode_link_next_due_ns(l);

@@ -33,6 +33,14 @@ static void alter(struct rte_mbuf *m)
 	memcpy(udp + 6, &checksum_be, 2);
 }
 
+static void remark_inner(struct rte_mbuf *m)
+{
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *) + ETHER_BYTES;
+	ip[1] ^= 4;
+	uint16_t checksum_be = lode_wire_ipv4_checksum(ip, IPV4_BYTES);
+	memcpy(ip + 10, &checksum_be, sizeof(checksum_be));
+}
+
 static void deliver(struct site *site, struct rte_mbuf *m)
 {
 	if (m)
@@ -68,6 +76,9 @@ struct rte_mbuf *sabotage_frame(struct site *site, struct rte_mbuf *m)
 	switch (how) {
 	case LODE_SIM_ALTER:
 		alter(m);
+		return m;
+	case LODE_SIM_REMARK:
+		remark_inner(m);
 		return m;
 	case LODE_SIM_TWICE:
 		deliver(site, rte_pktmbuf_copy(m, s->pool, 0, UINT32_MAX));

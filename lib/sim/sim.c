@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LOOP_DEFAULT_NS (10 * LODE_NS_PER_US)
 #define CLOCK_SPREAD_NS (1000 * LODE_NS_PER_S) /* clocks of sites differ by up to that */
 
 static uint64_t digest_step(uint64_t h, uint64_t word)
@@ -88,6 +89,7 @@ struct lode_sim *lode_sim_new(const struct lode_sim_params *params, struct lode_
 		return NULL;
 	}
 	s->params = *params;
+	s->params.loop_ns = params->loop_ns ? params->loop_ns : LOOP_DEFAULT_NS;
 	s->digest = params->seed;
 	int rc = timeline_init(&s->timeline, N_DUE);
 	s->captures = calloc(1, sizeof(*s->captures));
@@ -146,11 +148,11 @@ void lode_sim_free(struct lode_sim *s)
 /* ---- the loop ---- */
 
 /* Its turn comes when the stall is over. */
-static bool is_stalled(struct lode_sim *s, const struct site *site, uint32_t thing)
+static bool waits(const struct site *site, unsigned lcore, uint32_t thing)
 {
-	if (lode_likely(site->stalled_until_ns <= s->now_ns))
+	if (!site_is_stalled(site, lcore))
 		return false;
-	timeline_set(&s->timeline, thing, site->stalled_until_ns);
+	timeline_set(&site->sim->timeline, thing, site->stalled_until_ns[lcore]);
 	return true;
 }
 
@@ -158,7 +160,7 @@ static bool is_stalled(struct lode_sim *s, const struct site *site, uint32_t thi
 static void handle(struct lode_sim *s, uint32_t thing)
 {
 	if (thing < LODE_SIM_SITES_MAX) {
-		if (!is_stalled(s, &s->sites[thing], thing))
+		if (!waits(&s->sites[thing], 0, thing))
 			site_poll_control(&s->sites[thing]);
 		return;
 	}
@@ -166,7 +168,7 @@ static void handle(struct lode_sim *s, uint32_t thing)
 	thing -= LODE_SIM_SITES_MAX;
 	if (thing < LODE_SIM_SITES_MAX * LODE_WORKERS_MAX) {
 		struct site *site = &s->sites[thing / LODE_WORKERS_MAX];
-		if (!is_stalled(s, site, due))
+		if (!waits(site, 1 + thing % LODE_WORKERS_MAX, due))
 			site_step(site, thing % LODE_WORKERS_MAX);
 		return;
 	}
@@ -215,6 +217,8 @@ static int check_flow(const struct lode_sim *s, const struct lode_sim_flow *f, s
 	if (f->host && (f->kind != LODE_SIM_CBR || f->v6))
 		return lode_err_set(
 			err, -EINVAL, "sim: flows over lode0 are IPv4 at a constant rate");
+	if (f->ecn && f->kind == LODE_SIM_TCP)
+		return lode_err_set(err, -EINVAL, "sim: transfers know nothing of ECN");
 	if (f->pkt_bytes < 64 || f->pkt_bytes > 1500 || (f->kind == LODE_SIM_CBR && f->pps == 0))
 		return lode_err_set(err, -EINVAL,
 			"sim: flow of %u packets/s of %u bytes; allowed are 64..1500 bytes, and at "

@@ -17,7 +17,6 @@
 #define RX_SLOTS    1024  /* of a receive queue, as a NIC's ring */
 #define RX_BURST    32
 #define LAN_MTU	    1500
-#define LOOP_NS	    (10 * LODE_NS_PER_US) /* of a worker */
 #define ETHER_BYTES 14
 #define IPV4_BYTES  20
 #define IPV6_BYTES  40
@@ -28,8 +27,10 @@
 struct cable {
 	struct lode_link *link[2]; /* by enum lode_sim_direction */
 	bool cut;
-	unsigned nat_binding;		   /* 0: no NAT */
-	uint64_t cgnat_expire_ns;	   /* 0: not behind the network's shared NAT */
+	unsigned nat_binding;	  /* 0: no NAT */
+	uint64_t cgnat_expire_ns; /* 0: not behind the network's shared NAT */
+	struct lode_sim_remark remark;
+	struct lode_rng remark_rng;
 	bool shaped_down;		   /* the downlink was set to something: no mere wire */
 	uint32_t n_inside;		   /* frames on both links */
 	struct lode_link_config config[2]; /* as asked for, without the cut */
@@ -65,9 +66,10 @@ struct site {
 	unsigned idx;
 	unsigned n_workers;
 	struct tally tally;
-	struct lode_sim_drops drops; /* of earlier lives */
-	uint64_t upset_ns;	     /* last event that may cost packets their order */
-	uint64_t stalled_until_ns;
+	struct lode_sim_totals totals; /* of earlier lives */
+	uint64_t upset_ns;	       /* last event that may cost packets their order */
+	uint64_t stalled_until_ns[1 + LODE_WORKERS_MAX]; /* of control, of workers */
+	bool no_carrier[LODE_ALL_PORTS];
 	uint32_t tx_limit[LODE_ALL_PORTS],
 		tx_left[LODE_ALL_PORTS];	/* frames per loop, in this one */
 	uint64_t tx_limited_ns[LODE_ALL_PORTS]; /* since when */
@@ -84,7 +86,7 @@ struct site {
 	struct worker_place places[LODE_WORKERS_MAX];
 	struct rx_queue rx[LODE_WORKERS_MAX][LODE_ALL_PORTS];
 	struct cable cables[LODE_WAN_PORTS_MAX];
-	/* A worker's loop takes LOOP_NS: what comes in between waits for the next. */
+	/* A worker's loop takes loop_ns: what comes in between waits for the next. */
 	uint64_t next_loop_ns[LODE_WORKERS_MAX];
 	unsigned generation; /* of restarts: names DPDK objects */
 	struct reassembly reassembly[REASSEMBLIES];
@@ -170,7 +172,7 @@ struct lode_sim {
 	/* When a lane of that site last let a packet of that peer out before its predecessor. */
 	uint64_t leave_ns[LODE_SIM_SITES_MAX][LODE_PEERS_MAX];
 	uint64_t n_leaves[LODE_SIM_SITES_MAX][LODE_PEERS_MAX];
-	uint64_t now_ns, digest;
+	uint64_t now_ns, digest, n_strays;
 	struct lode_aead *aead;
 	struct rte_mempool *pool;
 	uint32_t pool_size;
@@ -222,6 +224,12 @@ void site_poll_control(struct site *site);
 void site_flush_tx(void *ctx, unsigned port_idx);
 /* One loop of a worker: what waits in receive queues, what is due, what leaves. */
 void site_step(struct site *site, unsigned worker_idx);
+/* What the port says of itself, after the gateway has started. */
+void site_announce_port(struct site *site, unsigned port_idx);
+static inline bool site_is_stalled(const struct site *site, unsigned lcore)
+{
+	return lode_unlikely(site->stalled_until_ns[lcore] > site->sim->now_ns);
+}
 /* Takes the frame; one more than the receive queue holds is lost, as in a NIC. */
 void site_receive(struct site *site, unsigned port_idx, unsigned worker_idx, struct rte_mbuf *m);
 
@@ -255,6 +263,13 @@ void nat_rewrite(struct rte_mbuf *m, bool source, uint8_t last_byte, uint16_t po
 void nat_out(const struct cable *cable, struct rte_mbuf *m);
 /* False: nobody inside has that binding. */
 bool nat_in(const struct cable *cable, unsigned udp_port, unsigned n_workers, struct rte_mbuf *m);
+
+/* ---- remark.c, stray.c ---- */
+
+/* What the router behind a cable does to a frame. */
+void remark(struct cable *cable, struct rte_mbuf *m);
+/* A packet of lode_sim_stray, or a part of one. */
+bool is_stray(const struct lode_sim *s, const uint8_t *packet, size_t len);
 
 /* ---- reassemble.c ---- */
 

@@ -187,6 +187,15 @@ static int make_worker(struct site *site, unsigned idx, struct lode_err *err)
 	return site->workers[idx] ? 0 : -ENOMEM;
 }
 
+void site_announce_port(struct site *site, unsigned port_idx)
+{
+	uint8_t mac[6];
+	uint16_t lan_mtu = site->sim->params.lan_mtu[site->idx];
+	port_mac(site->idx, port_idx, mac);
+	lode_control_set_port(site->control, port_idx, mac,
+		port_idx == LAN_PORT && lan_mtu ? lan_mtu : LAN_MTU, !site->no_carrier[port_idx]);
+}
+
 static int make_control(struct site *site, struct lode_err *err)
 {
 	struct lode_prepared *prepared;
@@ -210,13 +219,8 @@ static int make_control(struct site *site, struct lode_err *err)
 	site->control = lode_control_new(&params, prepared, site_now(site), err);
 	if (!site->control)
 		return -EINVAL;
-	for (unsigned i = 0; i <= site->sim->params.n_wan_ports; i++) {
-		uint8_t mac[6];
-		port_mac(site->idx, i, mac);
-		uint16_t lan_mtu = site->sim->params.lan_mtu[site->idx];
-		lode_control_set_port(
-			site->control, i, mac, i == LAN_PORT && lan_mtu ? lan_mtu : LAN_MTU, true);
-	}
+	for (unsigned i = 0; i <= site->sim->params.n_wan_ports; i++)
+		site_announce_port(site, i);
 	return 0;
 }
 
@@ -252,8 +256,7 @@ void site_flush(struct site *site)
 void site_stop(struct site *site)
 {
 	struct lode_sim *s = site->sim;
-	if (site->control)
-		ledger_close(site);
+	ledger_close(site);
 	site_flush(site);
 	timeline_set(&s->timeline, due_control(site->idx), LODE_NEVER_NS);
 	for (unsigned w = 0; w < LODE_WORKERS_MAX; w++) {

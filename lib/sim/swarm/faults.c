@@ -13,6 +13,7 @@ static const char *const kind_names[] = {
 	[LODE_SWARM_CORRUPT] = "corrupt",
 	[LODE_SWARM_LINK] = "link",
 	[LODE_SWARM_FLAP] = "flap",
+	[LODE_SWARM_REMARK] = "remark",
 	[LODE_SWARM_MTU] = "mtu",
 	[LODE_SWARM_NAT] = "nat",
 	[LODE_SWARM_CGNAT] = "cgnat",
@@ -20,12 +21,15 @@ static const char *const kind_names[] = {
 	[LODE_SWARM_REKEY] = "rekey",
 	[LODE_SWARM_CLOCK] = "clock",
 	[LODE_SWARM_STALL] = "stall",
+	[LODE_SWARM_CARRIER] = "carrier",
 	[LODE_SWARM_POOL] = "pool",
 	[LODE_SWARM_REFUSAL] = "refusal",
 	[LODE_SWARM_HOSTILE] = "hostile",
 	[LODE_SWARM_FLOOD] = "flood",
 	[LODE_SWARM_GARBAGE] = "garbage",
+	[LODE_SWARM_STRAY] = "stray",
 	[LODE_SWARM_RECONFIGURE] = "reconfigure",
+	[LODE_SWARM_MODEL] = "model",
 };
 static_assert(LODE_ARRAY_LEN(kind_names) == LODE_SWARM_N_KINDS, "every kind has a name");
 
@@ -45,18 +49,22 @@ static const uint8_t weights[LODE_SWARM_N_KINDS] = {
 	[LODE_SWARM_CORRUPT] = 5,
 	[LODE_SWARM_LINK] = 6,
 	[LODE_SWARM_FLAP] = 8,
+	[LODE_SWARM_REMARK] = 5,
 	[LODE_SWARM_MTU] = 4,
 	[LODE_SWARM_NAT] = 4,
 	[LODE_SWARM_CGNAT] = 3,
 	[LODE_SWARM_RESTART] = 1,
 	[LODE_SWARM_CLOCK] = 3,
-	[LODE_SWARM_STALL] = 4,
+	[LODE_SWARM_STALL] = 5,
+	[LODE_SWARM_CARRIER] = 4,
 	[LODE_SWARM_POOL] = 3,
 	[LODE_SWARM_REFUSAL] = 4,
 	[LODE_SWARM_HOSTILE] = 6,
 	[LODE_SWARM_FLOOD] = 2,
 	[LODE_SWARM_GARBAGE] = 3,
-	[LODE_SWARM_RECONFIGURE] = 4,
+	[LODE_SWARM_STRAY] = 5,
+	[LODE_SWARM_RECONFIGURE] = 5,
+	[LODE_SWARM_MODEL] = 3,
 };
 
 static enum lode_swarm_kind draw_kind(struct lode_rng *rng)
@@ -74,8 +82,8 @@ static enum lode_swarm_kind draw_kind(struct lode_rng *rng)
 static bool is_of_gateway(enum lode_swarm_kind kind)
 {
 	return kind == LODE_SWARM_RESTART || kind == LODE_SWARM_CLOCK || kind == LODE_SWARM_STALL ||
-	       kind == LODE_SWARM_POOL || kind == LODE_SWARM_REFUSAL ||
-	       kind == LODE_SWARM_RECONFIGURE;
+	       kind == LODE_SWARM_CARRIER || kind == LODE_SWARM_POOL ||
+	       kind == LODE_SWARM_REFUSAL || kind == LODE_SWARM_RECONFIGURE;
 }
 
 /* Between least and most, every order of magnitude as likely. */
@@ -124,6 +132,16 @@ static void set_link(const struct scenario *c, const struct going_on *g)
 		c->sim, g->site, g->port, g->direction, &c->links[g->site][g->port][g->direction]);
 }
 
+static void set_remark(const struct scenario *c, const struct going_on *g, struct lode_rng *rng)
+{
+	const struct lode_sim_remark remark = {.active = true,
+		.bleach = below(rng, 4) == 0,
+		.mark_all = below(rng, 4) == 0,
+		.ce_share = lode_rng_unit(rng) * lode_rng_unit(rng),
+		.dscp = (int8_t)(below(rng, 3) ? -1 : (int)below(rng, 64))};
+	lode_sim_set_remark(c->sim, g->site, g->port, &remark);
+}
+
 static void put_nat(struct scenario *c, const struct going_on *g, struct lode_rng *rng)
 {
 	if (g->kind == LODE_SWARM_NAT)
@@ -135,21 +153,60 @@ static void put_nat(struct scenario *c, const struct going_on *g, struct lode_rn
 
 /* ---- gateways ---- */
 
+/* Other rules, and other promises of up to three classes. */
+static void draw_yaml(struct lode_rng *rng, FILE *f)
+{
+	static const char *const values[] = {"links: [net0]", "prefer: listed", "prefer: learned",
+		"copies: 2", "copies: 3", "queue_limit_ms: 40", "reorder_limit_ms: 20",
+		"codel_target_ms: 3", "outer_dscp: 10", "repair: off", "repair: nack",
+		"repair: auto, deadline_ms: 60", "repair: auto, parity_percent: 5",
+		"repair: auto, residual_percent: 0.001", "repair: fixed",
+		"repair: fixed, fec_sources: 20"};
+	static const char *const algorithms[] = {"value", "ucb1", "linucb", "round-robin"};
+	unsigned first = below(rng, LODE_N_CLASSES);
+	if (below(rng, 3) == 0)
+		fprintf(f, "rules: [{name: a, class: %s, protocol: udp, dport: 40001}]\n",
+			lode_class_name((enum lode_class)below(
+				rng, LODE_MANAGEMENT))); /* is for lode0 only */
+	if (below(rng, 3) == 0)
+		fprintf(f, "selector: {algorithm: %s}\n",
+			algorithms[below(rng, LODE_ARRAY_LEN(algorithms))]);
+	fputs("classes:\n", f);
+	for (unsigned i = 0; i < 1 + below(rng, 3); i++)
+		fprintf(f, "  %s: {%s}\n",
+			lode_class_name((enum lode_class)((first + i) % LODE_N_CLASSES)),
+			values[below(rng, LODE_ARRAY_LEN(values))]);
+}
+
 static int reconfigure(
 	struct scenario *c, unsigned site, struct lode_rng *rng, struct lode_err *err)
 {
-	static const char *const yaml[] = {"", "classes: {web: {links: [net0]}}\n",
-		"rules: [{name: a, class: gaming, protocol: udp, dport: 40001}]\n",
-		"rules: [{name: a, class: bulk, protocol: udp, dport: 40001}]\n",
-		"classes: {voip: {links: [net0]}, bulk: {codel_target_ms: 3, copies: 2}}\n",
-		"classes: {streaming: {copies: 3, reorder_limit_ms: 20}}\n",
-		"classes: {web: {repair: fixed}, bulk: {repair: off}}\n",
-		"classes: {streaming: {repair: nack}, bulk: {repair: fixed, fec_sources: 20}}\n",
-		"classes: {gaming: {copies: 1, repair: fixed}, voip: {copies: 1, repair: auto}}\n",
-		"classes: {gaming: {copies: 1}, voip: {copies: 1, queue_limit_ms: 40}}\n"};
-	char text[256];
-	snprintf(text, sizeof(text), "%s%s", c->lanes_yaml, yaml[below(rng, LODE_ARRAY_LEN(yaml))]);
+	char text[1024] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	if (!f)
+		return lode_err_set(err, -ENOMEM, "swarm: no memory");
+	fputs(c->lanes_yaml, f);
+	if (below(rng, 5)) /* else as it was at the start */
+		draw_yaml(rng, f);
+	fclose(f);
 	return lode_sim_reconfigure(c->sim, site, text, err);
+}
+
+static void change_model(struct scenario *c, unsigned site, struct lode_rng *rng)
+{
+	unsigned which = below(rng, N_PREDICTORS + 1);
+	lode_control_set_loss_model(lode_sim_control(c->sim, site),
+		which < N_PREDICTORS ? &c->predictors[which].model : NULL);
+}
+
+/* All lcores of a gateway, or a single one: the others go on. */
+static void stall(struct scenario *c, const struct going_on *g, struct lode_rng *rng)
+{
+	bool all = below(rng, 2);
+	unsigned lcore = below(rng, 1u + c->params.site_workers[g->site]);
+	uint64_t for_ns = draw_time(rng, MS, all ? 500 * MS : 2 * S);
+	lode_sim_stall(
+		c->sim, g->site, all ? LODE_SIM_ALL_LCORES : lcore, lode_sim_now(c->sim) + for_ns);
 }
 
 static void refuse(struct scenario *c, struct going_on *g, struct lode_rng *rng)
@@ -179,6 +236,12 @@ static void attack(struct scenario *c, struct going_on *g)
 	}
 }
 
+static void stray(struct scenario *c, struct going_on *g)
+{
+	for (unsigned i = 0; i < g->strength; i++)
+		lode_sim_stray(c->sim, g->site, &g->rng);
+}
+
 /* ---- what goes on ---- */
 
 static void go_on(struct scenario *c, const struct going_on *g)
@@ -199,6 +262,15 @@ static bool step(struct scenario *c, struct going_on *g)
 	case LODE_SWARM_FLOOD:
 		attack(c, g);
 		return --g->steps > 0;
+	case LODE_SWARM_STRAY:
+		stray(c, g);
+		return --g->steps > 0;
+	case LODE_SWARM_CARRIER:
+		lode_sim_set_carrier(c->sim, g->site, g->port, true);
+		return false;
+	case LODE_SWARM_REMARK:
+		lode_sim_set_remark(c->sim, g->site, g->port, &(struct lode_sim_remark){0});
+		return false;
 	case LODE_SWARM_POOL:
 		lode_sim_take_buffers(c->sim, UINT32_MAX);
 		return false;
@@ -241,9 +313,12 @@ void faults_end(struct scenario *c)
 		struct going_on g = {.site = i};
 		for (unsigned p = 0; p < LODE_ALL_PORTS; p++)
 			lode_sim_limit_tx(c->sim, i, p, UINT32_MAX);
+		for (unsigned p = 0; p <= c->params.n_wan_ports; p++)
+			lode_sim_set_carrier(c->sim, i, p, true);
 		for (g.port = 0; g.port < c->params.n_wan_ports; g.port++) {
 			lode_sim_cut(c->sim, i, g.port, false);
 			lode_sim_set_nat(c->sim, i, g.port, 0);
+			lode_sim_set_remark(c->sim, i, g.port, &(struct lode_sim_remark){0});
 			for (unsigned d = 0; d < 2; d++) {
 				g.direction = (enum lode_sim_direction)d;
 				set_link(c, &g);
@@ -276,14 +351,16 @@ static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, s
 		lode_sim_jump_clock(c->sim, g->site, draw_time(rng, MS, 200 * S));
 		return 0;
 	case LODE_SWARM_STALL:
-		lode_sim_stall(
-			c->sim, g->site, lode_sim_now(c->sim) + draw_time(rng, MS, 500 * MS));
+		stall(c, g, rng);
 		return 0;
 	case LODE_SWARM_GARBAGE:
 		inject_garbage(c, g, rng);
 		return 0;
 	case LODE_SWARM_RECONFIGURE:
 		return reconfigure(c, g->site, rng, err);
+	case LODE_SWARM_MODEL:
+		change_model(c, g->site, rng);
+		return 0;
 	case LODE_SWARM_FLAP:
 		g->steps = 1 + 2 * below(rng, 4);
 		g->step_ns /= g->steps;
@@ -297,8 +374,16 @@ static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, s
 		g->step_ns = draw_time(rng, MS, 500 * MS);
 		refuse(c, g, rng);
 		break;
+	case LODE_SWARM_CARRIER:
+		g->port = below(rng, c->params.n_wan_ports + 1); /* as in the configuration */
+		lode_sim_set_carrier(c->sim, g->site, g->port, false);
+		break;
+	case LODE_SWARM_REMARK:
+		set_remark(c, g, rng);
+		break;
 	case LODE_SWARM_HOSTILE:
 	case LODE_SWARM_FLOOD:
+	case LODE_SWARM_STRAY:
 		g->steps = 20 + below(rng, 60);
 		g->step_ns = 10 * MS;
 		g->strength = 1 + below(rng, 10);

@@ -15,6 +15,7 @@ enum lode_swarm_kind {
 	LODE_SWARM_CORRUPT,
 	LODE_SWARM_LINK, /* another rate, delay, jitter, queue */
 	LODE_SWARM_FLAP,
+	LODE_SWARM_REMARK, /* a router marks, clears or changes DSCP and ECN */
 	LODE_SWARM_MTU,
 	LODE_SWARM_NAT,
 	LODE_SWARM_CGNAT,
@@ -22,12 +23,15 @@ enum lode_swarm_kind {
 	LODE_SWARM_REKEY, /* keys are renewed every few seconds, for the whole run */
 	LODE_SWARM_CLOCK,
 	LODE_SWARM_STALL,
+	LODE_SWARM_CARRIER, /* a port is down, and says so */
 	LODE_SWARM_POOL,
 	LODE_SWARM_REFUSAL,
 	LODE_SWARM_HOSTILE,
 	LODE_SWARM_FLOOD,
 	LODE_SWARM_GARBAGE,
+	LODE_SWARM_STRAY, /* frames on LANs that belong to no flow */
 	LODE_SWARM_RECONFIGURE,
+	LODE_SWARM_MODEL, /* another loss predictor, or none any more */
 	LODE_SWARM_N_KINDS,
 };
 #define LODE_SWARM_ALL_KINDS ((1u << LODE_SWARM_N_KINDS) - 1)
@@ -49,10 +53,10 @@ struct lode_swarm_result {
 	uint64_t digest;
 	double virtual_s;
 	uint64_t sent_pkts, lan_pkts, wan_pkts; /* by hosts; on LANs; on WANs */
-	uint64_t further_pkts; /* of those on WANs: data on further lanes */
+	uint64_t further_pkts;			/* of those on WANs: data on further lanes */
 	uint64_t n_faults;			/* of the scenario, those left out included */
 	uint64_t kind_faults[LODE_SWARM_N_KINDS];
-	struct lode_sim_drops drops;
+	struct lode_sim_totals totals;
 };
 
 /* 0; -EBADMSG: err says which promise broke; other -errno: the scenario could not be run. */

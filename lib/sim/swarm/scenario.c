@@ -39,6 +39,11 @@ void scenario_draw(struct scenario *c)
 		c->params.rekey_ns = rekey_ns;
 		c->result->kind_faults[LODE_SWARM_REKEY] = c->until_ns / rekey_ns;
 	}
+	static const uint64_t loops_us[] = {10, 10, 50, 200, 1000};
+	c->params.loop_ns = loops_us[below(rng, LODE_ARRAY_LEN(loops_us))] * LODE_NS_PER_US;
+	for (unsigned i = 0; i < c->params.n_sites; i++)
+		if (below(rng, 4) == 0)
+			c->params.lan_mtu[i] = (uint16_t)(1280 + below(rng, 221));
 	for (unsigned i = 0; i < c->params.n_sites; i++)
 		c->params.site_workers[i] =
 			(uint8_t)(1 + below(rng, below(rng, 2) || *c->lanes_yaml ? 4 : 1));
@@ -104,6 +109,8 @@ static int add_constant(struct scenario *c, const struct traffic *t, struct lode
 		.stop_ns = c->until_ns};
 	draw_ends(c, &f);
 	f.v6 = below(rng, 3) == 0 && !f.host;
+	f.may_fragment = below(rng, 3) == 0 && !f.v6;
+	f.ecn = (uint8_t)(below(rng, 2) ? 0 : 1 + below(rng, 2));
 	f.start_ns = lode_rng_below(rng, 100 * MS) + (c->sheltered ? 5 * S : 0);
 	return add_flow(c, &f, err);
 }

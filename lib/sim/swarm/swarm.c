@@ -20,6 +20,7 @@ static int judge_flow(const struct scenario *c, unsigned i, struct lode_err *err
 		uint64_t n;
 	} bad[] = {
 		{"altered", f->altered_pkts},
+		{"with another DSCP or ECN", f->remarked_pkts},
 		{"delivered twice", f->doubled_pkts},
 		{"out of order without leave", f->disordered_pkts},
 		{"later than their class allows", f->overdue_pkts},
@@ -113,6 +114,8 @@ static int run_end(struct scenario *c, struct lode_err *err)
 static int run(struct scenario *c, struct lode_err *err)
 {
 	scenario_draw(c);
+	if (predictors_make(c, err))
+		return err->code;
 	c->sim = lode_sim_new(&c->params, err);
 	if (!c->sim)
 		return err->code ? err->code : -ENOMEM;
@@ -136,7 +139,7 @@ static void report(const struct scenario *c)
 	r->further_pkts = lode_sim_stats(c->sim)->further_pkts;
 	for (unsigned i = 0; i < c->n_flows; i++)
 		r->sent_pkts += lode_sim_flow_stats(c->sim, i)->sent_pkts;
-	lode_sim_drops(c->sim, &r->drops);
+	lode_sim_totals(c->sim, &r->totals);
 }
 
 int lode_swarm_run(
@@ -156,6 +159,7 @@ int lode_swarm_run(
 		report(c);
 	rc = rc ? rc : judge_end(c, err);
 	lode_sim_free(c->sim);
+	predictors_free(c);
 	free(c);
 	return rc;
 }

@@ -3,6 +3,8 @@
  * out again; swarm.c runs it and judges. */
 #pragma once
 
+#include "lode_loss.h"
+#include "lode_nn.h"
 #include "lode_swarm.h"
 
 #define S	   LODE_NS_PER_S
@@ -24,6 +26,12 @@ struct going_on {
 	struct lode_rng rng;
 };
 
+#define N_PREDICTORS 3
+struct predictor {
+	void *memory;
+	struct lode_loss_model model;
+};
+
 struct scenario {
 	const struct lode_swarm_spec *spec;
 	struct lode_rng rng;
@@ -31,7 +39,8 @@ struct scenario {
 	struct lode_sim *sim;
 	/* Nothing happens to WAN port 0 nor to gateways: copies of real-time packets must all come through. */
 	bool sheltered;
-	const char *lanes_yaml; /* part of every configuration: when Bulk and Streaming leave the home lane */
+	const char *
+		lanes_yaml; /* part of every configuration: when Bulk and Streaming leave the home lane */
 	uint64_t until_ns;
 	unsigned n_flows, first_check; /* flows from first_check on: sent when all is mended */
 	bool real_time[FLOWS_MAX];
@@ -40,6 +49,7 @@ struct scenario {
 	unsigned n_going_on;
 	struct going_on going_on[ENDS_MAX];
 	struct lode_swarm_result *result;
+	struct predictor predictors[N_PREDICTORS];
 };
 
 static inline unsigned below(struct lode_rng *rng, unsigned n)
@@ -56,6 +66,11 @@ struct lode_link_config scenario_link(struct scenario *c, struct lode_rng *rng);
 /* Flows between all pairs of sites, to show that all is well again. */
 int scenario_add_checks(
 	struct scenario *c, uint64_t start_ns, uint64_t stop_ns, struct lode_err *err);
+
+/* ---- predictors.c ---- */
+
+int predictors_make(struct scenario *c, struct lode_err *err);
+void predictors_free(struct scenario *c);
 
 /* ---- faults.c ---- */
 

@@ -69,6 +69,11 @@ Test(swarm, finds_a_lost_buffer)
 	finds(LODE_SIM_LEAK, "packet buffers are in use");
 }
 
+Test(swarm, finds_another_dscp)
+{
+	finds(LODE_SIM_REMARK, "1 packets with another DSCP or ECN");
+}
+
 Test(swarm, finds_a_packet_kept_too_long)
 {
 	spec.seconds = 20; /* it comes back 10 s later */
