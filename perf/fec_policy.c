@@ -55,7 +55,7 @@ struct run {
 	double residual, price;
 	double share;  /* of a budget that sets the price; 0: none */
 	unsigned k, r; /* of FIXED */
-	unsigned n_paths, n_sent;
+	unsigned n_paths, n_sent, n_striped;
 	uint64_t seed;
 	struct path path[PATHS_MAX];
 	const struct lode_loss_model *model;
@@ -63,7 +63,7 @@ struct run {
 	struct lode_loss_stats *stats;
 	bool here[WINDOW];
 	uint32_t newest;
-	unsigned rate_q8, span;
+	struct lode_repair_decision decision;
 	struct lode_repair_budget budget;
 	unsigned n_told; /* packets sent, as the budget knows */
 };
@@ -95,11 +95,20 @@ static bool lose(struct path *p)
 	return p->bad;
 }
 
-/* One packet of the stream or of parity over the next path. */
-static bool send_one(struct run *r)
+/* A fixed rate stripes whatever it sends over the paths in turn; so does the policy with its sources. */
+static struct path *path_for(struct run *r, bool is_repair)
 {
-	struct path *p = &r->path[r->n_sent++ % r->n_paths];
+	const struct lode_repair_decision *d = &r->decision;
+	if (is_repair && d->n_ranked > 0)
+		return &r->path[d->ranked[0]];
+	return &r->path[r->n_striped++ % r->n_paths];
+}
+
+static bool send_one(struct run *r, bool is_repair)
+{
+	struct path *p = path_for(r, is_repair);
 	bool lost = lose(p);
+	r->n_sent++;
 	p->now.sent_pkts++;
 	p->now.lost_pkts += lost;
 	p->now.delivered_pkts += !lost;
@@ -134,7 +143,7 @@ static void end_slot(struct run *r, struct path *p, uint32_t seq)
 static void believe(const struct run *r, const struct path *p, struct lode_repair_path *out)
 {
 	const struct lode_loss_forecast *f = lode_loss_newest(p->loss);
-	out->weight = 1.0 / r->n_paths;
+	*out = (struct lode_repair_path){.weight = 1.0 / r->n_paths};
 	lode_repair_path_believe(out, &p->belief);
 	const struct lode_repair_foreseen foreseen = {.any = f->any_ppm / 1e6,
 		.share = (double)f->loss_ppm / LODE_MAX(f->any_ppm, 1u),
@@ -145,38 +154,20 @@ static void believe(const struct run *r, const struct path *p, struct lode_repai
 }
 
 /* What is lost in the mean over the next 200 ms, and in which bursts: the regime after this one is known too. */
-static void foretell(const struct run *r, const struct path *p, struct lode_repair_channel *c)
+static void foretell(const struct run *r, const struct path *p, struct lode_repair_path *out)
 {
 	struct path next = *p;
 	double now = LODE_MIN(p->left, TRUTH_PKTS) / (double)TRUTH_PKTS;
 	change_regime(&next);
 	double lost = now * p->rate, then = (1 - now) * next.rate;
-	c->loss += (lost + then) / r->n_paths;
-	/* As lode_repair_decide lays paths over each other. */
-	c->bad_pkts += (lost * (1 + (p->burst - 1) * r->n_paths) +
-			       then * (1 + (next.burst - 1) * r->n_paths)) /
-		       r->n_paths;
-}
-
-static void decide_by_truth(struct run *r)
-{
-	double residuals[LODE_REPAIR_TABLE_RATE];
-	struct lode_repair_channel c = {0};
-	for (unsigned i = 0; i < r->n_paths; i++)
-		foretell(r, &r->path[i], &c);
-	r->rate_q8 = 0;
-	r->span = DEADLINE;
-	if (c.loss <= 0)
-		return;
-	c.bad_pkts /= c.loss;
-	c.density = c.bad_pkts > 1.5 ? 1.0 / r->n_paths : 1;
-	lode_repair_table_residuals(&c, DEADLINE, residuals);
-	r->rate_q8 = (unsigned)ceil(lode_repair_table_rate(residuals, r->residual, r->price));
+	*out = (struct lode_repair_path){.weight = 1.0 / r->n_paths, .burst = 1};
+	lode_repair_level_add(out->loss, lost + then, 1);
+	if (lost + then > 0)
+		out->burst = (lost * p->burst + then * next.burst) / (lost + then);
 }
 
 static void decide(struct run *r)
 {
-	struct lode_repair_decision d;
 	struct lode_repair_input in = {.scheme = LODE_REPAIR_SCHEME_AUTO,
 		.deadline_ns = DEADLINE * LODE_NS_PER_MS,
 		.residual = r->residual,
@@ -185,11 +176,13 @@ static void decide(struct run *r)
 		.pps = 1000,
 		.copies = 1,
 		.n_paths = r->n_paths};
-	for (unsigned i = 0; i < r->n_paths; i++)
-		believe(r, &r->path[i], &in.paths[i]);
-	lode_repair_decide(&in, &d);
-	r->rate_q8 = d.rate_q8;
-	r->span = d.span;
+	for (unsigned i = 0; i < r->n_paths; i++) {
+		if (r->knowledge == TRUE_LOSS)
+			foretell(r, &r->path[i], &in.paths[i]);
+		else
+			believe(r, &r->path[i], &in.paths[i]);
+	}
+	lode_repair_decide(&in, &r->decision);
 }
 
 static const uint8_t *find(void *ctx, uint32_t seq, uint16_t *len)
@@ -214,10 +207,10 @@ static void start(struct run *r, void *memory)
 		change_regime(p);
 	}
 	memset(r->here, 0, sizeof(r->here));
-	r->n_sent = r->n_told = 0;
+	r->n_sent = r->n_striped = r->n_told = 0;
 	r->budget = (struct lode_repair_budget){0};
-	r->rate_q8 = 256 * r->r / LODE_MAX(r->k, 1);
-	r->span = r->k;
+	r->decision = (struct lode_repair_decision){
+		.rate_q8 = (uint16_t)(256 * r->r / LODE_MAX(r->k, 1)), .span = (uint8_t)r->k};
 }
 
 static void every_slot(struct run *r, uint32_t seq)
@@ -236,10 +229,8 @@ static void every_slot(struct run *r, uint32_t seq)
 		r->price = lode_repair_budget_price(&r->budget);
 		r->n_told = r->n_sent;
 	}
-	if (r->knowledge == PREDICTED)
+	if (r->knowledge != FIXED)
 		decide(r);
-	else if (r->knowledge == TRUE_LOSS)
-		decide_by_truth(r);
 }
 
 static struct outcome stream(struct run *r, const struct lode_fec_tables *tables)
@@ -258,11 +249,11 @@ static struct outcome stream(struct run *r, const struct lode_fec_tables *tables
 		if (seq >= DEADLINE)
 			n_missing += !r->here[(seq - DEADLINE) % WINDOW];
 		r->newest = seq;
-		r->here[seq % WINDOW] = send_one(r);
-		lode_fec_encoder_set(e, (uint16_t)r->rate_q8, (uint8_t)LODE_MAX(r->span, 1));
+		r->here[seq % WINDOW] = send_one(r, false);
+		lode_fec_encoder_set(e, r->decision.rate_q8, LODE_MAX(r->decision.span, 1));
 		for (bool due = lode_fec_encoder_add(e, seq, NULL, 0, &repair); due;
 			due = lode_fec_encoder_due(e, &repair)) {
-			if (!send_one(r))
+			if (!send_one(r, true))
 				continue;
 			lode_fec_decoder_repair(d, &repair);
 			unsigned n =
@@ -278,21 +269,24 @@ static struct outcome stream(struct run *r, const struct lode_fec_tables *tables
 	return (struct outcome){(double)n_missing / N_PKTS, (double)r->n_sent / N_PKTS - 1};
 }
 
-/* Makes *knob, a price or a residual to allow, so that the overhead is (or, missing, as many are missing as) `want`. */
+/* Makes *knob, a price or a residual to allow, so that the overhead is (or, missing, as many are missing as) `want`, or
+ * a little less: the last that was not more. */
 static struct outcome match(struct run *r, double *knob, const struct lode_fec_tables *tables,
 	double want, bool missing)
 {
 	double low = log(1e-7), high = log(2);
-	struct outcome o = {0, 0};
+	struct outcome best = {1, 0};
 	for (unsigned i = 0; i < 12; i++) {
 		*knob = exp((low + high) / 2);
-		o = stream(r, tables);
+		struct outcome o = stream(r, tables);
+		if (missing ? o.missing <= want : o.overhead <= want)
+			best = o;
 		if (missing ? o.missing > want : o.overhead < want)
 			high = log(*knob);
 		else
 			low = log(*knob);
 	}
-	return o;
+	return best;
 }
 
 static void against_fixed(struct lode_perf *p, const struct lode_fec_tables *tables,

@@ -45,9 +45,12 @@ enum lode_repair_scheme {
 struct lode_repair_path {
 	double weight; /* share of the class's packets that it carries; they add up to 1 */
 	double loss[LODE_REPAIR_LEVELS]; /* probability of each level, congestion left out */
-	double burst; /* mean run of losses in packets of the class on this path, >= 1 */
+	double burst;	    /* mean run of losses in packets of the class on this path, >= 1 */
+	uint64_t slower_ns; /* than the fastest one */
 };
 double lode_repair_level(unsigned level); /* its loss rate */
+/* Adds to the two levels around a loss rate, so that the mean is right. */
+void lode_repair_level_add(double levels[LODE_REPAIR_LEVELS], double loss, double chance);
 /* As believed; weight stays as it is. */
 void lode_repair_path_believe(struct lode_repair_path *path, const struct lode_repair_belief *b);
 /* What else is foreseen of the next packets: that any of n_pkts is lost, which share of them then, and in runs of
@@ -81,6 +84,9 @@ struct lode_repair_decision {
 	uint8_t copies;	  /* transmissions of each packet over different paths, >= 1 */
 	uint8_t span;	  /* sources that a repair covers */
 	uint16_t rate_q8; /* repairs per source in 1/256; 0: no parity */
+	/* Paths (of the input) for repairs, first the one over which they are most likely to be there when they are
+	 * needed. n_ranked 0: over all in turn. */
+	uint8_t n_ranked, ranked[LODE_REPAIR_PATHS];
 };
 
 /* From asking to asking again, when nothing came. */
@@ -137,8 +143,9 @@ static inline uint16_t lode_repair_cache_rate(struct lode_repair_cache *c, uint6
 
 /* ---- the model behind the table ---- */
 
-/* Losses of all packets of a class in a row, its paths interleaved: in good times none, in bad ones (of mean
- * length bad_pkts) a share `density` of them; `loss` in the mean. */
+/* Losses of all sources of a class in a row, its paths interleaved: in good times none, in bad ones (of mean
+ * length bad_pkts) a share `density` of them; `loss` in the mean. Repairs: as sources at density 1, else over
+ * another path, and none is lost. */
 struct lode_repair_channel {
 	double loss, bad_pkts, density;
 };

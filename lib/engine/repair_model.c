@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The code over a bursty channel as a Markov chain over (channel good or bad, deficit). Slots are packets
- * on the wire, sources and repairs alike; a repair follows a source whenever 256 / rate of them have gone
+ * on the wire that may be lost; a repair follows a source whenever 256 / rate of them have gone
  * by. Used to make the table and to test it, never on a path. */
 #include "lode_repair.h"
 
@@ -46,12 +46,15 @@ static void send_source(struct chain *c)
 	c->p[1][0] *= 1 - c->density;
 }
 
-/* A repair is sent: arrived, it takes one off. */
+/* A repair is sent: arrived, it takes one off. Where bad times take but a share of the sources, it goes over a path
+ * that is not bad. */
 static void send_repair(struct chain *c)
 {
-	step(c);
+	bool elsewhere = c->density < 1;
+	if (!elsewhere)
+		step(c);
 	for (unsigned d = 0; d < DEFICIT_MAX; d++) {
-		double good = c->p[0][d + 1], bad = c->p[1][d + 1] * (1 - c->density);
+		double good = c->p[0][d + 1], bad = elsewhere ? c->p[1][d + 1] : 0;
 		c->p[0][d] += good;
 		c->p[1][d] += bad;
 		c->p[0][d + 1] -= good;

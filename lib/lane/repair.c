@@ -260,7 +260,7 @@ static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned
 	const double path_pps[LODE_LINKS_MAX], uint64_t now_ns)
 {
 	struct lode_repair_input *in = &c->input;
-	uint8_t usable = l->class_paths[cls].usable;
+	uint8_t usable = l->class_paths[cls].usable, fastest = l->class_paths[cls].fastest;
 	double all = 0;
 	unsigned p;
 	in->n_paths = 0;
@@ -269,7 +269,9 @@ static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned
 	LODE_FOREACH_BIT (p, usable) {
 		const struct path_noise *n = &l->repair->noise[p];
 		c->lossy_ns = LODE_MAX(c->lossy_ns, n->lossy_ns);
-		struct lode_repair_path *path = &in->paths[in->n_paths++];
+		struct lode_repair_path *path = &in->paths[in->n_paths];
+		c->input_link[in->n_paths++] = (uint8_t)p;
+		path->slower_ns = l->path[p].delay_ns - l->path[fastest].delay_ns;
 		double share = path_pps[p] > 0 ? c->pps[p] / path_pps[p] : 1;
 		path->weight = all > 0 ? c->pps[p] / all : 1.0 / __builtin_popcount(usable);
 		expect_loss(l, p, path_pps[p], now_ns, path);

@@ -79,7 +79,8 @@ struct path_noise {
 struct class_repair {
 	enum lode_repair_mode mode;
 	uint64_t deadline_ns;
-	struct lode_repair_input input; /* as of the last renewal */
+	struct lode_repair_input input;	       /* as of the last renewal */
+	uint8_t input_link[LODE_REPAIR_PATHS]; /* that each of its paths is */
 	struct lode_repair_cache cache;
 	struct lode_repair_budget budget;
 	double parity_share;	       /* at most, in the mean; 1: any */

@@ -30,17 +30,30 @@ static uint64_t pause_ns(const struct class_repair *c)
 
 /* ---- parity ---- */
 
-/* The next usable path after the last one taken, striping; the segment's own has been charged for parity
- * already. LODE_NO_PATH: nobody can take it. */
-static unsigned stripe(struct lode_lane *l, unsigned cls, unsigned own, uint64_t now_ns)
+/* The segment's own path has been charged for parity already. */
+static bool takes_repair(
+	struct lode_lane *l, unsigned cls, unsigned p, unsigned own, uint64_t now_ns)
 {
-	uint8_t usable = l->class_paths[cls].usable;
+	if (!(l->class_paths[cls].usable & 1u << p) ||
+		lode_txq_room(l->path[p].txq) < LODE_BURST_MAX)
+		return false;
+	return p == own || paths_granted(l, p, is_metered(cls), now_ns);
+}
+
+/* The best path as decided; without that, the next one after the last taken, striping. LODE_NO_PATH: nobody can
+ * take it. */
+static unsigned repair_path(struct lode_lane *l, unsigned cls, unsigned own, uint64_t now_ns)
+{
 	struct class_repair *c = &l->repair->classes[cls];
+	const struct lode_repair_decision *d = &c->cache.decision;
+	for (unsigned i = 0; i < d->n_ranked; i++) {
+		unsigned p = c->input_link[d->ranked[i]];
+		if (takes_repair(l, cls, p, own, now_ns))
+			return p;
+	}
 	for (unsigned i = 1; i <= LODE_LINKS_MAX; i++) {
 		unsigned p = (c->last_path + i) % LODE_LINKS_MAX;
-		if (!(usable & 1u << p) || lode_txq_room(l->path[p].txq) < LODE_BURST_MAX)
-			continue;
-		if (p == own || paths_granted(l, p, is_metered(cls), now_ns)) {
+		if (takes_repair(l, cls, p, own, now_ns)) {
 			c->last_path = (uint8_t)p;
 			return p;
 		}
@@ -72,7 +85,7 @@ static void send_repair(
 {
 	struct class_repair *c = &l->repair->classes[cls];
 	uint16_t len = (uint16_t)(LODE_WIRE_SEGMENT_BYTES + r->len);
-	unsigned path = stripe(l, cls, c->tx->path, b->now_ns);
+	unsigned path = repair_path(l, cls, c->tx->path, b->now_ns);
 	struct rte_mbuf *m = NULL;
 	if (path != LODE_NO_PATH && b->n < LODE_BURST_MAX)
 		m = make_datagram(l, cls, path, c->tx->tos & DSCP_MASK, TX_REPAIR, len);

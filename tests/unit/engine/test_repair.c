@@ -8,14 +8,7 @@
 static struct lode_repair_path path_of(double weight, double loss, double burst)
 {
 	struct lode_repair_path p = {.weight = weight, .burst = burst};
-	unsigned k = 0;
-	while (k < LODE_REPAIR_LEVELS - 1 && lode_repair_level(k) < loss)
-		k++;
-	double low = k ? lode_repair_level(k - 1) : 0, high = lode_repair_level(k);
-	double share = k ? LODE_MIN((loss - low) / (high - low), 1.0) : 1;
-	p.loss[k] = share;
-	if (k)
-		p.loss[k - 1] = 1 - share;
+	lode_repair_level_add(p.loss, loss, 1);
 	return p;
 }
 
@@ -245,6 +238,26 @@ Test(repair, clean_paths_and_full_ones_pay_nothing_or_little)
 	cr_assert(!decide(&in).nack && decide(&in).rate_q8 == 0);
 }
 
+Test(repair, parity_goes_where_it_will_be_there_when_needed)
+{
+	struct lode_repair_input in = one_path(0, 1, 1000);
+	in.n_paths = 4;
+	in.paths[0] = path_of(0.25, 0.03, 1);
+	in.paths[1] = path_of(0.25, 0.05, 4);
+	in.paths[2] = path_of(0.25, 0.001, 1);
+	in.paths[3] = path_of(0.25, 0, 1);
+	in.paths[3].slower_ns = 15 * LODE_NS_PER_MS; /* clean, but most of it would come too late */
+	struct lode_repair_decision d = decide(&in);
+	const uint8_t want[] = {2, 0, 1, 3};
+	cr_assert_eq(d.n_ranked, 4);
+	cr_assert_arr_eq(d.ranked, want, 4);
+	/* As lossy, but the class is on the other one: that is where a burst would have to be mended. */
+	in.n_paths = 2;
+	in.paths[0] = path_of(0.9, 0.01, 4);
+	in.paths[1] = path_of(0.1, 0.01, 4);
+	cr_assert_eq(decide(&in).ranked[0], 1);
+}
+
 Test(repair, fixed_is_what_was_asked_for)
 {
 	struct lode_repair_input in = one_path(0, 1, 1000);
@@ -253,6 +266,7 @@ Test(repair, fixed_is_what_was_asked_for)
 	in.n_repairs = 2;
 	cr_assert_eq(decide(&in).rate_q8, 51);
 	cr_assert_eq(decide(&in).span, 10);
+	cr_assert_eq(decide(&in).n_ranked, 0);
 }
 
 Test(repair, strange_input_gives_possible_decisions)

@@ -96,6 +96,25 @@ Test(repair, auto_learns_the_loss_and_meets_its_target)
 	pair_free(p);
 }
 
+Test(repair, parity_goes_over_the_clean_path)
+{
+	struct pair *p = start(4, 2, 0, 50 * MS);
+	p->pipe[0][0].loss = 0.05;
+	pair_repair(p, LODE_STREAMING, LODE_REPAIR_AUTO, 100);
+	pair_choose(p, LODE_STREAMING, 3, 0, 1);
+	stream(p, LODE_STREAMING, 3000);
+	const struct lode_repair_summary *tx = stats(p, 0, LODE_STREAMING);
+	struct lode_path_stats on[2];
+	for (unsigned i = 0; i < 2; i++)
+		lode_path_get_stats(p->site[0].lane->path[i].est, &on[i]);
+	cr_assert_gt(tx->tx_repairs, 100);
+	/* Sources and some 160 probes and reports; no parity. */
+	cr_assert(on[0].tx.pkts > 3000 && on[0].tx.pkts < 3250, "%lu", on[0].tx.pkts);
+	cr_assert_gt(on[1].tx.pkts, tx->tx_repairs, "%lu", on[1].tx.pkts);
+	pair_check(p);
+	pair_free(p);
+}
+
 Test(repair, clean_paths_cost_nothing)
 {
 	struct pair *p = start(4, 2, 0, 10 * MS);
