@@ -113,12 +113,14 @@ static void send_some(struct lode_sim *s, struct flow *f)
 
 static void on_delivered(struct tcp_state *t, const struct segment *g, bool sample, uint64_t now_ns)
 {
+	uint64_t rtt_ns = now_ns - g->sent_ns;
 	if (sample && !g->resent)
-		tcp_take_rtt(t, now_ns - g->sent_ns);
-	if (g->sent_ns >= t->newest_sent_ns) {
-		t->newest_sent_ns = g->sent_ns;
-		t->newest_rtt_ns = now_ns - g->sent_ns;
-	}
+		tcp_take_rtt(t, rtt_ns);
+	/* What came before a round trip is over was not lost the first time (RFC 8985 6.2, step 2). */
+	if (g->sent_ns < t->newest_sent_ns || (g->resent && rtt_ns < t->min_rtt_ns))
+		return;
+	t->newest_sent_ns = g->sent_ns;
+	t->newest_rtt_ns = rtt_ns;
 }
 
 static unsigned take_sack(struct flow *f, uint32_t first, uint32_t last, uint64_t now_ns)
