@@ -97,7 +97,7 @@ struct rx {
 	uint64_t feedback_ns; /* when the last was made */
 	uint64_t told_slot;   /* current slot then, and before */
 	uint64_t told_before;
-	bool owed; /* data came since */
+	uint8_t owed; /* reports of the newest data that are still to be made */
 	struct floor_min owd_floor;
 	uint32_t owd_zero_us;
 	bool owd_any;

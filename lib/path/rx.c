@@ -6,6 +6,7 @@
 
 #define FEEDBACK_MAX_NS (20 * LODE_NS_PER_MS)
 #define FEEDBACK_MIN_NS (5 * LODE_NS_PER_MS)
+#define FEEDBACK_TELLS	3     /* of the newest data: a window that is full waits for them */
 #define RATE_WEIGHT	0.1   /* per slot: about 100 ms */
 #define LOSS_WEIGHT	500.0 /* packets */
 #define SLOPE_NS	(100.0 * (double)LODE_NS_PER_MS)
@@ -192,7 +193,8 @@ void lode_path_received_burst(
 	s->bytes += bytes;
 	s->ce = (uint16_t)(s->ce + ce);
 	r->ce_pkts += ce;
-	r->owed |= data;
+	if (data)
+		r->owed = FEEDBACK_TELLS;
 	p->life.unvalidated_rx += bytes;
 	life_received(p, now_ns, data);
 }
@@ -240,7 +242,7 @@ void rx_add_slot(struct lode_path *p, uint64_t slot, const struct lode_wire_slot
 	r->bps += RATE_WEIGHT * ((double)s->bytes * 8e9 / (double)SLOT_NS);
 	lode_ewma_add(&r->loss, (double)s->lost / n, LODE_MIN(1.0, n / LOSS_WEIGHT));
 	r->told_before = LODE_MIN(r->told_before, slot); /* told once more, and whole */
-	r->owed = true;
+	r->owed = FEEDBACK_TELLS;
 }
 
 void rx_add_echo(struct lode_path *p, uint32_t echo_us, uint64_t rx_ns)
@@ -255,8 +257,10 @@ void rx_add_echo(struct lode_path *p, uint32_t echo_us, uint64_t rx_ns)
 uint64_t rx_feedback_due_ns(const struct lode_path *p)
 {
 	const struct rx *r = &p->rx;
-	if (!r->owed)
+	if (r->owed == 0)
 		return FAR_FUTURE;
+	if (r->owed < FEEDBACK_TELLS) /* no news: once more, in case it was lost */
+		return r->feedback_ns + FEEDBACK_MAX_NS;
 	uint64_t half = p->tx.srtt_ns ? p->tx.srtt_ns / 2 : FEEDBACK_MAX_NS;
 	return r->feedback_ns + LODE_MAX(LODE_MIN(half, FEEDBACK_MAX_NS), FEEDBACK_MIN_NS);
 }
@@ -284,7 +288,7 @@ void rx_make_feedback(struct lode_path *p, uint64_t now_ns, struct lode_wire_fee
 	r->told_before = r->told_slot;
 	r->told_slot = r->slot;
 	r->feedback_ns = now_ns;
-	r->owed = false;
+	r->owed -= r->owed > 0;
 }
 
 void rx_dir_stats(const struct lode_path *p, struct lode_path_dir *out)

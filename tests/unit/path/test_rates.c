@@ -28,6 +28,26 @@ Test(rates, saturated_path_delivers_the_link_and_both_ends_know)
 	ends_close(&s);
 }
 
+/* A window that is full until the last report has come would stay so until a time-out. */
+Test(rates, the_last_report_may_get_lost)
+{
+	struct ends s;
+	struct lode_link_config up = {.rate_bps = 20000000, .delay_ns = 5 * MS, .queue_pkts = 300};
+	struct lode_link_config back = {.delay_ns = 5 * MS};
+	ends_open(&s, &up, &back, &known);
+	s.e[0].data_gap_ns = 1;
+	ends_run(&s, 2000);
+	s.e[0].data_gap_ns = 0;
+	ends_cut(&s, 1, true);
+	ends_run(&s, 35); /* all has arrived and was told */
+	ends_cut(&s, 1, false);
+	cr_assert_gt(ends_stats(&s, 0).inflight_bytes, 10000);
+	ends_run(&s, 60);
+	cr_assert_lt(ends_stats(&s, 0).inflight_bytes, 1000);
+	cr_assert_eq(ends_stats(&s, 0).n_timeouts, 0);
+	ends_close(&s);
+}
+
 static double mbps_over(struct ends *s, uint64_t ms)
 {
 	uint64_t before = lode_link_stats(s->e[0].link)->out_bytes;
