@@ -24,7 +24,7 @@ struct sent_segment {
 	uint64_t sent_ns, resent_ns;
 	uint32_t seq;
 	uint16_t len; /* 0: none */
-	uint8_t tos;
+	uint8_t tos, path;
 };
 
 struct repair_tx {

@@ -9,7 +9,6 @@
 #define NACK_MARGIN_US 500
 #define NACK_TRIES     3
 #define NACK_BYTES     (LODE_WIRE_TLV_HEADER_BYTES + 2 + LODE_WIRE_RANGES_MAX * 8)
-#define BUSY_NS	       (100 * LODE_NS_PER_US)
 #define LOOK_BACK      240 /* sources before the newest that are solved for */
 #define SPAN_WEIGHT    8
 #define FLAGS_MASK     (LODE_WIRE_MORE | LODE_WIRE_CONT | LODE_WIRE_BUNDLE)
@@ -92,10 +91,13 @@ static void note_range(struct lode_wire_ack *nack, uint32_t seq)
 	nack->n_ranges++;
 }
 
-/* One NACK for what is due of a class; returns when the next one of what is left is due. */
-static void ask_for(struct lode_lane *l, struct lode_burst *b, unsigned cls, unsigned path)
+/* One NACK for what is due of a class, over a path that control has not set aside for it. */
+static void ask_for(struct lode_lane *l, struct lode_burst *b, unsigned cls)
 {
 	struct lane_repair *r = l->repair;
+	unsigned path = l->class_paths[cls].fastest;
+	if (path == LODE_NO_PATH || lode_txq_room(l->path[path].txq) < LODE_BURST_MAX)
+		return;
 	struct lode_wire_ack nack = {.lane = l->lane_id, .cls = (uint8_t)cls};
 	struct lode_wire_writer w;
 	unsigned n = 0;
@@ -125,14 +127,12 @@ void repair_ask(struct lode_lane *l, struct lode_burst *b)
 	if (r->n_missing == 0)
 		return;
 	forget_missing(l, b->now_ns);
-	unsigned path = l->n_by_delay > 0 ? l->by_delay[0] : LODE_NO_PATH;
-	bool can = path != LODE_NO_PATH && lode_txq_room(l->path[path].txq) >= LODE_BURST_MAX;
-	if (can && b->now_ns >= r->nack_due_ns) {
+	if (b->now_ns >= r->nack_due_ns) {
 		for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-			ask_for(l, b, cls, path);
+			ask_for(l, b, cls);
 		r->nack_due_ns = b->now_ns + NACK_SPACING_NS;
 	}
-	uint64_t soonest_ns = b->now_ns + (can ? NACK_SPACING_NS : BUSY_NS);
+	uint64_t soonest_ns = b->now_ns + NACK_SPACING_NS;
 	for (unsigned i = 0; i < r->n_missing; i++)
 		r->due_ns = LODE_MIN(r->due_ns, LODE_MAX(r->missing[i].due_ns, soonest_ns));
 }

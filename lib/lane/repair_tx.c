@@ -138,7 +138,8 @@ static void remember(struct repair_tx *tx, const struct rte_mbuf *m, uint64_t no
 	tx->sent[slot] = (struct sent_segment){.sent_ns = now_ns,
 		.seq = pkt->segment.seq,
 		.len = m->data_len,
-		.tos = pkt->outer_tos};
+		.tos = pkt->outer_tos,
+		.path = pkt->path};
 	memcpy(tx->texts + (size_t)slot * SYMBOL_BYTES, rte_pktmbuf_mtod(m, const void *),
 		m->data_len);
 }
@@ -182,8 +183,10 @@ static bool send_again(struct lode_lane *l, struct lode_burst *b, const struct r
 	if (s->len == 0 || s->seq != want->seq || b->now_ns - s->sent_ns > c->deadline_ns ||
 		b->now_ns - s->resent_ns < l->repair->rtt_ns / 2)
 		return true; /* gone, too late, or on its way again */
-	unsigned path =
-		steer_any(l, paths->usable, paths->preferred, is_metered(want->cls), b->now_ns);
+	/* Not where it was lost, if there is another one: it may have been no chance. */
+	uint8_t others = (uint8_t)(paths->usable & ~(1u << s->path));
+	unsigned path = steer_any(l, others ? others : paths->usable, paths->preferred,
+		is_metered(want->cls), b->now_ns);
 	if (path == LODE_NO_PATH)
 		return false;
 	struct rte_mbuf *m = make_datagram(l, want->cls, path, s->tos, TX_RESENT, s->len);

@@ -75,6 +75,20 @@ Test(repair, what_is_asked_for_is_sent_again)
 	pair_free(p);
 }
 
+Test(repair, what_a_path_lost_is_sent_again_over_another)
+{
+	struct pair *p = start(6, 2, 0, 10 * MS);
+	p->pipe[0][0].loss = 0.5;
+	pair_choose(p, LODE_BULK, 3, 0, 1);
+	pair_repair(p, LODE_BULK, LODE_REPAIR_NACK, 300);
+	stream(p, LODE_BULK, 2000);
+	pair_run(p, p->now_ns + 500 * MS);
+	pair_check(p);
+	cr_assert_gt(stats(p, 0, LODE_BULK)->tx_resent, 500);
+	cr_assert_lt(lost_share(p, LODE_BULK), 0.01, "%g", lost_share(p, LODE_BULK));
+	pair_free(p);
+}
+
 Test(repair, auto_learns_the_loss_and_meets_its_target)
 {
 	struct pair *p = start(3, 2, 0.05, 50 * MS);
