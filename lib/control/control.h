@@ -48,11 +48,13 @@ struct path_health {
 	double availability;   /* share of the last minutes it was up */
 	struct lode_ewma mbps; /* what the controller thinks it carries, without the hurry */
 	bool poor;	       /* loses so much more than the others that it would spoil them */
-	bool gross;	       /* it lost so much in the newest window that there is no doubt */
+	double loss;	       /* as last judged */
 	uint64_t poor_until_ns;
 	uint32_t poor_hold_s, poor_windows;
-	/* Since the last window in which the fate of traffic was looked at. */
-	uint64_t sent_pkts, lost_pkts;
+	/* As of the last look at the fate of traffic, and at its beginning to be lost. */
+	struct told {
+		uint64_t pkts, lost_pkts, lost_runs;
+	} fate, onset;
 	uint32_t sent_segments[LODE_N_CLASSES];
 	uint64_t carried_bytes; /* both directions, as last counted for the quota */
 };

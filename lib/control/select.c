@@ -18,13 +18,14 @@
 #define POOR_ENTER	 0.10 /* of packets, and so many times what the best path loses */
 #define POOR_LEAVE	 0.05
 #define POOR_TIMES	 3
-#define POOR_WINDOWS	 10 /* in a row; one of them, if the loss is gross and no queue explains it */
+#define POOR_WINDOWS	 10 /* in a row; or at once, when so many of so few packets are lost, */
 #define POOR_GROSS	 0.25
-#define POOR_GROSS_PKTS	 40
-#define POOR_QUEUE_US	 15000
+#define POOR_GROSS_PKTS	 48
+#define POOR_GROSS_RUNS	 4     /* not by a short outage, */
+#define POOR_QUEUE_US	 15000 /* nor in a buffer that is full */
 #define LAGGARD_LOSS_PPM 20000
 #define LAGGARD_BACK	 0.7 /* of the limit */
-#define POOR_HOLD_S	 10  /* twice as long each time, at most */
+#define POOR_HOLD_S	 2   /* twice as long each time, at most */
 #define POOR_HOLD_MAX_S	 160
 
 const struct lode_config_link *config_link(
@@ -162,29 +163,35 @@ static void learn(struct peer_slot *slot, unsigned path, const struct lode_selec
 	}
 }
 
-/* Average loss of traffic; < 0: too little was sent in the newest window to tell. */
+/* What was told since the last time; none if the path began anew meanwhile. */
+static struct told news(const struct lode_path_summary *s, struct told *before)
+{
+	struct told now = {s->told_pkts, s->lost_pkts, s->lost_runs}, n = {0};
+	if (now.pkts >= before->pkts && now.lost_pkts >= before->lost_pkts)
+		n = (struct told){now.pkts - before->pkts, now.lost_pkts - before->lost_pkts,
+			now.lost_runs - before->lost_runs};
+	*before = now;
+	return n;
+}
+
+/* Average loss of traffic; < 0: too little was told in the newest window. */
 static double look_at_fate(struct peer_slot *slot, unsigned path, uint64_t now_ns)
 {
 	struct path_health *h = &slot->health[path];
 	const struct lode_path_summary *s = &slot->summary.paths[path];
-	uint64_t pkts = s->tx_pkts - h->sent_pkts, lost = s->lost_pkts - h->lost_pkts;
 	uint32_t sent[LODE_N_CLASSES]; /* of the home lane: further ones tell none apart */
-	bool restarted = s->tx_pkts < h->sent_pkts || s->lost_pkts < h->lost_pkts;
+	struct told n = news(s, &h->fate);
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
 		sent[cls] = class_sent(slot, path, cls);
-	h->sent_pkts = s->tx_pkts;
-	h->lost_pkts = s->lost_pkts;
-	h->gross = !restarted && pkts >= POOR_GROSS_PKTS && s->owd_us < POOR_QUEUE_US &&
-		   (double)lost > POOR_GROSS * (double)pkts;
-	if (restarted || pkts < WINDOW_PKTS)
+	if (n.pkts < WINDOW_PKTS)
 		return -1;
 	const struct lode_selector_fate fate = {.rtt_ms = s->srtt_us / 1e3,
 		.jitter_ms = s->jitter_us / 1e3,
-		.loss = LODE_MIN(1.0, (double)lost / (double)pkts),
+		.loss = (double)n.lost_pkts / (double)n.pkts,
 		.mbps = h->mbps.value};
 	if (h->state == LODE_PATH_UP)
 		learn(slot, path, &fate, sent, now_ns);
-	return h->gross ? fate.loss : s->loss_ppm / 1e6;
+	return s->loss_ppm / 1e6;
 }
 
 /* ---- paths that spoil the others ---- */
@@ -216,41 +223,78 @@ uint8_t selector_laggards(
 	return late;
 }
 
-static void judge_poor(
-	struct lode_control *c, struct path_health *h, double loss, double least, uint64_t now_ns)
+static void set_aside(struct lode_control *c, struct path_health *h, uint64_t now_ns)
 {
-	bool bad = loss > LODE_MAX(POOR_ENTER, POOR_TIMES * least);
-	h->poor_windows = !bad ? 0 : h->gross ? POOR_WINDOWS : h->poor_windows + 1;
-	if (h->poor_windows >= POOR_WINDOWS) {
-		if (!h->poor) {
-			h->poor_hold_s = LODE_MIN(
-				LODE_MAX(2 * h->poor_hold_s, POOR_HOLD_S), POOR_HOLD_MAX_S);
-			lode_counter_add(&c->counters.poor_paths, 1);
-		}
-		h->poor = true;
-		h->poor_until_ns = now_ns + h->poor_hold_s * LODE_NS_PER_S;
-	} else if (h->poor && loss < POOR_LEAVE && now_ns >= h->poor_until_ns) {
-		h->poor = false;
-	} else if (!h->poor && now_ns >= h->poor_until_ns + POOR_HOLD_MAX_S * LODE_NS_PER_S) {
-		h->poor_hold_s = 0;
+	if (!h->poor) {
+		h->poor_hold_s =
+			LODE_MIN(LODE_MAX(2 * h->poor_hold_s, POOR_HOLD_S), POOR_HOLD_MAX_S);
+		lode_counter_add(&c->counters.poor_paths, 1);
 	}
+	h->poor = true;
+	h->poor_until_ns = now_ns + h->poor_hold_s * LODE_NS_PER_S;
+}
+
+static bool is_bad(double loss, double least)
+{
+	return loss > LODE_MAX(POOR_ENTER, POOR_TIMES * least);
+}
+
+static void judge_poor(
+	struct lode_control *c, struct path_health *h, bool told, double least, uint64_t now_ns)
+{
+	if (is_bad(h->loss, least))
+		h->poor_windows++;
+	else if (told) /* a window without traffic takes nothing back */
+		h->poor_windows = 0;
+	if (h->poor && !h->healthy_ns) /* while it comes and goes probes see outages, not loss */
+		h->poor_until_ns = LODE_MAX(h->poor_until_ns, now_ns + POOR_HOLD_S * LODE_NS_PER_S);
+	if (h->poor_windows >= POOR_WINDOWS && is_bad(h->loss, least))
+		set_aside(c, h, now_ns);
+	else if (h->poor && h->loss < POOR_LEAVE && now_ns >= h->poor_until_ns)
+		h->poor = false;
+	else if (!h->poor && now_ns >= h->poor_until_ns + POOR_HOLD_MAX_S * LODE_NS_PER_S)
+		h->poor_hold_s = 0;
+}
+
+static double least_loss(const struct peer_slot *slot)
+{
+	double least = 1;
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
+		if (slot->health[p].healthy_ns)
+			least = LODE_MIN(least, slot->health[p].loss);
+	return least;
 }
 
 static void look_at_traffic(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
 {
-	double loss[LODE_LINKS_MAX], least = 1;
+	bool told[LODE_LINKS_MAX] = {false};
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
-		const struct lode_path_summary *s = &slot->summary.paths[p];
 		if (!slot->view->paths[p].valid)
 			continue;
-		double seen = look_at_fate(slot, p, now_ns), probed = s->probe_loss_ppm / 1e6;
-		loss[p] = LODE_MAX(seen, probed);
-		if (slot->health[p].state == LODE_PATH_UP)
-			least = LODE_MIN(least, loss[p]);
+		double seen = look_at_fate(slot, p, now_ns);
+		told[p] = seen >= 0;
+		slot->health[p].loss = LODE_MAX(seen, slot->summary.paths[p].probe_loss_ppm / 1e6);
 	}
+	double least = least_loss(slot);
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++)
 		if (slot->view->paths[p].valid)
-			judge_poor(c, &slot->health[p], loss[p], least, now_ns);
+			judge_poor(c, &slot->health[p], told[p], least, now_ns);
+}
+
+/* A path that suddenly loses much takes the window of every inner TCP with it: some ten ms count. */
+static void look_for_onset(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+{
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		struct path_health *h = &slot->health[p];
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		if (s->told_pkts - h->onset.pkts < POOR_GROSS_PKTS)
+			continue;
+		struct told n = news(s, &h->onset);
+		double loss = (double)n.lost_pkts / (double)LODE_MAX(n.pkts, 1u);
+		if (loss > POOR_GROSS && n.lost_runs >= POOR_GROSS_RUNS &&
+			s->owd_us < POOR_QUEUE_US && is_bad(loss, least_loss(slot)))
+			set_aside(c, h, now_ns);
+	}
 }
 
 static void update_averages(struct peer_slot *slot)
@@ -278,6 +322,7 @@ void selector_feed(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
 	update_averages(slot);
 	uint8_t known = estimate(c, peer_idx, now_ns, path);
 	lode_selector_update(slot->selector, path, known, now_ns);
+	look_for_onset(c, slot, now_ns);
 	/* The peers take turns, so that no tick has all of them. */
 	if (!slot->window_ns)
 		slot->window_ns = now_ns + peer_idx % (WINDOW_NS / TICK_NS) * TICK_NS;

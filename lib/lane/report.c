@@ -86,7 +86,9 @@ static void summarise_path(
 	out->tx_bytes = s.tx.bytes;
 	out->rx_pkts = s.rx.pkts;
 	out->rx_bytes = s.rx.bytes;
+	out->told_pkts = s.tx.told_pkts;
 	out->lost_pkts = s.tx.lost_pkts;
+	out->lost_runs = s.tx.lost_runs;
 	if (path->loss != NULL)
 		summarise_loss(path->loss, now_ns, out);
 }

@@ -190,6 +190,7 @@ struct lode_path_dir {
 	uint64_t pkts, bytes;	       /* all time; tx: sent, rx: received */
 	uint64_t lost_pkts;	       /* all time; tx: as reported by the peer */
 	uint64_t lost_runs;	       /* tx: of lost packets, all time; rx: 0 */
+	uint64_t told_pkts;	       /* tx: of pkts, those reported as received or lost; rx: 0 */
 	uint64_t bps;		       /* tx: delivery rate reported; rx: received, over ~100 ms */
 	double loss;		       /* moving average, share of packets */
 	double burst;		       /* mean length of a run of lost packets, >= 1 */

@@ -352,6 +352,7 @@ void tx_dir_stats(const struct lode_path *p, struct lode_path_dir *out)
 		.bytes = t->bytes,
 		.lost_pkts = t->lost_pkts,
 		.lost_runs = t->loss_bursts,
+		.told_pkts = t->delivered_pkts + t->lost_pkts,
 		.bps = (uint64_t)t->delivery_bps,
 		.loss = t->loss.value,
 		.burst = t->burst.valid ? t->burst.value : 1,

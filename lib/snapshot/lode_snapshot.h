@@ -245,7 +245,8 @@ struct lode_path_summary {
 	uint32_t cwnd_bytes, inflight_bytes;
 	uint16_t mtu_bytes;    /* discovered path MTU, L3 */
 	uint16_t budget_bytes; /* E: payload of a segment */
-	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes, lost_pkts;
+	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes;
+	uint64_t told_pkts, lost_pkts, lost_runs; /* of tx_pkts, as the peer reported */
 	/* The newest forecast, for 50 to 100 ms ahead; 0 when there is none. */
 	uint32_t foreseen_loss_ppm, foreseen_any_ppm, foreseen_burst_centi;
 	uint8_t foreseen_by, model_losing; /* enum lode_loss_source; the model is not asked */

@@ -56,7 +56,9 @@ static void carry(unsigned cls, unsigned path, unsigned pkts, unsigned lost)
 {
 	world.paths[path].tx_pkts += pkts;
 	world.paths[path].tx_bytes += 1000 * pkts;
+	world.paths[path].told_pkts += pkts;
 	world.paths[path].lost_pkts += lost;
+	world.paths[path].lost_runs += (lost + 1) / 2;
 	world.classes[cls].tx_path[path] += pkts;
 }
 
@@ -158,14 +160,62 @@ Test(select, a_path_that_loses_half_is_set_aside)
 	cr_assert_eq(choice_of(LODE_BULK).allowed, 2);
 	cr_assert_eq(choice_of(LODE_BULK).backup, 1);
 	cr_assert_eq(explain(LODE_BULK).poor, 1);
-	run(9 * S); /* probes see nothing: it is tried again after a while */
+	run(3 * S / 2); /* probes see nothing: it is tried again after a while */
 	cr_assert_eq(choice_of(LODE_BULK).allowed, 2);
-	run(2 * S);
+	run(S);
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
+	/* But not while it comes and goes. */
+	carry(LODE_BULK, 0, 100, 50);
+	step(10 * MS);
+	for (unsigned i = 0; i < 10; i++) {
+		world.paths[0].state = i % 2 ? LODE_PATH_UP : LODE_PATH_DOWN;
+		run(S);
+		cr_assert_eq(explain(LODE_BULK).poor, 1);
+	}
+	world.paths[0].loss_ppm = 0;
+	run(5 * S);
 	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
 	/* When all are as bad, none is. */
 	world.paths[0].probe_loss_ppm = world.paths[1].probe_loss_ppm = 300000;
 	run(2 * S);
 	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
+}
+
+Test(select, a_path_that_begins_to_lose_half_is_set_aside_at_once)
+{
+	begin();
+	carry(LODE_BULK, 0, 40, 20); /* too few to be sure */
+	step(10 * MS);
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
+	carry(LODE_BULK, 0, 8, 4);
+	step(10 * MS);
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 2);
+	cr_assert_eq(explain(LODE_BULK).poor, 1);
+}
+
+Test(select, a_short_outage_or_a_full_buffer_sets_no_path_aside)
+{
+	begin();
+	carry(LODE_BULK, 0, 60, 40);
+	world.paths[0].lost_runs = 1;
+	step(10 * MS);
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
+	world.paths[0].owd_us = 40000;
+	carry(LODE_BULK, 0, 60, 40);
+	step(10 * MS);
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 3);
+	cr_assert_eq(explain(LODE_BULK).poor, 0);
+}
+
+Test(select, a_slow_path_that_loses_a_fifth_is_set_aside)
+{
+	begin();
+	world.paths[0].loss_ppm = 200000;
+	for (unsigned i = 0; i < 40; i++) { /* every second window has too little to tell */
+		carry(LODE_BULK, 0, i % 2 ? 25 : 10, i % 2 ? 5 : 2);
+		run(50 * MS);
+	}
+	cr_assert_eq(choice_of(LODE_BULK).allowed, 2);
 }
 
 Test(select, takes_turns_for_new_flows_only)
