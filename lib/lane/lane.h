@@ -468,14 +468,15 @@ static inline uint32_t repair_wait_us(const struct lode_lane *l, unsigned cls)
 	uint32_t span_us = c->rx != NULL ? c->rx->span_us : 0;
 	return c->n_asked > 0 ? LODE_MAX(span_us, l->repair->ask_us) : span_us;
 }
-/* The class's limit; elastic classes wait for what has been asked for even if that takes longer: a window that an
- * inner TCP does not halve is worth it. */
+/* The class's limit; elastic classes wait for what has been asked for even if that takes longer, up to their
+ * deadline: a window that an inner TCP does not halve is worth it. */
 static inline uint64_t repair_wait_limit_ns(
 	const struct lode_lane *l, unsigned cls, uint64_t limit_ns)
 {
-	if (l->repair->classes[cls].n_asked == 0 || cls == LODE_GAMING || cls == LODE_VOIP)
+	const struct class_repair *c = &l->repair->classes[cls];
+	if (c->n_asked == 0 || cls == LODE_GAMING || cls == LODE_VOIP)
 		return limit_ns;
-	return LODE_MAX(limit_ns, l->repair->ask_us * LODE_NS_PER_US);
+	return LODE_MAX(limit_ns, LODE_MIN(l->repair->ask_us * LODE_NS_PER_US, c->deadline_ns));
 }
 void repair_on_nack(struct lode_lane *l, const struct lode_wire_tlv *tlv, uint64_t now_ns);
 

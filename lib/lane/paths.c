@@ -3,6 +3,7 @@
  * in. The estimators themselves are lib/path's. */
 #include "lane.h"
 
+#define CLOCK_SET_US 2000000		   /* no path is so much slower all at once */
 #define VIEW_NS	     LODE_NS_PER_MS	   /* how old masks and order may get */
 #define STEP_NS	     (10 * LODE_NS_PER_US) /* finest pacing: bursts stay a few packets */
 #define BUSY_NS	     (50 * LODE_NS_PER_US) /* look again: a transmit queue was full */
@@ -332,11 +333,12 @@ static void learn_address(struct lode_lane *l, struct lane_path *path, struct rt
 	l->summary_due_ns = 0;
 }
 
-/* RFC 6298 2.3, on the one-way delay by the sender's clock. */
+/* RFC 6298 2.3, on the one-way delay by the sender's clock; anew when one of the clocks was set. */
 static void sample_delay(struct lane_path *path, uint32_t owd_us, uint64_t now_ns)
 {
 	int32_t error_us = (int32_t)(owd_us - path->owd_us);
-	if (path->owd_ns == 0) {
+	bool far = error_us > CLOCK_SET_US || error_us < -CLOCK_SET_US;
+	if (path->owd_ns == 0 || far) {
 		path->owd_us = owd_us;
 		path->owd_var_us = 0;
 	} else {

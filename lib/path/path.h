@@ -54,6 +54,8 @@ struct tx {
 	bool reported;
 	struct floor_min owd_floor, rtt_floor;
 	struct lode_cc_interval news; /* counts not yet given to the controller */
+	uint32_t owd_us;	      /* newest delay told, */
+	uint64_t owd_at_ns;	      /* when; 0: none */
 	uint64_t queue_ns, owd_slope_at_ns;
 	double owd_slope;
 	uint64_t srtt_ns, rttvar_ns;
@@ -197,7 +199,6 @@ struct window_base {
 	uint64_t sent_pkts, sent_bytes, delivered_pkts, delivered_bytes, lost_pkts, loss_bursts,
 		ce_pkts;
 };
-
 
 /* ---- lanes.c: home path and followers ---- */
 

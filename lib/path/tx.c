@@ -14,6 +14,7 @@
 #define FLOOR_HALF_NS	 (10 * LODE_NS_PER_S)
 #define FEW_PKTS_LOST	 2
 #define RTT_MAX_NS	 (60 * LODE_NS_PER_S)
+#define CLOCK_SLACK_NS	 LODE_NS_PER_S /* reports are late, and cover some time */
 
 void floor_add(struct floor_min *f, uint64_t now_ns, int64_t value)
 {
@@ -231,6 +232,17 @@ static struct lode_wire_slot slot_news(
 	return news;
 }
 
+/* A delay cannot grow by more than the time that has passed, unless the peer's clock was set: earlier ones tell
+ * nothing then. */
+static bool clock_was_set(struct tx *t, uint64_t now_ns, uint32_t owd_us)
+{
+	int64_t change_ns = (int64_t)(int32_t)(owd_us - t->owd_us) * (int64_t)LODE_NS_PER_US;
+	int64_t elapsed_ns = (int64_t)(now_ns - t->owd_at_ns);
+	t->owd_us = owd_us;
+	t->owd_at_ns = now_ns;
+	return change_ns > elapsed_ns + (int64_t)CLOCK_SLACK_NS;
+}
+
 /* A delay of the differing clocks as time above its floor. */
 static uint64_t queueing_ns(struct tx *t, uint64_t now_ns, uint32_t owd_us)
 {
@@ -248,7 +260,12 @@ static void add_slot(struct lode_path *p, uint64_t now_ns, const struct lode_wir
 	in->lost_pkts += news->lost;
 	in->ce_pkts += news->ce;
 	if (news->pkts) {
-		uint64_t min_ns = queueing_ns(t, now_ns, news->owd_min_us);
+		uint32_t min_us = news->owd_min_us;
+		if (lode_unlikely(clock_was_set(t, now_ns, news->owd_last_us))) {
+			t->owd_floor.turn_ns = 0;
+			min_us = news->owd_last_us;
+		}
+		uint64_t min_ns = queueing_ns(t, now_ns, min_us);
 		uint64_t before_ns = t->queue_ns;
 		t->queue_ns = queueing_ns(t, now_ns, news->owd_last_us);
 		in->queue_min_ns = LODE_MIN(in->queue_min_ns, LODE_MIN(min_ns, t->queue_ns));

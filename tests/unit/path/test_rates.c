@@ -325,6 +325,28 @@ Test(rates, clocks_may_differ_and_wrap)
 	}
 }
 
+/* The receiver's clock goes on by half a minute; a queue that is one is still seen. */
+Test(rates, a_clock_that_is_set_is_not_queueing)
+{
+	struct ends s;
+	struct lode_link_config wire = {0};
+	struct lode_wire_feedback m;
+	ends_open(&s, &wire, &wire, &known);
+	for (uint64_t t = 0, pn = 0; t < 8 * S; t += MS) {
+		uint64_t shift = t > 4 * S + 5 * MS ? 30 * S : 0, queue = t > 7 * S ? 30 * MS : 0;
+		uint64_t arrive = t + 20 * MS + queue;
+		lode_path_sent(s.e[0].path, t, 100, lode_path_tx_us(t), 0);
+		lode_path_received(s.e[1].path, shift + arrive, pn++, 100, lode_path_tx_us(t), 0);
+		if (t % (20 * MS) == 0 && feedback_of(s.e[1].path, shift + arrive, &m))
+			give(s.e[0].path, arrive + 20 * MS, &m);
+		if (t < 7 * S)
+			cr_assert_lt(ends_stats(&s, 0).tx.owd_queue_ns, MS, "at %llu ms",
+				(unsigned long long)(t / MS));
+	}
+	cr_assert_float_eq((double)ends_stats(&s, 0).tx.owd_queue_ns, 30e6, 1e5);
+	ends_close(&s);
+}
+
 Test(rates, own_stall_is_not_queueing)
 {
 	struct ends s;
