@@ -328,6 +328,16 @@ void upload_get(struct call *c)
 	answer(c, 200, doc);
 }
 
+static bool upload_is_known(struct call *c)
+{
+	struct lode_err err;
+	json_t *doc = load(c->api, LODE_DOC_UPLOAD, "", c->parts[0], NULL, &err);
+	if (!doc)
+		answer_err(c, &err);
+	json_decref(doc);
+	return doc;
+}
+
 int upload_begin(struct call *c, struct lode_blob_writer **writer)
 {
 	struct lode_err err;
@@ -338,12 +348,17 @@ int upload_begin(struct call *c, struct lode_blob_writer **writer)
 		answer_error(c, 413, "models have up to %llu bytes", LODE_API_BLOB_MAX);
 		return -EFBIG;
 	}
+	if (resumable && !upload_is_known(c))
+		return -ENOENT;
 	int rc = lode_blob_begin(c->api->blobs, resumable ? c->parts[0] : NULL,
 		c->req->content_length, writer, &have, &err);
-	if (rc) {
+	if (rc == -EBUSY)
+		answer_error(
+			c, 409, "another request writes to this upload: go on when it has ended");
+	else if (rc)
 		answer_err(c, &err);
+	if (rc)
 		return rc;
-	}
 	bool digits = offset && *offset && !offset[strspn(offset, "0123456789")];
 	if (resumable && (!digits || strtoull(offset, NULL, 10) != have)) {
 		lode_blob_suspend(*writer);

@@ -109,8 +109,9 @@ struct lode_blob_writer;
 int lode_blobs_open(const char *place, struct lode_blobs **out, struct lode_err *err);
 void lode_blobs_close(struct lode_blobs *b);
 
-/* A new blob, or with `name` one that can be continued: *have_bytes are there from before. -ENOSPC
- * before writing when total_bytes (0: unknown) do not fit. */
+/* A new blob, or with `name` one that can be continued: *have_bytes are there from before, and are read again.
+ * -EBUSY: another writer has that one open, in this process or another. -ENOSPC before writing when total_bytes
+ * (0: unknown) do not fit. */
 int lode_blob_begin(struct lode_blobs *b, const char *name, uint64_t total_bytes,
 	struct lode_blob_writer **out, uint64_t *have_bytes, struct lode_err *err);
 int lode_blob_write(

@@ -6,11 +6,13 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define READ_BYTES (128 * 1024)
+#define ATTEMPTS   16
 
 struct lode_blob_writer {
 	struct lode_blobs *blobs;
@@ -61,12 +63,37 @@ static bool part_name_ok(const char *name)
 	       strncmp(name, UNNAMED, strlen(UNNAMED)) != 0;
 }
 
+static bool is_still_named(const struct lode_blobs *b, const char *name, int fd)
+{
+	struct stat opened, named;
+	return !fstat(fd, &opened) && !fstatat(b->parts, name, &named, AT_SYMLINK_NOFOLLOW) &&
+	       opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+/* One writer at a time, whichever process it is in. The one before may have moved the file in place between our
+ * opening and our lock: then it is nobody's any more to write to. */
+static int open_named(const struct lode_blobs *b, const char *name)
+{
+	for (unsigned i = 0; i < ATTEMPTS; i++) {
+		int fd = openat(b->parts, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		if (fd < 0)
+			return -1;
+		bool locked = !flock(fd, LOCK_EX | LOCK_NB);
+		if (locked && is_still_named(b, name, fd))
+			return fd;
+		close(fd);
+		if (!locked)
+			break;
+	}
+	errno = EBUSY;
+	return -1;
+}
+
 static int open_part(struct lode_blob_writer *w, const char *name)
 {
 	if (name) {
 		snprintf(w->name, sizeof(w->name), "%s", name);
-		return openat(
-			w->blobs->parts, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		return open_named(w->blobs, name);
 	}
 	for (unsigned i = 0; i < 100000; i++) {
 		snprintf(w->name, sizeof(w->name), UNNAMED "%d-%u", (int)getpid(), i);
@@ -91,6 +118,10 @@ int lode_blob_begin(struct lode_blobs *b, const char *name, uint64_t total_bytes
 	w->named = name != NULL;
 	w->md = EVP_MD_CTX_new();
 	w->fd = open_part(w, name);
+	if (w->fd < 0 && errno == EBUSY) {
+		free_writer(w);
+		return lode_err_set(err, -EBUSY, "somebody else is writing to it just now");
+	}
 	if (w->fd < 0 || !w->md || EVP_DigestInit_ex(w->md, EVP_sha256(), NULL) != 1 ||
 		hash_existing(w)) {
 		rc = lode_err_set(err, errno ? -errno : -EIO, "%s/parts/%s: %s", b->path, w->name,

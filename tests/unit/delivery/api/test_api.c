@@ -168,13 +168,12 @@ Test(api, what_is_pinned_or_given_out_is_not_deleted)
 	cr_assert_eq(ask("DELETE", "/api/v2/models/m/versions/1", NULL), 409);
 }
 
+#define SAME "\"sha256\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"}"
+
 Test(api, an_upload_is_continued)
 {
 	cr_assert_eq(
-		ask("POST", "/api/v2/uploads",
-			"{\"model_id\":\"m\",\"version\":\"1\",\"sha256\":"
-			"\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"}"),
-		201);
+		ask("POST", "/api/v2/uploads", "{\"model_id\":\"m\",\"version\":\"1\"," SAME), 201);
 	char path[200];
 	struct lode_blob_writer *w;
 	struct lode_err err;
@@ -188,12 +187,37 @@ Test(api, an_upload_is_continued)
 	world_restart();
 	cr_assert_eq(ask("GET", path, NULL), 200);
 	cr_assert_str_eq(said("offset"), "2");
+	world.headers[0][0] = "Upload-Offset";
+	world.headers[0][1] = "2";
+	world.headers[1][0] = "Upload-Complete";
+	world.headers[1][1] = "?1";
+	cr_assert_eq(upload(path, "c", 1), 201);
+	cr_assert_str_eq(said("size_bytes"), "3");
+	cr_assert_eq(upload(path, "c", 1), 404, "it has ended");
+}
+
+Test(api, an_upload_has_one_writer)
+{
+	cr_assert_eq(
+		ask("POST", "/api/v2/uploads", "{\"model_id\":\"m\",\"version\":\"1\"," SAME), 201);
+	char path[200];
+	struct lode_blob_writer *w;
+	struct lode_err err;
+	snprintf(path, sizeof(path), "/api/v2/uploads/%s", said("id"));
+	world.headers[0][0] = "Upload-Offset";
+	world.headers[0][1] = "0";
+	cr_assert_eq(lode_blob_begin(lode_api_blobs(world.api), said("id"), 0, &w, NULL, &err), 0);
+	cr_assert_eq(upload(path, "ab", 2), 409);
+	cr_assert(strstr(said("error.message"), "another request"), "%s", said("error.message"));
+	cr_assert_eq(lode_blob_written(w), 0);
+	lode_blob_suspend(w);
+	cr_assert_eq(upload(path, "ab", 2), 200);
+	cr_assert_str_eq(said("offset"), "2");
 }
 
 Test(api, uploads_of_the_same_bytes_under_two_names_are_two)
 {
 	char first[LODE_STORE_ID_MAX];
-#define SAME "\"sha256\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"}"
 	cr_assert_eq(
 		ask("POST", "/api/v2/uploads", "{\"model_id\":\"m\",\"version\":\"1\"," SAME), 201);
 	snprintf(first, sizeof(first), "%s", said("id"));

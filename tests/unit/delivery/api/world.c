@@ -101,7 +101,7 @@ int ask(const char *method, const char *path, const char *body)
 
 int upload(const char *path, const void *bytes, size_t n)
 {
-	struct lode_api_request req = request("POST", path);
+	struct lode_api_request req = request(strstr(path, "/uploads/") ? "PUT" : "POST", path);
 	struct lode_blob_writer *w;
 	struct lode_err err;
 	forget();

@@ -27,7 +27,7 @@ void world_down(void);
 void world_restart(void);
 /* One request; returns the status. body may be NULL. */
 int ask(const char *method, const char *path, const char *body);
-/* An upload with these bytes. */
+/* An upload with these bytes, whole or of one that is continued. */
 int upload(const char *path, const void *bytes, size_t n);
 /* A member of the last reply as text, "" when it is not there; "a.b" goes down. */
 const char *said(const char *path);

@@ -93,9 +93,10 @@ static void check_goes_on(void)
 	struct lode_err err;
 	uint64_t have = 1;
 	struct lode_blobs *b = open_blobs();
-	struct lode_blob_writer *w = begin(b, "up-1", &have);
+	struct lode_blob_writer *second, *w = begin(b, "up-1", &have);
 	cr_assert_eq(have, 0);
 	cr_assert_eq(lode_blob_write(w, "ab", 2, &err), 0);
+	cr_assert_eq(lode_blob_begin(b, "up-1", 0, &second, NULL, &err), -EBUSY);
 	lode_blob_suspend(w);
 	lode_blobs_close(b);
 	b = open_blobs();
