@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lodestone-manager serve: the API, the campaigns' clock, a thread that makes patches, and one that asks the gateway
- * and counts the fleet for the page. */
+/* lodestone-manager serve: the API, with a thread for uploads, the campaigns' clock, a thread that makes patches, and
+ * one that asks the gateway and counts the fleet for the page. */
 #include "lode_face.h"
 #include "lode_scrape.h"
 #include "manager.h"
@@ -32,6 +32,7 @@ struct serve {
 	struct lode_api *api;
 	struct lode_http *http;
 	struct lode_api *worker_api; /* of the patch thread alone */
+	struct lode_api *upload_api; /* of the server's thread for uploads */
 	struct lode_face *face;
 	pthread_t worker, face_thread;
 	bool worker_runs, face_runs;
@@ -41,8 +42,7 @@ static void *make_patches(void *ctx)
 {
 	struct serve *s = ctx;
 	while (!stopping)
-		if (!lode_api_make_delta(s->worker_api, now_ms()) &&
-			!lode_api_rekey(s->worker_api))
+		if (!lode_api_make_delta(s->worker_api, now_ms()) && !lode_api_rekey(s->worker_api))
 			usleep(WORKER_IDLE_US);
 	return NULL;
 }
@@ -181,6 +181,9 @@ static int start(struct serve *s, struct lode_err *err)
 		rc = start_face(s, err);
 	http.page_ctx = s->face;
 	if (!rc)
+		rc = lode_api_new(&api, s->database, s->blobs, &s->upload_api, err);
+	http.upload_api = s->upload_api;
+	if (!rc)
 		rc = lode_http_new(&http, s->api, &s->http, err);
 	return rc ? rc : start_worker(s, &api, err);
 }
@@ -194,6 +197,7 @@ static void stop(struct serve *s)
 	lode_http_free(s->http);
 	lode_face_free(s->face);
 	lode_api_free(s->worker_api);
+	lode_api_free(s->upload_api);
 	lode_api_free(s->api);
 }
 

@@ -204,37 +204,61 @@ static void count(struct lode_http *h, const struct lode_api_reply *reply, uint6
 	lode_hist_add(&h->stats.answer_ns, spent_ns);
 }
 
+static void handle(struct lode_http *h, struct incoming *in)
+{
+	if (!h->options.page ||
+		!h->options.page(h->options.page_ctx, &in->req, &h->stats, &in->reply))
+		lode_api_handle(h->api, &in->req, in->writer, &in->reply);
+	in->writer = NULL;
+}
+
 static enum MHD_Result finish(struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
 {
-	struct lode_api_reply reply = {0};
-	uint64_t start_ns = h->options.now_ns();
 	if (in->failed)
 		return send_empty(conn, in->failed, NULL, NULL);
 	if (in->refusal.status)
 		return send_reply(h, conn, in, &in->refusal);
-	if (!h->options.page || !h->options.page(h->options.page_ctx, &in->req, &h->stats, &reply))
-		lode_api_handle(h->api, &in->req, in->writer, &reply);
-	in->writer = NULL;
-	enum MHD_Result rc = send_reply(h, conn, in, &reply);
-	count(h, &reply, h->options.now_ns() - start_ns);
-	lode_api_reply_clear(&reply);
+	if (in->step != ENDING) {
+		bool upload = in->writer;
+		in->step = ENDING;
+		in->start_ns = h->options.now_ns();
+		if (upload && h->aside) {
+			aside_do(h->aside, conn, in);
+			return MHD_YES;
+		}
+		handle(h, in);
+	}
+	enum MHD_Result rc = send_reply(h, conn, in, &in->reply);
+	count(h, &in->reply, h->options.now_ns() - in->start_ns);
 	return rc;
 }
 
-/* The head is there, the body is not. Who asks before sending it is told of a refusal at once: nobody sends a gigabyte for a
+/* The body may come. Who asks before sending it is told of a refusal at once: nobody sends a gigabyte for a
  * 409. Else the bytes are read and dropped, for an answer with bytes left unread can get lost. */
+static enum MHD_Result opened(struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
+{
+	in->step = OPEN;
+	bool refused = in->failed || in->refusal.status;
+	if (!refused || !get_header(conn, "Expect"))
+		return MHD_YES;
+	return in->failed ? send_empty(conn, in->failed, NULL, NULL)
+			  : send_reply(h, conn, in, &in->refusal);
+}
+
+/* The head is there, the body is not. */
 static enum MHD_Result welcome(
 	struct lode_http *h, struct MHD_Connection *conn, struct incoming *in)
 {
 	if (in->kind == LODE_BODY_JSON && in->req.content_length > LODE_API_BODY_MAX)
 		in->failed = MHD_HTTP_CONTENT_TOO_LARGE;
-	bool refused = in->failed ||
-		       (in->kind == LODE_BODY_BLOB &&
-			       lode_api_upload_begin(h->api, &in->req, &in->writer, &in->refusal));
-	if (!refused || !get_header(conn, "Expect"))
+	if (in->kind == LODE_BODY_BLOB && h->aside) {
+		in->step = OPENING;
+		aside_do(h->aside, conn, in);
 		return MHD_YES;
-	return in->failed ? send_empty(conn, in->failed, NULL, NULL)
-			  : send_reply(h, conn, in, &in->refusal);
+	}
+	if (in->kind == LODE_BODY_BLOB)
+		lode_api_upload_begin(h->api, &in->req, &in->writer, &in->refusal);
+	return opened(h, conn, in);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
@@ -249,6 +273,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 			return MHD_NO;
 		return welcome(h, conn, in);
 	}
+	if (in->step == OPENING)
+		return opened(h, conn, in);
 	if (*n_data) {
 		if (!in->failed)
 			in->failed = take_bytes(in, data, *n_data);
@@ -268,6 +294,7 @@ static void on_end(
 	if (in->writer)
 		lode_blob_suspend(in->writer);
 	lode_api_reply_clear(&in->refusal);
+	lode_api_reply_clear(&in->reply);
 	free(in->body);
 	free(in);
 }
@@ -331,15 +358,20 @@ int lode_http_new(const struct lode_http_options *options, struct lode_api *api,
 		free(h);
 		return fd;
 	}
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		on_request, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_end,
+		NULL, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEM_BYTES,
 		MHD_OPTION_END);
 	if (!h->daemon) {
 		close(fd);
 		free(h);
 		return lode_err_set(err, -EIO, "the HTTP server does not start");
+	}
+	int rc = options->upload_api ? aside_new(options->upload_api, &h->aside, err) : 0;
+	if (rc) {
+		lode_http_free(h);
+		return rc;
 	}
 	*out = h;
 	return 0;
@@ -349,6 +381,7 @@ void lode_http_free(struct lode_http *h)
 {
 	if (!h)
 		return;
+	aside_free(h->aside); /* a suspended connection cannot be closed */
 	MHD_stop_daemon(h->daemon);
 	if (*h->socket_path)
 		unlink(h->socket_path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* delivery/http: the manager's API over HTTP/1.1, on a UNIX socket behind nginx or for trying out on
  * 127.0.0.1. libmicrohttpd parses; this room knows who asks, streams bodies and answers ranges. One thread per
- * server; it calls the API object it was given from there. Actions return 0 or -errno. */
+ * server; it calls the API object it was given from there. With a second one it opens and ends uploads on a thread
+ * of its own. Actions return 0 or -errno. */
 #pragma once
 
 #include "lode_api.h"
@@ -32,7 +33,9 @@ struct lode_http_options {
 	const void *local_role_ctx;
 	int64_t (*now_ms)(void);
 	uint64_t (*now_ns)(void); /* monotonic, for the statistics */
-	lode_http_page_fn *page;  /* may be NULL */
+	/* Of the same place, for the thread of uploads alone; outlives the server. NULL: they hold up the others. */
+	struct lode_api *upload_api;
+	lode_http_page_fn *page; /* may be NULL */
 	void *page_ctx;
 };
 

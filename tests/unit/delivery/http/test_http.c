@@ -19,7 +19,7 @@
 
 static struct {
 	char dir[64], socket[100], db[100], blobs[100], ca[100];
-	struct lode_api *api;
+	struct lode_api *api, *upload_api;
 	struct lode_http *http;
 	char reply[REPLY_BYTES];
 } the;
@@ -34,7 +34,7 @@ static uint64_t now_ns(void)
 	return 0;
 }
 
-static void serve(uid_t proxy_uid)
+static void serve(uid_t proxy_uid, bool aside)
 {
 	struct lode_err err = {0};
 	snprintf(the.dir, sizeof(the.dir), "/tmp/lodestone-test-XXXXXX");
@@ -50,17 +50,26 @@ static void serve(uid_t proxy_uid)
 		.now_ms = now_ms,
 		.now_ns = now_ns};
 	cr_assert_eq(lode_api_new(&api, the.db, the.blobs, &the.api, &err), 0, "%s", err.msg);
+	if (aside)
+		cr_assert_eq(lode_api_new(&api, the.db, the.blobs, &the.upload_api, &err), 0, "%s",
+			err.msg);
+	http.upload_api = the.upload_api;
 	cr_assert_eq(lode_http_new(&http, the.api, &the.http, &err), 0, "%s", err.msg);
 }
 
 static void as_local(void)
 {
-	serve((uid_t)-1);
+	serve((uid_t)-1, false);
+}
+
+static void as_local_with_a_thread(void)
+{
+	serve((uid_t)-1, true);
 }
 
 static void as_proxy(void)
 {
-	serve(geteuid());
+	serve(geteuid(), false);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -72,6 +81,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void end(void)
 {
 	lode_http_free(the.http);
+	lode_api_free(the.upload_api);
 	lode_api_free(the.api);
 	nftw(the.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -86,16 +96,22 @@ static bool whole(size_t n)
 	       n >= (size_t)(body + 4 - the.reply) + strtoull(length + 16, NULL, 10);
 }
 
-/* Sends a request as it stands; the status. */
-static int send_text(const char *text)
+/* Sends a request, or what there is of it, as it stands; the connection. */
+static int begin_text(const char *text)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t n = 0;
 	memcpy(addr.sun_path, the.socket, strlen(the.socket) + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* The status of the answer. */
+static int end_text(int fd)
+{
+	size_t n = 0;
 	for (int i = 0; i < 1000 && !whole(n); i++) {
 		cr_assert_eq(lode_http_run(the.http, 10), 0);
 		ssize_t got = recv(fd, the.reply + n, sizeof(the.reply) - 1 - n, 0);
@@ -105,6 +121,11 @@ static int send_text(const char *text)
 	lode_http_run(the.http, 0);
 	cr_assert(whole(n), "no whole answer: %s", the.reply);
 	return atoi(the.reply + strlen("HTTP/1.1 "));
+}
+
+static int send_text(const char *text)
+{
+	return end_text(begin_text(text));
 }
 
 static int ask(const char *method, const char *path, const char *headers, const char *body)
@@ -252,4 +273,72 @@ Test(http, refused_uploads_have_an_answer, .init = as_proxy, .fini = end)
 			       "Content-Length: 9000000000\r\nExpect: 100-continue\r\n\r\n"),
 		401);
 	cr_assert_eq(ask("POST", "/api/v1/models/m/versions/1", "", "abc"), 401);
+}
+
+static bool nothing_came(int fd)
+{
+	char byte;
+	return recv(fd, &byte, 1, MSG_PEEK) < 0;
+}
+
+#define UPLOAD(version)                                                      \
+	"POST /api/v1/models/m/versions/" version " HTTP/1.1\r\nHost: m\r\n" \
+	"Content-Length: 3\r\n\r\nabc"
+
+/* Somebody holds the database, so an upload cannot end: that stands for a slow bucket. */
+static struct lode_store *hold_database(void)
+{
+	struct lode_store *s;
+	struct lode_err err = {0};
+	cr_assert_eq(lode_store_open(the.db, &s, &err), 0, "%s", err.msg);
+	cr_assert_eq(lode_store_begin(s, false, &err), 0, "%s", err.msg);
+	return s;
+}
+
+Test(http, others_are_answered_while_an_upload_ends, .init = as_local_with_a_thread, .fini = end)
+{
+	struct lode_store *held = hold_database();
+	int first = begin_text(UPLOAD("1")), second = begin_text(UPLOAD("2"));
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_eq(ask("GET", "/api/v2/models", "", ""), 200);
+	cr_assert(nothing_came(first) && nothing_came(second));
+	lode_store_rollback(held);
+	lode_store_close(held);
+	cr_assert_eq(end_text(first), 201);
+	cr_assert_eq(end_text(second), 201);
+	cr_assert_eq(ask("POST", "/api/v1/models/m/versions/1", "", "abd"), 409);
+	cr_assert_eq(ask("POST", "/api/v1/models/m/versions/3", "", "abc"), 201);
+}
+
+Test(http, it_ends_while_uploads_wait, .init = as_local_with_a_thread, .fini = end)
+{
+	struct lode_store *held = hold_database();
+	begin_text(UPLOAD("1"));
+	begin_text(UPLOAD("2"));
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_eq(ask("GET", "/api/v2/models", "", ""), 200);
+	lode_store_rollback(held);
+	lode_store_close(held);
+}
+
+Test(http, an_upload_has_one_writer_and_is_refused_before_its_bytes, .init = as_local_with_a_thread,
+	.fini = end)
+{
+	static const char put[] = "PUT %s HTTP/1.1\r\nHost: m\r\nContent-Length: 3\r\n"
+				  "Upload-Offset: 0\r\n%s\r\n%s";
+	char path[200], text[400];
+	cr_assert_eq(ask("POST", "/api/v2/uploads", "",
+			     "{\"model_id\":\"m\",\"version\":\"1\",\"sha256\":\"" SHA "\"}"),
+		201);
+	snprintf(path, sizeof(path), "/api/v2/uploads/%.67s", strstr(the.reply, "up-"));
+	snprintf(text, sizeof(text), put, path, "Upload-Complete: ?1\r\n", "a");
+	int first = begin_text(text);
+	while (ask("GET", path, "", "") != 200 || !strstr(the.reply, "\"offset\":1"))
+		;
+	snprintf(text, sizeof(text), put, path, "Expect: 100-continue\r\n", "");
+	cr_assert_eq(send_text(text), 409);
+	cr_assert(strstr(the.reply, "another request"));
+	cr_assert_eq(write(first, "bc", 2), 2);
+	cr_assert_eq(end_text(first), 201);
+	cr_assert_eq(send_text(text), 404);
 }
