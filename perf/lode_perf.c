@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
+#include "lode_clock.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,21 +20,16 @@ static const struct {
 #define ROW(name) {#name, suite_##name},
 	LODE_PERF_SUITES(ROW){NULL, NULL}};
 
-static uint64_t read_clock(clockid_t id)
-{
-	struct timespec t;
-	clock_gettime(id, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 uint64_t lode_perf_cpu_ns(void)
 {
-	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 uint64_t lode_perf_wall_ns(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return lode_clock_ns();
 }
 
 static int by_value(const void *a, const void *b)

@@ -4,6 +4,8 @@
  *   lode-perf wanem [-- PROGRAM [OPTIONS...]]     default: lodestone-wanem beside lode-perf; needs root */
 #include "lode_perf.h"
 
+#include "lode_clock.h"
+
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <math.h>
@@ -92,23 +94,16 @@ static pid_t start_wanem(const char *program, int n_options, char **options, con
 	return ok ? pid : -1;
 }
 
-static uint64_t real_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 /* Each frame carries the time it was handed to the kernel. Sleeps between frames: the core is shared. */
 static void send_all(int fd, const struct run *r)
 {
 	uint8_t frame[ETH_HLEN + 1500] = {
 		2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, ETHERTYPE_TEST >> 8, ETHERTYPE_TEST & 0xff};
-	uint64_t start = real_ns(), gap = (uint64_t)(1e9 / r->offered_pps);
+	uint64_t start = lode_clock_wall_ns(), gap = (uint64_t)(1e9 / r->offered_pps);
 	uint64_t n = (uint64_t)(r->seconds * r->offered_pps);
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t at = start + i * gap, now;
-		while ((now = real_ns()) < at) {
+		while ((now = lode_clock_wall_ns()) < at) {
 			struct timespec t = {0, (long)LODE_MIN(at - now, 50000000u)};
 			nanosleep(&t, NULL);
 		}

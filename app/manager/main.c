@@ -2,8 +2,9 @@
 #include "../asked.h"
 #include "manager.h"
 
+#include "lode_clock.h"
+
 #include <stdio.h>
-#include <time.h>
 
 volatile sig_atomic_t stopping;
 
@@ -15,16 +16,7 @@ static const char usage[] =
 
 int64_t now_ms(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
+	return (int64_t)(lode_clock_wall_ns() / LODE_NS_PER_MS);
 }
 
 static void on_signal(int sig)

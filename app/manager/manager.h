@@ -32,8 +32,7 @@ int settings_load(struct settings *s, const char *path, struct lode_err *err);
 
 /* Set by SIGTERM and SIGINT. */
 extern volatile sig_atomic_t stopping;
-int64_t now_ms(void);
-uint64_t now_ns(void); /* monotonic */
+int64_t now_ms(void); /* since 1970 */
 
 int cmd_serve(int argc, char **argv);
 int cmd_agent(int argc, char **argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lodestone-manager serve: the API, with a thread for uploads, the campaigns' clock, a thread that makes patches, and
  * one that asks the gateway and counts the fleet for the page. */
+#include "lode_clock.h"
 #include "lode_face.h"
 #include "lode_scrape.h"
 #include "manager.h"
@@ -161,7 +162,7 @@ static int start(struct serve *s, struct lode_err *err)
 		.local_role = role_of_user,
 		.local_role_ctx = o,
 		.now_ms = now_ms,
-		.now_ns = now_ns,
+		.now_ns = lode_clock_ns,
 		.page = lode_face_page,
 	};
 	int rc = proxy_uid(o->proxy_user, &http.proxy_uid, err);

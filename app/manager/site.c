@@ -3,6 +3,8 @@
 
 #include "manager.h"
 
+#include "lode_clock.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +58,7 @@ int site_take(struct site *s, const char *option, const char *value)
 uint64_t site_now_ns(void *ctx)
 {
 	(void)ctx;
-	return now_ns();
+	return lode_clock_ns();
 }
 
 /* A signal ends it early: who sleeps looks whether to stop. */
@@ -71,7 +73,7 @@ void site_sleep_ns(void *ctx, uint64_t ns)
 /* The gateway is asked once a second. */
 static uint64_t spare(struct site *s)
 {
-	uint64_t now = now_ns(), asked = atomic_load(&s->asked_ns);
+	uint64_t now = lode_clock_ns(), asked = atomic_load(&s->asked_ns);
 	if (!s->gateway)
 		return LODE_PACE_OPEN;
 	if (now - asked >= LODE_NS_PER_S &&

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "train.h"
 
+#include "lode_clock.h"
+#include "lode_file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define CARD_BYTES 8192
-
-static double wall_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int describe(const char *kind, struct lode_nn_desc *desc, struct lode_err *err)
 {
@@ -29,19 +24,6 @@ static int describe(const char *kind, struct lode_nn_desc *desc, struct lode_err
 			err, -EINVAL, "kind \"%s\": mlp, lstm and transformer are known", kind);
 	desc->n_out = 3;
 	desc->output = LODE_NN_OUT_SIGMOID_FIRST;
-	return 0;
-}
-
-static int write_file(const char *path, const uint8_t *image, size_t n_bytes, struct lode_err *err)
-{
-	char temporary[520];
-	snprintf(temporary, sizeof(temporary), "%s.new", path);
-	FILE *f = fopen(temporary, "w");
-	bool written = f && fwrite(image, 1, n_bytes, f) == n_bytes;
-	if (f && fclose(f))
-		written = false;
-	if (!written || rename(temporary, path))
-		return lode_err_set(err, -EIO, "%s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -104,7 +86,7 @@ static int write_model(struct work *w, enum lode_nn_format format, struct lode_e
 	rc = rc ? rc
 		: lode_train_write(
 			  w->net, &w->data, w->card.name, w->text, format, &image, &n_bytes, err);
-	rc = rc ? rc : write_file(path, image, n_bytes, err);
+	rc = rc ? rc : lode_file_replace(path, 0644, image, n_bytes, err);
 	free(image);
 	return rc;
 }
@@ -129,7 +111,7 @@ static int write_curves(const struct work *w, struct lode_err *err)
 static int run(struct work *w, struct lode_err *err)
 {
 	const struct train_job *job = w->job;
-	double begin = wall_seconds();
+	uint64_t begin_ns = lode_clock_ns();
 	int rc = lode_train_fit(
 		&w->desc, &w->data, &lode_train_windows, &job->options, &w->net, &w->report, err);
 	if (rc)
@@ -146,7 +128,7 @@ static int run(struct work *w, struct lode_err *err)
 	w->card.report = &w->report;
 	rc = measure_all(w, err);
 	rc = rc ? rc : measure_int8(w, err);
-	w->card.wall_s = wall_seconds() - begin;
+	w->card.wall_s = (double)(lode_clock_ns() - begin_ns) / LODE_NS_PER_S;
 	rc = rc ? rc : write_model(w, LODE_NN_FORMAT_INT8, err);
 	if (!rc && job->fp32)
 		rc = write_model(w, LODE_NN_FORMAT_FP32, err);

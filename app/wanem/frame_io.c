@@ -2,6 +2,8 @@
 /* Packet sockets: bursts of frames in and out, with the kernel's arrival time. */
 #include "wanem.h"
 
+#include "lode_clock.h"
+
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -24,18 +26,6 @@ struct frame_pool {
 	uint8_t *spill[BURST_MAX];
 	struct frame *rx[BURST_MAX]; /* ready to be received into */
 };
-
-static uint64_t read_clock(clockid_t id)
-{
-	struct timespec t;
-	clock_gettime(id, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-uint64_t clock_ns(void)
-{
-	return read_clock(CLOCK_MONOTONIC);
-}
 
 static struct frame *frame_get(struct frame_pool *pool, uint32_t size)
 {
@@ -254,7 +244,7 @@ unsigned iface_receive(
 	int n = recvmmsg(iface->fd, msgs, BURST_MAX, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return 0;
-	uint64_t real_to_mono = read_clock(CLOCK_REALTIME) - clock_ns();
+	uint64_t real_to_mono = lode_clock_wall_ns() - lode_clock_ns();
 	unsigned n_frames = 0;
 	for (int i = 0; i < n; i++) {
 		struct frame *f = pool->rx[i];

@@ -2,6 +2,8 @@
 /* Pairs of links as text, their changes while running, and their statistics as JSON. */
 #include "wanem.h"
 
+#include "lode_clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,7 +104,7 @@ int pair_change(struct wanem *w, struct pair *p, char **settings, int n, struct 
 		const struct lode_link_trace *old = dir->config.trace;
 		dir->config = next.dir[d].config;
 		strcpy(dir->trace_path, next.dir[d].trace_path);
-		lode_link_set(dir->link, &dir->config, clock_ns(), NULL);
+		lode_link_set(dir->link, &dir->config, lode_clock_ns(), NULL);
 		if (old != dir->config.trace)
 			free((void *)old);
 	}
@@ -137,7 +139,7 @@ long wanem_stats_json(const struct wanem *w, char *buf, size_t size)
 	struct lode_json j;
 	lode_json_begin(&j, buf, size);
 	lode_json_object(&j, NULL);
-	lode_json_u64(&j, "uptime_ms", (clock_ns() - w->start_ns) / LODE_NS_PER_MS);
+	lode_json_u64(&j, "uptime_ms", (lode_clock_ns() - w->start_ns) / LODE_NS_PER_MS);
 	lode_json_array(&j, "links");
 	for (unsigned i = 0; i < w->n_pairs; i++) {
 		const struct pair *p = &w->pairs[i];

@@ -2,6 +2,8 @@
 /* The loop: frames in, what is due out, sleep until the next due time or the next frame. */
 #include "wanem.h"
 
+#include "lode_clock.h"
+
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,7 +56,7 @@ static void receive(struct wanem *w, struct pair *p, int d)
 {
 	struct frame *frames[BURST_MAX];
 	struct direction *dir = &p->dir[d];
-	uint64_t now_ns = clock_ns();
+	uint64_t now_ns = lode_clock_ns();
 	unsigned n = iface_receive(&p->side[d], w->pool, now_ns, frames);
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = frames[i];
@@ -84,7 +86,7 @@ static void wait_and_handle(struct wanem *w, uint64_t due_ns)
 {
 	struct epoll_event events[2 * LINKS_MAX + 2];
 	struct timespec t = {0}, *timeout = &t;
-	uint64_t now_ns = clock_ns();
+	uint64_t now_ns = lode_clock_ns();
 	if (due_ns == LODE_NEVER_NS) {
 		timeout = NULL;
 	} else if (due_ns > now_ns + w->spin_ns) {
@@ -130,7 +132,7 @@ static int open_all(struct wanem *w, struct lode_err *err)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	w->start_ns = clock_ns();
+	w->start_ns = lode_clock_ns();
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	w->pool = frame_pool_new();
@@ -188,7 +190,7 @@ int wanem_run(struct wanem *w, struct lode_err *err)
 		fflush(stdout);
 	}
 	while (rc == 0 && !w->quit)
-		wait_and_handle(w, deliver_due(w, clock_ns()));
+		wait_and_handle(w, deliver_due(w, lode_clock_ns()));
 	close_all(w);
 	return rc;
 }

@@ -77,8 +77,6 @@ struct wanem {
 	bool quit;
 };
 
-uint64_t clock_ns(void);
-
 /* One setting of a pair: name=, a=, b=, key=value for both directions, up.key=, down.key=, and the bare
  * words up and down. Files of traces are read. */
 int pair_set(struct pair *p, const char *setting, struct lode_err *err);

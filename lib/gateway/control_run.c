@@ -82,11 +82,8 @@ static uint64_t first_counter(uint64_t saved)
 /* For what happens by the calendar; the wall clock may be set while we run. */
 static void tell_wall_clock(struct gateway *g)
 {
-	struct timespec wall;
-	clock_gettime(CLOCK_REALTIME, &wall);
-	int64_t wall_ns = wall.tv_sec * (int64_t)LODE_NS_PER_S + wall.tv_nsec;
-	atomic_store_explicit(
-		&g->shared->wall_offset_ns, wall_ns - (int64_t)now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&g->shared->wall_offset_ns,
+		(int64_t)(lode_clock_wall_ns() - now_ns()), memory_order_relaxed);
 }
 
 static int make_control(struct gateway *g, struct lode_err *err)

@@ -7,17 +7,13 @@
 
 void format_wall_time(uint64_t at_ns, char *text, size_t size)
 {
-	struct timespec wall;
 	struct tm tm;
 	char seconds[32];
-	clock_gettime(CLOCK_REALTIME, &wall);
-	int64_t ns = (int64_t)wall.tv_sec * (int64_t)LODE_NS_PER_S + wall.tv_nsec -
-		     (int64_t)(now_ns() - at_ns);
-	time_t s = (time_t)(ns / (int64_t)LODE_NS_PER_S);
+	uint64_t ns = lode_clock_wall_ns() - (now_ns() - at_ns);
+	time_t s = (time_t)(ns / LODE_NS_PER_S);
 	gmtime_r(&s, &tm);
 	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, size, "%s.%03dZ", seconds,
-		(int)(ns % (int64_t)LODE_NS_PER_S / (int64_t)LODE_NS_PER_MS));
+	snprintf(text, size, "%s.%03dZ", seconds, (int)(ns % LODE_NS_PER_S / LODE_NS_PER_MS));
 }
 
 const char *format_protocol(uint8_t protocol, char text[12])

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "lode_aead.h"
+#include "lode_clock.h"
 #include "lode_config.h"
 #include "lode_control.h"
 #include "lode_gateway.h"
@@ -161,7 +162,6 @@ struct gateway {
 	/* Helper thread: samples go there while somebody asked for them. */
 	struct lode_learn_writer *loss_samples;
 	uint32_t loss_series; /* named last in the file, + 1 */
-	uint64_t loss_clock_ns;
 	struct lode_shared *shared;
 	struct lode_aead *aead;
 	struct worker_run workers[LODE_WORKERS_MAX];
@@ -205,7 +205,10 @@ struct gateway {
 	bool helper_running;
 };
 
-uint64_t now_ns(void);
+static inline uint64_t now_ns(void)
+{
+	return lode_clock_ns();
+}
 
 /* ---- eal.c ---- */
 int start_eal(struct gateway *g, struct lode_err *err);
@@ -215,8 +218,7 @@ void stop_eal(struct gateway *g);
 int start_loss(struct gateway *g, struct lode_err *err); /* after control and models */
 void stop_loss(struct gateway *g);
 /* Helper thread: keeps what the workers recorded. */
-void loss_run(struct gateway *g, uint64_t now);
-void loss_clock(struct gateway *g, uint64_t now);
+void loss_run(struct gateway *g);
 /* "on" or "off". */
 int loss_record(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);
 int view_loss(struct gateway *g, const char *params, struct lode_json *j, struct lode_err *err);

@@ -269,7 +269,7 @@ static void *helper_main(void *arg)
 	while (!atomic_load(&g->stop)) {
 		dhcp_run(g);
 		trace_run(g, now_ns());
-		loss_run(g, now_ns());
+		loss_run(g);
 		apps_run(g, now_ns());
 		trial_run(g, now_ns());
 		models_run(g);

@@ -5,16 +5,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SAMPLES_MAX_BYTES (256ull << 20)
-#define CLOCK_NS	  (10 * LODE_NS_PER_S) /* the wall clock may be set */
 
 /* ---- start and stop ---- */
 
 int start_loss(struct gateway *g, struct lode_err *err)
 {
-	loss_clock(g, now_ns());
 	models_show(g);
 	return 0;
 }
@@ -25,18 +22,6 @@ void stop_loss(struct gateway *g)
 	if (lode_learn_writer_close(g->loss_samples, &err))
 		log_line(&g->log, LOG_GATEWAY, LODE_LOG_ERROR, "%s", err.msg);
 	g->loss_samples = NULL;
-}
-
-void loss_clock(struct gateway *g, uint64_t now)
-{
-	struct timespec wall;
-	if (now < g->loss_clock_ns)
-		return;
-	g->loss_clock_ns = now + CLOCK_NS;
-	clock_gettime(CLOCK_REALTIME, &wall);
-	int64_t offset_ns =
-		(int64_t)wall.tv_sec * (int64_t)LODE_NS_PER_S + wall.tv_nsec - (int64_t)now_ns();
-	atomic_store_explicit(&g->shared->wall_offset_ns, offset_ns, memory_order_relaxed);
 }
 
 /* ---- samples ---- */
@@ -71,11 +56,10 @@ static void stop_recording(struct gateway *g, const char *why)
 }
 
 /* A file's windows lie in runs of one series each: the rings are read path by path. */
-void loss_run(struct gateway *g, uint64_t now)
+void loss_run(struct gateway *g)
 {
 	struct lode_loss_record r;
 	struct lode_err err;
-	loss_clock(g, now);
 	for (unsigned i = 0; g->loss_samples && i < g->config->n_workers; i++) {
 		struct lode_ring *ring = lode_worker_rings(g->workers[i].worker)->loss;
 		while (lode_ring_pop(ring, &r)) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "gateway.h"
 
+#include "lode_file.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,10 +47,9 @@ int state_lock(const char *state_dir, int *fd, struct lode_err *err)
 		err, -EBUSY, "%s is held: another gateway runs with this state_dir", path);
 }
 
-static int file_path(
-	const char *state_dir, const char *name, const char *suffix, char *path, size_t size)
+static int file_path(const char *state_dir, const char *name, char *path, size_t size)
 {
-	int n = snprintf(path, size, "%s/%s%s", state_dir, name, suffix);
+	int n = snprintf(path, size, "%s/%s", state_dir, name);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
@@ -56,7 +57,7 @@ long state_read_file(
 	const char *state_dir, const char *name, char *text, size_t size, struct lode_err *err)
 {
 	char path[PATH_MAX];
-	int rc = file_path(state_dir, name, "", path, sizeof(path));
+	int rc = file_path(state_dir, name, path, sizeof(path));
 	int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return lode_err_set(err, rc ? rc : -errno, "%s/%s: %s", state_dir, name,
@@ -75,25 +76,9 @@ long state_read_file(
 
 int state_save_file(const char *state_dir, const char *name, const char *text, size_t len)
 {
-	char path[PATH_MAX], temp[PATH_MAX];
-	int rc = file_path(state_dir, name, "", path, sizeof(path));
-	if (!rc)
-		rc = file_path(state_dir, name, ".new", temp, sizeof(temp));
-	int fd = rc ? -1 : open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return rc ? rc : -errno;
-	errno = 0;
-	if (write(fd, text, len) != (ssize_t)len || fsync(fd))
-		rc = errno ? -errno : -ENOSPC;
-	close(fd);
-	if (!rc && rename(temp, path))
-		rc = -errno;
-	int dir = rc ? -1 : open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0) {
-		rc = fsync(dir) ? -errno : 0;
-		close(dir);
-	}
-	return rc;
+	char path[PATH_MAX];
+	int rc = file_path(state_dir, name, path, sizeof(path));
+	return rc ? rc : lode_file_replace(path, 0600, text, len, NULL);
 }
 
 /* A counter that is there but cannot be read is an error: starting from 0 again would make peers refuse

@@ -25,13 +25,6 @@
 const struct lode_counter_desc worker_run_counter_descs[] = {WORKER_COUNTERS(LODE_COUNTER_DESC_)};
 const unsigned n_worker_run_counters = LODE_ARRAY_LEN(worker_run_counter_descs);
 
-uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * LODE_NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 /* ---- received frames ---- */
 
 /* What arrives from the WAN leaves on the LAN: nothing is taken in while there is no room to put it. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "socket.h"
 
+#include "lode_clock.h"
+
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_BYTES 16384
@@ -27,9 +28,7 @@ int lode_ipc_connect(const char *path, struct lode_err *err)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(lode_clock_ns() / LODE_NS_PER_MS);
 }
 
 static int wait_for(int sock, short events, int64_t deadline_ms)

@@ -2,6 +2,8 @@
 /* Small files, whole or not at all. */
 #include "pem.h"
 
+#include "lode_file.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,19 +37,6 @@ int lode_ca_read_file(const char *dir, const char *name, char **text, struct lod
 	return rc;
 }
 
-static int write_all(int fd, const char *text)
-{
-	size_t left = strlen(text);
-	while (left) {
-		ssize_t n = write(fd, text, left);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		text += n > 0 ? n : 0;
-		left -= n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 static int write_file(const char *dir, const char *name, unsigned mode, const char *text,
 	unsigned rename_flags, struct lode_err *err)
 {
@@ -58,7 +47,7 @@ static int write_file(const char *dir, const char *name, unsigned mode, const ch
 	snprintf(beside, sizeof(beside), ".%.50s.%d", name, (int)getpid());
 	unlinkat(folder, beside, 0);
 	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-	int rc = fd < 0 ? -errno : write_all(fd, text);
+	int rc = fd < 0 ? -errno : lode_file_write_all(fd, text, strlen(text));
 	if (!rc && (fsync(fd) || renameat2(folder, beside, folder, name, rename_flags) ||
 			   fsync(folder)))
 		rc = -errno;

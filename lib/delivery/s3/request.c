@@ -2,6 +2,8 @@
 /* One signed request, tried again while that makes sense. */
 #include "s3.h"
 
+#include "lode_clock.h"
+
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,13 +196,6 @@ static void pause_before(unsigned attempt, const struct exchange *x)
 	nanosleep(&t, NULL);
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static int try_all(struct exchange *x, struct lode_err *err)
 {
 	int rc = 0;
@@ -224,10 +219,10 @@ static int try_all(struct exchange *x, struct lode_err *err)
 int exchange(struct exchange *x, struct lode_err *err)
 {
 	struct lode_s3 *s = x->s3;
-	if (monotonic_ns() < atomic_load(&s->away_until_ns))
+	if (lode_clock_ns() < atomic_load(&s->away_until_ns))
 		return lode_err_set(
 			err, -ENOTCONN, "%s: was not reached a moment ago", s->endpoint);
 	int rc = try_all(x, err);
-	atomic_store(&s->away_until_ns, rc == -ENOTCONN ? monotonic_ns() + AWAY_NS : 0);
+	atomic_store(&s->away_until_ns, rc == -ENOTCONN ? lode_clock_ns() + AWAY_NS : 0);
 	return rc;
 }

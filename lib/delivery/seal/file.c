@@ -2,6 +2,8 @@
 /* Whole files, one chunk in memory at a time. */
 #include "seal.h"
 
+#include "lode_file.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,24 +25,9 @@ int read_all_at(int fd, void *buf, size_t len, uint64_t offset)
 	return 0;
 }
 
-int write_all(int fd, const void *buf, size_t len)
-{
-	const uint8_t *p = buf;
-	while (len) {
-		ssize_t n = write(fd, p, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int lode_seal_to_fd(void *ctx, const void *bytes, size_t len)
 {
-	return write_all(*(int *)ctx, bytes, len);
+	return lode_file_write_all(*(int *)ctx, bytes, len);
 }
 
 static int put(const struct lode_seal_sink *out, const void *bytes, size_t len)
@@ -48,7 +35,7 @@ static int put(const struct lode_seal_sink *out, const void *bytes, size_t len)
 	return out->write(out->ctx, bytes, len);
 }
 
-int file_size(int fd, uint64_t *n_bytes)
+static int file_size(int fd, uint64_t *n_bytes)
 {
 	struct stat st;
 	if (fstat(fd, &st))
@@ -57,7 +44,8 @@ int file_size(int fd, uint64_t *n_bytes)
 	return 0;
 }
 
-int write_readers(const struct lode_seal_sink *out, const struct lode_seal_info *info,
+/* A head with one wrapped key for each reader. */
+static int write_readers(const struct lode_seal_sink *out, const struct lode_seal_info *info,
 	const uint8_t key[LODE_SEAL_KEY_BYTES], const struct lode_seal_keys *readers,
 	struct lode_err *err)
 {
@@ -120,7 +108,7 @@ int lode_seal_file(int in, const struct lode_seal_sink *out, const struct lode_s
 int read_info(int fd, struct lode_seal_info *info, struct lode_err *err)
 {
 	uint8_t head[LODE_SEAL_HEAD_BYTES];
-	uint64_t n_bytes;
+	uint64_t n_bytes = 0;
 	int rc = read_all_at(fd, head, sizeof(head), 0);
 	rc = lode_seal_parse(head, rc ? 0 : sizeof(head), info, err);
 	if (rc)

@@ -2,6 +2,8 @@
 /* Reading anywhere: the chunk last opened is kept. */
 #include "seal.h"
 
+#include "lode_file.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -115,7 +117,7 @@ int lode_seal_open_file(struct lode_seal_reader *r, int out, struct lode_err *er
 		rc = load_chunk(r, i, err);
 		if (rc)
 			return rc;
-		rc = write_all(out, r->plain, lode_seal_chunk_len(&r->info, i));
+		rc = lode_file_write_all(out, r->plain, lode_seal_chunk_len(&r->info, i));
 	}
 	return rc ? lode_err_set(err, rc, "opening a sealed file: %s", strerror(-rc)) : 0;
 }

@@ -14,12 +14,6 @@ int gcm_open(const struct gcm *g, const uint8_t *sealed, size_t len, uint8_t *pl
 
 /* All or -errno; -ENODATA at the end of the file. */
 int read_all_at(int fd, void *buf, size_t len, uint64_t offset);
-int write_all(int fd, const void *buf, size_t len);
-int file_size(int fd, uint64_t *n_bytes);
-/* A head with one wrapped key for each reader. */
-int write_readers(const struct lode_seal_sink *out, const struct lode_seal_info *info,
-	const uint8_t key[LODE_SEAL_KEY_BYTES], const struct lode_seal_keys *readers,
-	struct lode_err *err);
 int read_info(int fd, struct lode_seal_info *info, struct lode_err *err);
 /* The content key, by one of ours. */
 int find_key(int fd, const struct lode_seal_info *info, const struct lode_seal_keys *private_keys,

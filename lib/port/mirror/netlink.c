@@ -62,12 +62,13 @@ int netlink_table(struct mnl_socket *sock, uint16_t type, uint8_t family, mnl_cb
 	return netlink_request(sock, nlh, cb, ctx);
 }
 
-uint8_t netlink_family(const struct lode_ip *ip)
+static uint8_t family_of(const struct lode_ip *ip)
 {
 	return lode_ip_is_v4(ip) ? AF_INET : AF_INET6;
 }
 
-void netlink_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct lode_ip *ip)
+/* Adds ip as attribute in its family's form. */
+static void put_ip(struct nlmsghdr *nlh, uint16_t type, const struct lode_ip *ip)
 {
 	if (lode_ip_is_v4(ip))
 		mnl_attr_put(nlh, type, 4, ip->b + 12);
@@ -149,11 +150,11 @@ int lode_netlink_resolve(struct lode_netlink *nl, int ifindex, const struct lode
 	nlh->nlmsg_type = RTM_NEWNEIGH;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
 	struct ndmsg *nd = mnl_nlmsg_put_extra_header(nlh, sizeof(*nd));
-	nd->ndm_family = netlink_family(ip);
+	nd->ndm_family = family_of(ip);
 	nd->ndm_ifindex = ifindex;
 	nd->ndm_state = NUD_NONE;
 	nd->ndm_flags = NTF_USE;
-	netlink_put_ip(nlh, NDA_DST, ip);
+	put_ip(nlh, NDA_DST, ip);
 	return netlink_request(nl->requests, nlh, NULL, NULL);
 }
 
@@ -165,14 +166,14 @@ int lode_netlink_add_address(struct lode_netlink *nl, int ifindex, const struct 
 	nlh->nlmsg_type = RTM_NEWADDR;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
-	ifa->ifa_family = netlink_family(&prefix->ip);
+	ifa->ifa_family = family_of(&prefix->ip);
 	ifa->ifa_prefixlen = (uint8_t)(v4 ? prefix->len - 96 : prefix->len);
 	ifa->ifa_scope = RT_SCOPE_UNIVERSE;
 	/* The operator chose the address; waiting for duplicate detection would only delay the start. */
 	ifa->ifa_flags = v4 ? 0 : IFA_F_NODAD;
 	ifa->ifa_index = (unsigned)ifindex;
-	netlink_put_ip(nlh, IFA_LOCAL, &prefix->ip);
-	netlink_put_ip(nlh, IFA_ADDRESS, &prefix->ip);
+	put_ip(nlh, IFA_LOCAL, &prefix->ip);
+	put_ip(nlh, IFA_ADDRESS, &prefix->ip);
 	return netlink_request(nl->requests, nlh, NULL, NULL);
 }
 
@@ -185,15 +186,15 @@ static int change_route(struct lode_netlink *nl, uint16_t type, uint16_t flags, 
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
 	struct rtmsg *rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
-	rt->rtm_family = netlink_family(&prefix->ip);
+	rt->rtm_family = family_of(&prefix->ip);
 	rt->rtm_dst_len = (uint8_t)(v4 ? prefix->len - 96 : prefix->len);
 	rt->rtm_table = RT_TABLE_MAIN;
 	rt->rtm_protocol = RTPROT_STATIC;
 	rt->rtm_scope = lode_ip_is_none(gateway) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	rt->rtm_type = RTN_UNICAST;
-	netlink_put_ip(nlh, RTA_DST, &prefix->ip);
+	put_ip(nlh, RTA_DST, &prefix->ip);
 	if (!lode_ip_is_none(gateway))
-		netlink_put_ip(nlh, RTA_GATEWAY, gateway);
+		put_ip(nlh, RTA_GATEWAY, gateway);
 	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)ifindex);
 	mnl_attr_put_u32(nlh, RTA_PRIORITY, metric);
 	return netlink_request(nl->requests, nlh, NULL, NULL);

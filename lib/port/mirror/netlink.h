@@ -23,6 +23,3 @@ int netlink_request(struct mnl_socket *sock, struct nlmsghdr *nlh, mnl_cb_t cb, 
 int netlink_table(struct mnl_socket *sock, uint16_t type, uint8_t family, mnl_cb_t cb, void *ctx);
 /* Socket bound to those multicast groups (0: for requests), or NULL with errno. */
 struct mnl_socket *netlink_open(unsigned groups);
-/* Adds ip as attribute in its family's form; returns the family. */
-uint8_t netlink_family(const struct lode_ip *ip);
-void netlink_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct lode_ip *ip);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "save.h"
 #include "kernel.h"
+#include "lode_file.h"
 
 #include <fcntl.h>
 #include <linux/ethtool.h>
@@ -113,25 +114,13 @@ void save_free(struct save *s)
 	s->messages = NULL;
 }
 
-static int file_path(
-	const char *state_dir, const char *ifname, const char *suffix, char *path, size_t size)
+static int file_path(const char *state_dir, const char *ifname, char *path, size_t size)
 {
-	int n = snprintf(
-		path, size, "%s/" SAVE_PREFIX "%s" SAVE_SUFFIX "%s", state_dir, ifname, suffix);
+	int n = snprintf(path, size, "%s/" SAVE_PREFIX "%s" SAVE_SUFFIX, state_dir, ifname);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int sync_directory(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int rc = fsync(fd) ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-static int write_file(const char *path, const struct save *s)
+int save_write(const char *state_dir, const struct save *s, struct lode_err *err)
 {
 	struct file_header h = {.magic = MAGIC,
 		.version = VERSION,
@@ -139,30 +128,16 @@ static int write_file(const char *path, const struct save *s)
 		.gro = s->gro,
 		.up = s->up,
 		.len = s->len};
+	char path[PATH_MAX];
 	memcpy(h.ifname, s->ifname, sizeof(h.ifname));
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	int rc = 0;
-	if (write(fd, &h, sizeof(h)) != sizeof(h) ||
-		write(fd, s->messages, s->len) != (ssize_t)s->len || fsync(fd))
-		rc = errno ? -errno : -ENOSPC;
-	close(fd);
-	return rc;
-}
-
-int save_write(const char *state_dir, const struct save *s, struct lode_err *err)
-{
-	char path[PATH_MAX], temp[PATH_MAX];
-	int rc = file_path(state_dir, s->ifname, "", path, sizeof(path));
-	if (!rc)
-		rc = file_path(state_dir, s->ifname, ".new", temp, sizeof(temp));
-	if (!rc)
-		rc = write_file(temp, s);
-	if (!rc && rename(temp, path))
-		rc = -errno;
-	if (!rc)
-		rc = sync_directory(state_dir);
+	uint8_t *bytes = malloc(sizeof(h) + s->len);
+	int rc = bytes ? file_path(state_dir, s->ifname, path, sizeof(path)) : -ENOMEM;
+	if (!rc) {
+		memcpy(bytes, &h, sizeof(h));
+		memcpy(bytes + sizeof(h), s->messages, s->len);
+		rc = lode_file_replace(path, 0600, bytes, sizeof(h) + s->len, NULL);
+	}
+	free(bytes);
 	return rc ? lode_err_set(err, rc, "interface %s: saving its state in %s: %s", s->ifname,
 			    state_dir, strerror(-rc))
 		  : 0;
@@ -200,7 +175,7 @@ static int read_file(int fd, const char *ifname, struct save *s)
 int save_read(const char *state_dir, const char *ifname, struct save *s, struct lode_err *err)
 {
 	char path[PATH_MAX];
-	int rc = file_path(state_dir, ifname, "", path, sizeof(path));
+	int rc = file_path(state_dir, ifname, path, sizeof(path));
 	int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (!rc && fd < 0)
 		rc = -errno;
@@ -216,8 +191,8 @@ int save_read(const char *state_dir, const char *ifname, struct save *s, struct 
 int save_remove(const char *state_dir, const char *ifname)
 {
 	char path[PATH_MAX];
-	int rc = file_path(state_dir, ifname, "", path, sizeof(path));
+	int rc = file_path(state_dir, ifname, path, sizeof(path));
 	if (!rc && unlink(path))
 		rc = -errno;
-	return rc ? rc : sync_directory(state_dir);
+	return rc ? rc : lode_file_sync_folder(state_dir);
 }
