@@ -28,11 +28,6 @@ static json_t *parse_reply(const char *text, size_t len)
 	return result;
 }
 
-json_t *ask_gateway_json(struct lodectl *ctl, json_t *request)
-{
-	return ask_gateway_fd(ctl, request, -1);
-}
-
 json_t *ask_gateway_fd(struct lodectl *ctl, json_t *request, int fd)
 {
 	struct lode_err err;
@@ -60,5 +55,5 @@ json_t *ask_gateway(struct lodectl *ctl, const char *command, const char *params
 	json_object_set_new(request, "command", json_string(command));
 	if (params)
 		json_object_set_new(request, "params", json_string(params));
-	return ask_gateway_json(ctl, request);
+	return ask_gateway_fd(ctl, request, -1);
 }

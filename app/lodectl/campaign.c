@@ -26,10 +26,7 @@ static int start(struct lodectl *ctl, int argc, char **argv)
 	json_object_set_new(body, "model_id", json_string(argv[0]));
 	json_object_set_new(body, "model_version", json_string(argv[1]));
 	json_object_set_new(body, "fleet_id", json_string(argv[2]));
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "POST", "/campaigns", body) : NULL;
-	manager_close(m);
-	return manager_print(ctl, v);
+	return print_answer(ctl, manager_once(ctl, "POST", "/campaigns", body));
 }
 
 static int show(struct lodectl *ctl, int argc, char **argv)
@@ -41,14 +38,12 @@ static int show(struct lodectl *ctl, int argc, char **argv)
 	json_t *device;
 	if (!manager_path(path, "/campaigns/*", argc, argv, 1))
 		return EXIT_OTHER;
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "GET", path, NULL) : NULL;
-	manager_close(m);
+	json_t *v = manager_once(ctl, "GET", path, NULL);
 	if (!v || ctl->json)
-		return manager_print(ctl, v);
+		return print_answer(ctl, v);
 	json_t *devices = json_incref(json_object_get(v, "devices"));
 	json_object_del(v, "devices");
-	manager_print(ctl, v);
+	print_answer(ctl, v);
 	puts("");
 	table_begin(&t, LODE_ARRAY_LEN(heads), heads);
 	json_array_foreach(devices, i, device)

@@ -2,36 +2,22 @@
 /* Patches between model files: made, applied, described, checked, measured. */
 #include "lodectl.h"
 
+#include "lode_clock.h"
 #include "lode_delta.h"
 
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DIFF_USAGE "BASE TARGET PATCH [--fast|--best] [--reverse FILE]"
 
-/* ---- progress ---- */
-
-/* A bar on stderr when that is a terminal. */
-struct bar {
-	const char *what;
-	int last_percent;
-};
-
-static int draw_bar(void *ctx, uint64_t done, uint64_t total)
+static int draw_bar(void *what, uint64_t done, uint64_t total)
 {
-	struct bar *b = ctx;
-	int percent = total ? (int)(100.0 * (double)done / (double)total) : 100;
-	if (percent == b->last_percent || !isatty(STDERR_FILENO))
-		return 0;
-	b->last_percent = percent;
-	fprintf(stderr, "\r%s [%-40.*s] %3d%%", b->what, percent * 2 / 5,
-		"########################################", percent);
-	if (percent == 100)
-		fputs("\r\033[K", stderr);
+	progress_bar(what, done, total, "bytes");
+	if (done >= total)
+		progress_end();
 	return 0;
 }
 
@@ -107,8 +93,8 @@ static int make_patch(const char *base, const char *target, const char *patch,
 	enum lode_delta_mode mode, struct lode_delta_report *r)
 {
 	struct lode_err err = {0};
-	struct bar bar = {"diff", -1};
-	if (lode_delta_diff_path(base_or_null(base), target, patch, mode, draw_bar, &bar, r, &err))
+	if (lode_delta_diff_path(
+		    base_or_null(base), target, patch, mode, draw_bar, "diff", r, &err))
 		return complain(EXIT_OTHER, "%s", err.msg);
 	return EXIT_OK;
 }
@@ -147,11 +133,9 @@ static int diff(struct lodectl *ctl, int argc, char **argv)
 
 /* ---- apply ---- */
 
-static double seconds_now(void)
+static double seconds_since(uint64_t start_ns)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+	return (double)(lode_clock_ns() - start_ns) / LODE_NS_PER_S;
 }
 
 static int print_applied(
@@ -180,14 +164,13 @@ static int apply(struct lodectl *ctl, int argc, char **argv)
 {
 	struct lode_err err = {0};
 	struct lode_delta_stats stats = {0};
-	struct bar bar = {"apply", -1};
-	struct lode_delta_apply_options opt = {.progress = draw_bar, .progress_ctx = &bar};
+	struct lode_delta_apply_options opt = {.progress = draw_bar, .progress_ctx = "apply"};
 	if (argc != 3)
 		return complain(EXIT_OTHER, "usage: lodectl delta apply PATCH BASE OUT");
-	double start = seconds_now();
+	uint64_t start = lode_clock_ns();
 	if (lode_delta_apply_path(argv[0], base_or_null(argv[1]), argv[2], &opt, &stats, &err))
 		return complain(EXIT_OTHER, "%s", err.msg);
-	return print_applied(ctl, &stats, seconds_now() - start);
+	return print_applied(ctl, &stats, seconds_since(start));
 }
 
 /* ---- info ---- */
@@ -313,8 +296,7 @@ static int verify(struct lodectl *ctl, int argc, char **argv)
 {
 	struct lode_err err = {0};
 	struct lode_delta_stats stats = {0};
-	struct bar bar = {"verify", -1};
-	struct lode_delta_apply_options opt = {.progress = draw_bar, .progress_ctx = &bar};
+	struct lode_delta_apply_options opt = {.progress = draw_bar, .progress_ctx = "verify"};
 	const char *tmp = getenv("TMPDIR");
 	char dir[512], out[544];
 	if (argc != 2)
@@ -323,9 +305,9 @@ static int verify(struct lodectl *ctl, int argc, char **argv)
 	if (!mkdtemp(dir))
 		return complain(EXIT_ENVIRONMENT, "%s: %s", dir, strerror(errno));
 	snprintf(out, sizeof(out), "%s/target", dir);
-	double start = seconds_now();
+	uint64_t start = lode_clock_ns();
 	int rc = lode_delta_apply_path(argv[0], base_or_null(argv[1]), out, &opt, &stats, &err);
-	double seconds = seconds_now() - start;
+	double seconds = seconds_since(start);
 	remove_folder(dir);
 
 	return rc ? complain(EXIT_OTHER, "%s", err.msg) : print_applied(ctl, &stats, seconds);
@@ -346,15 +328,15 @@ static int bench_mode(const char *base, const char *target, const char *dir,
 	struct lode_err err = {0};
 	snprintf(patch, sizeof(patch), "%s/patch", dir);
 	snprintf(out, sizeof(out), "%s/out", dir);
-	double start = seconds_now();
+	uint64_t start = lode_clock_ns();
 	int rc = make_patch(base, target, patch, mode, &row->report);
-	row->diff_seconds = seconds_now() - start;
+	row->diff_seconds = seconds_since(start);
 	if (rc)
 		return rc;
-	start = seconds_now();
+	start = lode_clock_ns();
 	if (lode_delta_apply_path(patch, base_or_null(base), out, NULL, NULL, &err))
 		rc = complain(EXIT_OTHER, "%s", err.msg);
-	row->apply_seconds = seconds_now() - start;
+	row->apply_seconds = seconds_since(start);
 	return rc;
 }
 

@@ -52,11 +52,9 @@ static int device_enrol(struct lodectl *ctl, int argc, char **argv)
 		json_pack("{s:s,s:s}", "name", argv[0], "role", argc > 1 ? argv[1] : "device");
 	if (argc > 2)
 		json_object_set_new(body, "ttl_s", json_integer(strtoll(argv[2], NULL, 10)));
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "POST", "/enrolments", body) : NULL;
-	manager_close(m);
+	json_t *v = manager_once(ctl, "POST", "/enrolments", body);
 	if (!v || ctl->json)
-		return manager_print(ctl, v);
+		return print_answer(ctl, v);
 	/* The token alone: it goes into a file or a pipe. */
 	puts(json_string_value(json_object_get(v, "token")));
 	json_decref(v);

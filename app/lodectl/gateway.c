@@ -1,117 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the running gateway says of itself. An object of objects becomes a table with a row each, any other
- * object a list of keys and values: whatever the gateway counts is shown, without a list kept here. */
+/* What the running gateway says of itself: whatever it counts is shown, without a list kept here. */
 #include "lodectl.h"
 
-#include <stdlib.h>
 #include <unistd.h>
-
-#define COLUMNS_MAX 32
-
-static void value_text(const json_t *v, char *text, size_t size)
-{
-	if (json_is_string(v))
-		snprintf(text, size, "%s", json_string_value(v));
-	else if (json_is_integer(v))
-		snprintf(text, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	else if (v) {
-		char *dump = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-		snprintf(text, size, "%s", dump ? dump : "?");
-		free(dump);
-	} else
-		snprintf(text, size, "-");
-}
-
-static bool is_table(json_t *value)
-{
-	const char *key;
-	json_t *row;
-	json_object_foreach(value, key, row) if (!json_is_object(row)) return false;
-	return json_object_size(value) > 0;
-}
-
-static size_t collect_columns(json_t *value, const char **column)
-{
-	const char *row_key, *key;
-	json_t *row, *cell;
-	size_t n = 1;
-	column[0] = "";
-	json_object_foreach(value, row_key, row) json_object_foreach(row, key, cell)
-	{
-		size_t i = 1;
-		while (i < n && strcmp(column[i], key))
-			i++;
-		if (i == n && n < COLUMNS_MAX && !json_is_object(cell))
-			column[n++] = key;
-	}
-	return n;
-}
-
-static void print_table(json_t *value)
-{
-	const char *column[COLUMNS_MAX], *row_key;
-	char text[256];
-	json_t *row;
-	struct table t;
-	size_t n = collect_columns(value, column);
-	table_begin(&t, n, column);
-	json_object_foreach(value, row_key, row)
-	{
-		table_cell(&t, "%s", row_key);
-		for (size_t i = 1; i < n; i++) {
-			value_text(json_object_get(row, column[i]), text, sizeof(text));
-			table_cell(&t, "%s", text);
-		}
-	}
-	table_end(&t, stdout);
-}
-
-static void print_pairs(json_t *value)
-{
-	const char *key;
-	char text[512];
-	json_t *v;
-	struct table t;
-	table_begin(&t, 2, NULL);
-	json_object_foreach(value, key, v)
-	{
-		if (json_is_object(v) && json_object_size(v))
-			continue;
-		value_text(v, text, sizeof(text));
-		table_cell(&t, "%s", key);
-		table_cell(&t, "%s", text);
-	}
-	table_end(&t, stdout);
-	json_object_foreach(value, key, v) if (json_is_object(v) && json_object_size(v))
-	{
-		printf("\n%s\n", key);
-		if (is_table(v))
-			print_table(v);
-		else
-			print_pairs(v);
-	}
-}
-
-static void print_value(struct lodectl *ctl, json_t *value)
-{
-	if (ctl->json || !json_is_object(value))
-		print_json(value);
-	else if (is_table(value))
-		print_table(value);
-	else
-		print_pairs(value);
-}
 
 static int show(struct lodectl *ctl, const char *command, int argc, char **argv)
 {
 	if (argc > 1)
 		return complain(EXIT_OTHER, "'%s' takes at most one argument", command);
-	json_t *value = ask_gateway(ctl, command, argc ? argv[0] : NULL);
-	if (!value)
-		return EXIT_OTHER;
-	print_value(ctl, value);
-	json_decref(value);
-	return EXIT_OK;
+	return print_answer(ctl, ask_gateway(ctl, command, argc ? argv[0] : NULL));
 }
 
 #define SHOW(name)                                                         \

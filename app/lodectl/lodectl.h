@@ -42,11 +42,16 @@ int complain(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 
 /* Asks the gateway; NULL after having complained. The caller drops the reference. */
 json_t *ask_gateway(struct lodectl *ctl, const char *command, const char *params);
-/* The same with a body of our own. */
-json_t *ask_gateway_json(struct lodectl *ctl, json_t *request);
-/* And with a descriptor, which stays the caller's. */
+/* The same with a body of our own (taken over) and a descriptor, which stays the caller's; -1: none. */
 json_t *ask_gateway_fd(struct lodectl *ctl, json_t *request, int fd);
 int print_json(const json_t *value);
+/* An object as JSON, or for people: rows of objects become a table, anything else keys and values. Drops it.
+ * EXIT_OTHER for NULL: somebody has complained. */
+int print_answer(struct lodectl *ctl, json_t *v);
+
+/* "what #####..... 42 %  done of total unit" on a terminal until the end; nothing elsewhere. */
+void progress_bar(const char *what, uint64_t done, uint64_t total, const char *unit);
+void progress_end(void);
 
 /* A table for people: columns are padded to their widest cell. heads may be NULL: no heading. */
 struct table {
@@ -55,5 +60,7 @@ struct table {
 };
 void table_begin(struct table *t, size_t n_columns, const char *const *heads);
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A JSON value as cell; "-": none, or empty. */
+void table_value(struct table *t, const json_t *v);
 /* Prints and frees. */
 void table_end(struct table *t, FILE *to);

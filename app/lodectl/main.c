@@ -40,15 +40,6 @@ int complain(int code, const char *fmt, ...)
 	return code;
 }
 
-int print_json(const json_t *value)
-{
-	/* Escaped on a terminal: C1 control characters would pass else. */
-	size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | ascii);
-	putchar('\n');
-	return EXIT_OK;
-}
-
 typedef void visit_fn(const struct command *c, void *arg);
 
 static void each_command(visit_fn *fn, void *arg)
@@ -131,7 +122,7 @@ static int manual(void)
 	     ".SH COMMANDS");
 	each_command(print_manual_row, NULL);
 	puts(".SH EXIT STATUS\n0 ok, 1 other, 2 configuration, 3 environment, 4 device.\n"
-	     ".SH SEE ALSO\n.BR lodestone-gateway (8)");
+	     ".SH SEE ALSO\n/usr/share/doc/lodestone/operations.md");
 	return EXIT_OK;
 }
 

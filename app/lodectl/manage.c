@@ -11,22 +11,14 @@ static int manager_health(struct lodectl *ctl, int argc, char **argv)
 	return manager_do(ctl, "GET", "/health", NULL, "the manager is healthy");
 }
 
-static int manager_audit(struct lodectl *ctl, int argc, char **argv)
+static void print_entries(json_t *entries)
 {
 	static const char *const heads[] = {"SEQ", "TIME", "WHO", "WHAT", "OBJECT"};
-	char path[64];
 	struct table t;
 	size_t i;
 	json_t *e;
-	snprintf(path, sizeof(path), "/audit?after=%lld", argc ? strtoll(argv[0], NULL, 10) : 0);
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "GET", path, NULL) : NULL;
-	manager_close(m);
-	if (!v || ctl->json)
-		return manager_print(ctl, v);
-	bool whole = json_is_true(json_object_get(v, "chain_ok"));
 	table_begin(&t, LODE_ARRAY_LEN(heads), heads);
-	json_array_foreach(json_object_get(v, "items"), i, e)
+	json_array_foreach(entries, i, e)
 	{
 		time_t at = (time_t)(json_integer_value(json_object_get(e, "time_ms")) / 1000);
 		struct tm tm;
@@ -40,6 +32,20 @@ static int manager_audit(struct lodectl *ctl, int argc, char **argv)
 		table_cell(&t, "%s", json_string_value(json_object_get(e, "object")));
 	}
 	table_end(&t, stdout);
+}
+
+static int manager_audit(struct lodectl *ctl, int argc, char **argv)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/audit?after=%lld", argc ? strtoll(argv[0], NULL, 10) : 0);
+	json_t *v = manager_once(ctl, "GET", path, NULL);
+	if (!v)
+		return EXIT_OTHER;
+	bool whole = json_is_true(json_object_get(v, "chain_ok"));
+	if (ctl->json)
+		print_json(v);
+	else
+		print_entries(json_object_get(v, "items"));
 	json_decref(v);
 	return whole ? EXIT_OK : complain(EXIT_OTHER, "the log's chain of hashes does not hold");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* The client of the manager's API. */
 #include "manager.h"
 
 #include <curl/curl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,7 +10,6 @@
 #define REPLY_MAX_BYTES (64u << 20)
 #define TIMEOUT_S	60L
 #define STALL_S		60L
-#define BAR_WIDTH	30
 
 struct manager {
 	CURL *curl;
@@ -46,14 +45,6 @@ void manager_close(struct manager *m)
 	curl_easy_cleanup(m->curl);
 	free(m->reply);
 	free(m);
-}
-
-static bool name_ok(const char *name)
-{
-	static const char chars[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-";
-	size_t n = strspn(name, chars);
-	return n && !name[n] && n <= 128 && *name != '.';
 }
 
 static size_t on_data(char *bytes, size_t size, size_t n, void *ctx)
@@ -151,6 +142,18 @@ json_t *manager_call(struct manager *m, const char *method, const char *path, js
 	return v;
 }
 
+json_t *manager_once(struct lodectl *ctl, const char *method, const char *path, json_t *body)
+{
+	struct manager *m = manager_open(ctl);
+	if (!m) {
+		json_decref(body);
+		return NULL;
+	}
+	json_t *v = manager_call(m, method, path, body);
+	manager_close(m);
+	return v;
+}
+
 json_t *manager_list(struct manager *m, const char *path)
 {
 	json_t *all = json_array(), *page;
@@ -213,193 +216,4 @@ json_t *manager_send(struct manager *m, const struct upload *up, long *status)
 	curl_slist_free_all(headers);
 	progress_end();
 	return v;
-}
-
-/* ---- what the verbs share ---- */
-
-bool manager_path(
-	char path[MANAGER_PATH_MAX], const char *pattern, int argc, char **argv, int n_needed)
-{
-	size_t n = 0;
-	int used = 0;
-	if (argc < n_needed) {
-		complain(EXIT_OTHER, "%d names are needed, found %d; 'lodectl help' lists them",
-			n_needed, argc);
-		return false;
-	}
-	for (; *pattern && n + 200 < MANAGER_PATH_MAX; pattern++) {
-		if (*pattern != '*') {
-			path[n++] = *pattern;
-			continue;
-		}
-		const char *name = argv[used++];
-		if (!name_ok(name)) {
-			complain(EXIT_OTHER,
-				"'%s': names have 1 to 128 of A-Z a-z 0-9 . _ + -, no leading dot",
-				name);
-			return false;
-		}
-		n += (size_t)snprintf(path + n, MANAGER_PATH_MAX - n, "%s", name);
-	}
-	path[n] = 0;
-	return true;
-}
-
-void progress_bar(const char *what, uint64_t done, uint64_t total, const char *unit)
-{
-	char bar[BAR_WIDTH + 1];
-	unsigned full = total ? (unsigned)(LODE_MIN(done, total) * BAR_WIDTH / total) : BAR_WIDTH;
-	if (!isatty(STDERR_FILENO))
-		return;
-	memset(bar, '.', BAR_WIDTH);
-	memset(bar, '#', full);
-	bar[BAR_WIDTH] = 0;
-	fprintf(stderr, "\r%s %s %3llu %%  %llu of %llu %s ", what, bar,
-		(unsigned long long)(total ? done * 100 / total : 100), (unsigned long long)done,
-		(unsigned long long)total, unit);
-}
-
-void progress_end(void)
-{
-	if (isatty(STDERR_FILENO))
-		fputc('\n', stderr);
-}
-
-int manager_do(struct lodectl *ctl, const char *method, const char *path, json_t *body,
-	const char *sentence, ...)
-{
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, method, path, body) : NULL;
-	manager_close(m);
-	if (!v)
-		return EXIT_OTHER;
-	if (ctl->json) {
-		print_json(v);
-	} else {
-		char line[400];
-		va_list args;
-		va_start(args, sentence);
-		vsnprintf(line, sizeof(line), sentence, args);
-		va_end(args);
-		print_clean(line);
-		putchar('\n');
-	}
-	json_decref(v);
-	return EXIT_OK;
-}
-
-static json_t *value_of(const char *text)
-{
-	/* Numbers, truths, lists and objects are JSON as they stand; all else is text. */
-	json_t *v = json_loads(text, JSON_DECODE_ANY, NULL);
-	return v ? v : json_string(text);
-}
-
-json_t *manager_options(int argc, char **argv)
-{
-	json_t *o = json_object();
-	for (int i = 0; i < argc; i++) {
-		char *value = strchr(argv[i], '=');
-		if (!value || value == argv[i]) {
-			complain(EXIT_OTHER, "'%s': KEY=VALUE is expected", argv[i]);
-			json_decref(o);
-			return NULL;
-		}
-		*value = 0;
-		json_object_set_new(o, argv[i], value_of(value + 1));
-	}
-	return o;
-}
-
-static const json_t *go_down(const json_t *v, const char *member)
-{
-	char key[64];
-	while (v && *member) {
-		size_t n = strcspn(member, ".");
-		snprintf(key, sizeof(key), "%.*s", (int)n, member);
-		v = json_object_get(v, key);
-		member += n + (member[n] == '.');
-	}
-	return v;
-}
-
-static void add_cell(struct table *t, const json_t *v)
-{
-	char *text = json_is_array(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (!v || json_is_null(v))
-		table_cell(t, "-");
-	else if (json_is_string(v))
-		table_cell(t, "%s", *json_string_value(v) ? json_string_value(v) : "-");
-	else if (json_is_array(v))
-		table_cell(t, "%zu", json_array_size(v));
-	else
-		table_cell(t, "%s", text ? text : "");
-	free(text);
-}
-
-int manager_table(struct lodectl *ctl, const char *path, const struct column *columns, size_t n)
-{
-	struct manager *m = manager_open(ctl);
-	json_t *all = m ? manager_list(m, path) : NULL, *item;
-	struct table t;
-	size_t i;
-	manager_close(m);
-	if (!all)
-		return EXIT_OTHER;
-	if (ctl->json) {
-		print_json(all);
-	} else {
-		table_begin(&t, n, NULL);
-		for (size_t c = 0; c < n; c++)
-			table_cell(&t, "%s", columns[c].head);
-		json_array_foreach(all, i, item) for (size_t c = 0; c < n; c++)
-			add_cell(&t, go_down(item, columns[c].member));
-		table_end(&t, stdout);
-	}
-	json_decref(all);
-	return EXIT_OK;
-}
-
-static void add_rows(struct table *t, const char *prefix, json_t *v)
-{
-	const char *key;
-	json_t *item;
-	json_object_foreach(v, key, item)
-	{
-		char name[160];
-		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
-		if (json_is_object(item)) {
-			add_rows(t, name, item);
-			continue;
-		}
-		table_cell(t, "%s", name);
-		add_cell(t, item);
-	}
-}
-
-int manager_print(struct lodectl *ctl, json_t *v)
-{
-	struct table t;
-	if (!v)
-		return EXIT_OTHER;
-	if (ctl->json) {
-		print_json(v);
-	} else {
-		table_begin(&t, 2, NULL);
-		add_rows(&t, "", v);
-		table_end(&t, stdout);
-	}
-	json_decref(v);
-	return EXIT_OK;
-}
-
-int manager_show(struct lodectl *ctl, const char *pattern, int argc, char **argv)
-{
-	char path[MANAGER_PATH_MAX];
-	if (!manager_path(path, pattern, argc, argv, 1))
-		return EXIT_OTHER;
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "GET", path, NULL) : NULL;
-	manager_close(m);
-	return manager_print(ctl, v);
 }

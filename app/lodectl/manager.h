@@ -13,6 +13,8 @@ void manager_close(struct manager *m);
 /* One call below /api/v2. body: taken over; NULL: none. The answer's object, or NULL after having complained; the
  * caller drops it. */
 json_t *manager_call(struct manager *m, const char *method, const char *path, json_t *body);
+/* The same over a connection of its own. */
+json_t *manager_once(struct lodectl *ctl, const char *method, const char *path, json_t *body);
 /* All pages of a list as one array. */
 json_t *manager_list(struct manager *m, const char *path);
 
@@ -25,6 +27,8 @@ struct upload {
  * complained about. */
 json_t *manager_send(struct manager *m, const struct upload *up, long *status);
 
+/* ---- manager_verbs.c ---- */
+
 #define MANAGER_PATH_MAX 600
 /* Puts a name in place of each '*' of the pattern. False after having complained that one is missing or is
  * no name. */
@@ -33,23 +37,17 @@ bool manager_path(
 /* GETs a path of names and prints the answer. */
 int manager_show(struct lodectl *ctl, const char *pattern, int argc, char **argv);
 
-/* "#####...... 42 %  done of total" on a terminal; nothing elsewhere. */
-void progress_bar(const char *what, uint64_t done, uint64_t total, const char *unit);
-void progress_end(void);
-
 /* One call and its answer printed: as JSON, or with the sentence. An exit code. */
 int manager_do(struct lodectl *ctl, const char *method, const char *path, json_t *body,
 	const char *sentence, ...) __attribute__((format(printf, 5, 6)));
 /* Object with KEY=VALUE arguments; numbers and truths as such. NULL after having complained. */
 json_t *manager_options(int argc, char **argv);
 
-/* A list as a table: what to call its columns and where the values are ("a.b" goes down). */
+/* A list as a table: what to call its columns and which members they show. */
 struct column {
 	const char *head, *member;
 };
 int manager_table(struct lodectl *ctl, const char *path, const struct column *columns, size_t n);
-/* Prints an answer: JSON or rows. Drops it. */
-int manager_print(struct lodectl *ctl, json_t *v);
 
 /* manager_nginx.c */
 int manager_nginx(struct lodectl *ctl, int argc, char **argv);

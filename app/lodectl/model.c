@@ -2,11 +2,10 @@
 /* lodectl model: look at model files, check, run, convert them. Works without a gateway. */
 #include "model.h"
 
+#include "lode_file.h"
 #include "lode_schemas.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { JSON_BYTES = 1 << 20 };
 
@@ -27,45 +26,6 @@ static void begin_json(struct lode_json *j, size_t n_bytes)
 	if (!text)
 		abort();
 	lode_json_begin(j, text, n_bytes);
-}
-
-/* Nested objects become rows a.b.c. */
-static void add_rows(struct table *t, const char *prefix, const json_t *v)
-{
-	const char *key;
-	json_t *item;
-	json_object_foreach((json_t *)v, key, item)
-	{
-		char name[128];
-		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
-		if (json_is_object(item)) {
-			add_rows(t, name, item);
-			continue;
-		}
-		char *text = json_is_string(item)
-				     ? strdup(json_string_value(item))
-				     : json_dumps(item, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-		table_cell(t, "%s", name);
-		table_cell(t, "%s", text ? text : "");
-		free(text);
-	}
-}
-
-static int print_description(struct lodectl *ctl, json_t *v)
-{
-	static const char *const heads[] = {"field", "value"};
-	struct table t;
-	if (!v)
-		return EXIT_OTHER;
-	if (ctl->json) {
-		print_json(v);
-	} else {
-		table_begin(&t, 2, heads);
-		add_rows(&t, "", v);
-		table_end(&t, stdout);
-	}
-	json_decref(v);
-	return EXIT_OK;
 }
 
 static json_t *describe_array(const struct lode_onnx_array *a)
@@ -112,7 +72,7 @@ static int info(struct lodectl *ctl, int argc, char **argv)
 		v = describe_graph(r.graph);
 	}
 	runnable_close(&r);
-	return print_description(ctl, v);
+	return print_answer(ctl, v);
 }
 
 static int verify(struct lodectl *ctl, int argc, char **argv)
@@ -166,24 +126,6 @@ static int manifest(struct lodectl *ctl, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* Whole or not at all: written beside, then renamed. */
-static int write_file(const char *path, const uint8_t *data, size_t n_bytes)
-{
-	char beside[4096];
-	if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
-		return complain(EXIT_ENVIRONMENT, "%s: the path is too long", path);
-	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	bool ok = fd >= 0 && write(fd, data, n_bytes) == (ssize_t)n_bytes && fsync(fd) == 0;
-	if (fd >= 0)
-		ok = close(fd) == 0 && ok;
-	ok = ok && rename(beside, path) == 0;
-	if (ok)
-		return EXIT_OK;
-	int code = complain(EXIT_ENVIRONMENT, "%s: %s", path, strerror(errno));
-	unlink(beside);
-	return code;
-}
-
 static int write_model(
 	const struct lode_model_source *source, enum lode_nn_format format, const char *path)
 {
@@ -192,9 +134,9 @@ static int write_model(
 	struct lode_err err;
 	if (lode_model_write(source, format, &image, &n_bytes, &err))
 		return complain(EXIT_OTHER, "%s", err.msg);
-	int code = write_file(path, image, n_bytes);
+	int rc = lode_file_replace(path, 0644, image, n_bytes, &err);
 	free(image);
-	return code;
+	return rc ? complain(EXIT_ENVIRONMENT, "%s", err.msg) : EXIT_OK;
 }
 
 static int quantise(struct lodectl *ctl, int argc, char **argv)

@@ -3,21 +3,15 @@
  * the same model again and again. Cold: its bytes were flushed from every cache before each call. */
 #include "model.h"
 
+#include "lode_clock.h"
+
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 enum { WARM_UP = 200, MAX_SAMPLES = 20000, COLD_SAMPLES = 1000, BUDGET_MS = 1000, BATCH = 16 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * LODE_NS_PER_S + (uint64_t)t.tv_nsec;
-}
 
 /* Stays on the CPU it is on. */
 static int pin(void)
@@ -63,16 +57,16 @@ static void call(struct bench *b)
 static void measure(struct bench *b, bool cold)
 {
 	size_t max = cold ? COLD_SAMPLES : MAX_SAMPLES, n_calls = cold || !b->r->model ? 1 : BATCH;
-	uint64_t stop = now_ns() + BUDGET_MS * LODE_NS_PER_MS;
-	for (int i = 0; i < WARM_UP && now_ns() < stop; i++)
+	uint64_t stop = lode_clock_ns() + BUDGET_MS * LODE_NS_PER_MS;
+	for (int i = 0; i < WARM_UP && lode_clock_ns() < stop; i++)
 		call(b);
-	for (b->n = 0; b->n < max && now_ns() < stop; b->n++) {
+	for (b->n = 0; b->n < max && lode_clock_ns() < stop; b->n++) {
 		if (cold)
 			flush(b->r->model->blob, b->r->model->packed_bytes);
-		uint64_t start = now_ns();
+		uint64_t start = lode_clock_ns();
 		for (size_t i = 0; i < n_calls; i++)
 			call(b);
-		b->sample_ns[b->n] = (now_ns() - start) / n_calls;
+		b->sample_ns[b->n] = (lode_clock_ns() - start) / n_calls;
 	}
 }
 

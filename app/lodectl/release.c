@@ -2,6 +2,8 @@
 /* lodectl release: keys, and signatures under what is there. */
 #include "release.h"
 
+#include "lode_file.h"
+
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -42,18 +44,10 @@ char *release_read(const char *path)
 
 int release_write(const char *path, const void *bytes, size_t len)
 {
-	char beside[4096];
-	if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
-		return complain(EXIT_ENVIRONMENT, "%s: the path is too long", path);
-	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	bool ok = fd >= 0 && write(fd, bytes, len) == (ssize_t)len && fsync(fd) == 0;
-	if (fd >= 0)
-		ok = close(fd) == 0 && ok;
-	if (ok && rename(beside, path) == 0)
-		return EXIT_OK;
-	int code = complain(EXIT_ENVIRONMENT, "%s: %s", path, strerror(errno));
-	unlink(beside);
-	return code;
+	struct lode_err err;
+	return lode_file_replace(path, 0644, bytes, len, &err)
+		       ? complain(EXIT_ENVIRONMENT, "%s", err.msg)
+		       : EXIT_OK;
 }
 
 void release_date(int64_t time_s, char text[32])

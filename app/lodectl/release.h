@@ -44,8 +44,6 @@ void release_date(int64_t time_s, char text[32]);
 
 /* What a release says, for printing. */
 json_t *release_describe(const struct lode_trust_release *r);
-/* As JSON or rows; drops it. */
-int release_print(struct lodectl *ctl, json_t *v);
 
 int release_show(struct lodectl *ctl, int argc, char **argv);
 int release_root(struct lodectl *ctl, int argc, char **argv);

@@ -57,43 +57,6 @@ json_t *release_describe(const struct lode_trust_release *r)
 		"kind", kind_of(&r->kind), "delegation", (json_int_t)r->delegation);
 }
 
-static void print_cell(struct table *t, const json_t *item)
-{
-	char *text = json_is_string(item) ? strdup(json_string_value(item))
-					  : json_dumps(item, JSON_ENCODE_ANY | JSON_COMPACT);
-	table_cell(t, "%s", text ? text : "");
-	free(text);
-}
-
-int release_print(struct lodectl *ctl, json_t *v)
-{
-	const char *key;
-	json_t *item, *part;
-	struct table t;
-	size_t i;
-	if (ctl->json) {
-		print_json(v);
-		json_decref(v);
-		return EXIT_OK;
-	}
-	table_begin(&t, 2, NULL);
-	json_object_foreach(v, key, item)
-	{
-		table_cell(&t, "%s", key);
-		if (!json_is_array(item))
-			print_cell(&t, item);
-		json_array_foreach(item, i, part)
-		{
-			if (i)
-				table_cell(&t, " ");
-			print_cell(&t, part);
-		}
-	}
-	table_end(&t, stdout);
-	json_decref(v);
-	return EXIT_OK;
-}
-
 int release_show(struct lodectl *ctl, int argc, char **argv)
 {
 	struct lode_trust_root root;
@@ -114,7 +77,7 @@ int release_show(struct lodectl *ctl, int argc, char **argv)
 	else if (!lode_trust_release_read(text, len, &release, &err))
 		v = release_describe(&release);
 	free(text);
-	return v ? release_print(ctl, v)
+	return v ? print_answer(ctl, v)
 		 : complain(
 			   EXIT_CONFIG, "%s: no root, delegation or release: %s", argv[0], err.msg);
 }

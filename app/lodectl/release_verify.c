@@ -50,7 +50,7 @@ int release_verify(struct lodectl *ctl, int argc, char **argv)
 	if (!code) {
 		json_t *v = release_describe(&r);
 		json_object_set_new(v, "root", json_integer((json_int_t)next.root.version));
-		code = release_print(ctl, v);
+		code = print_answer(ctl, v);
 	}
 	lode_trust_state_clear(&next);
 	free(anchor);

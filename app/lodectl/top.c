@@ -3,6 +3,8 @@
  * the gateway, which keeps nothing for it but the table of the heaviest conversations. */
 #include "lodectl.h"
 
+#include "lode_clock.h"
+
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVERY_MS 1000
+#define EVERY_NS LODE_NS_PER_S
 #define ROWS_MAX 10 /* of drops and conversations */
 
 static const char *const asked[] = {
@@ -20,7 +22,7 @@ static const char *const asked[] = {
 
 struct answers {
 	json_t *view[LODE_ARRAY_LEN(asked)];
-	double at_s;
+	uint64_t at_ns;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -28,13 +30,6 @@ static volatile sig_atomic_t interrupted;
 static void on_signal(int number)
 {
 	interrupted = number;
-}
-
-static double now_s(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 static void forget(struct answers *a)
@@ -46,7 +41,7 @@ static void forget(struct answers *a)
 
 static bool ask_all(struct lodectl *ctl, struct answers *a)
 {
-	a->at_s = now_s();
+	a->at_ns = lode_clock_ns();
 	for (size_t i = 0; i < LODE_ARRAY_LEN(asked); i++)
 		if (!(a->view[i] = ask_gateway(ctl, asked[i], NULL)))
 			return false;
@@ -287,8 +282,9 @@ static void draw(const struct answers *then, const struct answers *now, bool ter
 {
 	char *text = NULL;
 	size_t len = 0;
-	struct screen s = {
-		then, now, LODE_MAX(now->at_s - then->at_s, 0.001), open_memstream(&text, &len)};
+	struct screen s = {then, now,
+		(double)LODE_MAX(now->at_ns - then->at_ns, LODE_NS_PER_MS) / LODE_NS_PER_S,
+		open_memstream(&text, &len)};
 	if (!s.to)
 		abort();
 	put_head(&s);
@@ -321,13 +317,14 @@ static int draw_json(const struct answers *now)
 static bool pause_for_key(bool terminal)
 {
 	struct pollfd in = {STDIN_FILENO, POLLIN, 0};
-	double end = now_s() + EVERY_MS / 1000.0;
+	uint64_t now_ns = lode_clock_ns(), end_ns = now_ns + EVERY_NS;
 	sigset_t none;
 	sigemptyset(&none);
 	char key = 0;
-	while (!interrupted && now_s() < end) {
-		long left_ms = LODE_MAX(lround((end - now_s()) * 1000), 1);
-		struct timespec left = {left_ms / 1000, left_ms % 1000 * 1000000};
+	for (; !interrupted && now_ns < end_ns; now_ns = lode_clock_ns()) {
+		uint64_t left_ns = end_ns - now_ns;
+		struct timespec left = {
+			(time_t)(left_ns / LODE_NS_PER_S), (long)(left_ns % LODE_NS_PER_S)};
 		if (ppoll(&in, terminal, &left, &none) > 0 &&
 			(read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q'))
 			return true;

@@ -24,11 +24,9 @@ static int list_models(struct lodectl *ctl, int argc, char **argv)
 		return manager_table(ctl, "/models", models, 1);
 	if (!manager_path(path, "/models/*", argc, argv, 1))
 		return EXIT_OTHER;
-	struct manager *m = manager_open(ctl);
-	json_t *v = m ? manager_call(m, "GET", path, NULL) : NULL;
-	manager_close(m);
+	json_t *v = manager_once(ctl, "GET", path, NULL);
 	if (!v || ctl->json)
-		return manager_print(ctl, v);
+		return print_answer(ctl, v);
 	table_begin(&t, LODE_ARRAY_LEN(heads), heads);
 	json_array_foreach(json_object_get(v, "versions"), i, version)
 	{
@@ -119,7 +117,7 @@ static int upload(struct lodectl *ctl, int argc, char **argv)
 	if (!v)
 		return code ? code : EXIT_OTHER;
 	if (ctl->json)
-		return manager_print(ctl, v);
+		return print_answer(ctl, v);
 	printf("%s %s: %lld bytes, SHA-256 %.16s...\n", argv[0], argv[1], (long long)st.st_size,
 		sha256);
 	json_decref(v);
