@@ -42,7 +42,7 @@ struct lode_config_port {
 	bool dhcp; /* a DHCP client runs on the mirror */
 	struct lode_ip gateway4,
 		gateway6; /* next hop; none: from the kernel's routes (DHCP) or on-link */
-	uint32_t up_kbps, down_kbps; /* WAN: the link's rates; 0: learned */
+	uint32_t up_kbps;  /* WAN: what it may send; 0: learned */
 	double monthly_gb; /* WAN: what both directions may carry in a month; 0: no limit */
 };
 

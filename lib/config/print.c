@@ -93,36 +93,8 @@ long lode_config_print(const struct lode_config *c, char *buf, size_t size)
 	return finish(&t);
 }
 
-static void each_leaf(const struct lode_config *c, const struct field *fields, const void *base,
-	const char *prefix, leaf_fn fn, void *ctx)
-{
-	char path[PATH_TEXT_MAX], text[LODE_PATH_MAX];
-	for (const struct field *f = fields; !field_is_end(f); f++) {
-		const uint8_t *at = (const uint8_t *)base + f->offset;
-		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix && *f->key ? "." : "",
-			f->key);
-		if (f->type == F_GROUP) {
-			each_leaf(c, f->sub, at, path, fn, ctx);
-		} else if (f->type == F_LIST) {
-			for (unsigned i = 0; i < list_count(f, base); i++) {
-				char item[PATH_TEXT_MAX + 16];
-				snprintf(item, sizeof(item), "%s[%u]", path, i);
-				each_leaf(c, f->sub, at + i * f->size, item, fn, ctx);
-			}
-		} else {
-			scalar_print(f, c, at, text, sizeof(text));
-			fn(ctx, path, text, f->reload);
-		}
-	}
-}
-
-void config_each_leaf(const struct lode_config *c, leaf_fn fn, void *ctx)
-{
-	each_leaf(c, config_schema, c, "", fn, ctx);
-}
-
 struct leaf {
-	char *path, *text;
+	char *path, *text; /* "peers[0].links[1].cost" */
 	enum lode_reload reload;
 };
 struct leaves {
@@ -131,9 +103,8 @@ struct leaves {
 	bool failed;
 };
 
-static void collect(void *ctx, const char *path, const char *text, enum lode_reload reload)
+static void add_leaf(struct leaves *l, const char *path, const char *text, enum lode_reload reload)
 {
-	struct leaves *l = ctx;
 	if (l->n == l->room) {
 		size_t room = l->room ? 2 * l->room : 256;
 		struct leaf *grown = realloc(l->leaf, room * sizeof(*grown));
@@ -145,6 +116,30 @@ static void collect(void *ctx, const char *path, const char *text, enum lode_rel
 		l->room = room;
 	}
 	l->leaf[l->n++] = (struct leaf){strdup(path), strdup(text), reload};
+}
+
+/* Every leaf in schema order. */
+static void collect(struct leaves *l, const struct lode_config *c, const struct field *fields,
+	const void *base, const char *prefix)
+{
+	char path[PATH_TEXT_MAX], text[LODE_PATH_MAX];
+	for (const struct field *f = fields; !field_is_end(f); f++) {
+		const uint8_t *at = (const uint8_t *)base + f->offset;
+		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix && *f->key ? "." : "",
+			f->key);
+		if (f->type == F_GROUP) {
+			collect(l, c, f->sub, at, path);
+		} else if (f->type == F_LIST) {
+			for (unsigned i = 0; i < list_count(f, base); i++) {
+				char item[PATH_TEXT_MAX + 16];
+				snprintf(item, sizeof(item), "%s[%u]", path, i);
+				collect(l, c, f->sub, at + i * f->size, item);
+			}
+		} else {
+			scalar_print(f, c, at, text, sizeof(text));
+			add_leaf(l, path, text, f->reload);
+		}
+	}
 }
 
 static void free_leaves(struct leaves *l)
@@ -198,8 +193,8 @@ static int diff(const struct lode_config *from, const struct lode_config *to, st
 	char *restart, size_t restart_size)
 {
 	struct leaves a = {0}, b = {0};
-	config_each_leaf(from, collect, &a);
-	config_each_leaf(to, collect, &b);
+	collect(&a, from, config_schema, from, "");
+	collect(&b, to, config_schema, to, "");
 	int n = a.failed || b.failed ? -ENOMEM : compare(&a, &b, t, restart, restart_size);
 	free_leaves(&a);
 	free_leaves(&b);

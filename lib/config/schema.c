@@ -77,8 +77,6 @@ static const struct field port_fields[] = {
 		.help = "IPv6 next hop; the same"},
 	{"up_mbps", F_UINT, SIZED(lode_config_port, up_kbps), .def = "0", .unit = "Mbit/s",
 		.max = 400000, .scale = 1000, RESTART, .help = "WAN send rate; 0: learned"},
-	{"down_mbps", F_UINT, SIZED(lode_config_port, down_kbps), .def = "0", .unit = "Mbit/s",
-		.max = 400000, .scale = 1000, RESTART, .help = "WAN receive rate; 0: learned"},
 	{"monthly_gb", F_DOUBLE, SIZED(lode_config_port, monthly_gb), .def = "0", .unit = "GB",
 		.max = 1e6, LIVE,
 		.help = "WAN: bytes of both directions in a calendar month, spent evenly; 0: no "

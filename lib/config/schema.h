@@ -52,6 +52,13 @@ static inline bool field_is_end(const struct field *f)
 	return !f->key && f->size == 0;
 }
 
+/* IP protocols that have a name here; ends with NULL. */
+struct protocol_name {
+	const char *name;
+	uint8_t number;
+};
+extern const struct protocol_name protocol_names[];
+
 /* Text of a scalar -> memory. On failure returns -EINVAL with what is allowed in `allowed`. */
 int scalar_parse(const struct field *f, const struct lode_config *c, const char *text, void *to,
 	char *allowed, size_t allowed_size);
@@ -63,10 +70,6 @@ void scalar_allowed(const struct field *f, char *text, size_t size);
 
 /* Rules that span several keys. */
 int config_cross_check(struct lode_config *c, const char *name, struct lode_err *err);
-
-/* Visits every leaf in schema order. path: "peers[0].links[1].cost". */
-typedef void (*leaf_fn)(void *ctx, const char *path, const char *text, enum lode_reload reload);
-void config_each_leaf(const struct lode_config *c, leaf_fn fn, void *ctx);
 
 static inline unsigned list_count(const struct field *f, const void *base)
 {
