@@ -43,7 +43,8 @@ static bool take_string(const char *line, const char *key, char *out, size_t siz
 	return true;
 }
 
-bool perf_result_parse(const char *line, struct perf_result *r)
+/* A row of --json. False: not one. */
+static bool parse_row(const char *line, struct perf_result *r)
 {
 	const char *value = strstr(line, "\"value\":"), *ratio = strstr(line, "\"ratio\":");
 	if (!value || sscanf(value, "\"value\":%lf", &r->value) != 1)
@@ -101,7 +102,7 @@ static int run(const struct lode_perf *p, const char *binary, struct best *b)
 	char line[1024];
 	struct perf_result r;
 	while (rows && fgets(line, sizeof(line), rows))
-		if (perf_result_parse(line, &r))
+		if (parse_row(line, &r))
 			keep_best(b, &r);
 	if (rows)
 		fclose(rows);

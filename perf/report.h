@@ -9,8 +9,6 @@ struct perf_result {
 	double value, ratio;
 };
 
-/* A row of --json. False: not one. */
-bool perf_result_parse(const char *line, struct perf_result *r);
 /* 0 or -errno. */
 int perf_svg_write(const struct lode_perf *p, const char *path);
 /* Runs the suite with that binary and with this one in turns and shows the best of each. 0, or 1 when a

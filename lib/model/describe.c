@@ -12,7 +12,7 @@ const char *lode_model_role_name(enum lode_model_role role)
 	return roles[role];
 }
 
-int parse_hex_digest(const char *hex, uint8_t sha256[LODE_SHA256_BYTES])
+static int parse_hex_digest(const char *hex, uint8_t sha256[LODE_SHA256_BYTES])
 {
 	if (strlen(hex) != 2 * LODE_SHA256_BYTES || strspn(hex, "0123456789abcdef") != strlen(hex))
 		return -EINVAL;

@@ -182,31 +182,23 @@ static int read_fd(int fd, uint8_t **data, size_t *n_bytes, struct lode_err *err
 	return 0;
 }
 
-int lode_model_load_fd(struct lode_model **model, int fd, const char *name,
+int lode_model_load(struct lode_model **model, const char *path,
 	const struct lode_model_options *options, struct lode_err *err)
 {
 	uint8_t *data = NULL;
 	size_t n_bytes = 0;
 	*model = NULL;
-	int rc = read_fd(fd, &data, &n_bytes, err);
-	if (rc) {
-		lode_err_prefix(err, "%s", name);
-		return rc;
-	}
-	rc = lode_model_load_memory(model, data, n_bytes, name, options, err);
-	free(data);
-	return rc;
-}
-
-int lode_model_load(struct lode_model **model, const char *path,
-	const struct lode_model_options *options, struct lode_err *err)
-{
-	*model = NULL;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return lode_err_set(err, -errno, "%s: %s", path, strerror(errno));
-	int rc = lode_model_load_fd(model, fd, path, options, err);
+	int rc = read_fd(fd, &data, &n_bytes, err);
 	close(fd);
+	if (rc) {
+		lode_err_prefix(err, "%s", path);
+		return rc;
+	}
+	rc = lode_model_load_memory(model, data, n_bytes, path, options, err);
+	free(data);
 	return rc;
 }
 

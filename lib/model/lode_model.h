@@ -116,13 +116,10 @@ struct lode_model_options {
 	uint32_t n_calibration; /* rows */
 };
 
-/* Reads the whole file into private memory first, so that it cannot change while it is checked. fd:
- * a regular file or sealed memfd, read from offset 0, left open. Errors: -EBADMSG not a sound file,
- * -EPROTO schema, -EILSEQ golden vectors or hash do not match, -EINVAL network or weights, -E2BIG,
- * -ENOTSUP, -ENOMEM. */
+/* Reads the whole file into private memory first, so that it cannot change while it is checked. Errors:
+ * -EBADMSG not a sound file, -EPROTO schema, -EILSEQ golden vectors or hash do not match, -EINVAL network or
+ * weights, -E2BIG, -ENOTSUP, -ENOMEM. */
 int lode_model_load(struct lode_model **model, const char *path,
-	const struct lode_model_options *options, struct lode_err *err);
-int lode_model_load_fd(struct lode_model **model, int fd, const char *name,
 	const struct lode_model_options *options, struct lode_err *err);
 int lode_model_load_memory(struct lode_model **model, const void *data, size_t n_bytes,
 	const char *name, const struct lode_model_options *options, struct lode_err *err);

@@ -31,7 +31,6 @@ int read_weights(struct lode_model *m, const struct lode_package *pkg,
  * (u64 LE), bytes. */
 int hash_tensors(const struct lode_package *pkg, uint8_t sha256[LODE_SHA256_BYTES]);
 enum { HEX_BYTES = 2 * LODE_SHA256_BYTES + 1 };
-int parse_hex_digest(const char *hex, uint8_t sha256[LODE_SHA256_BYTES]);
 void print_hex_digest(const uint8_t sha256[LODE_SHA256_BYTES], char hex[HEX_BYTES]);
 
 /* golden.c */

@@ -14,16 +14,6 @@ const char *lode_nn_isa_name(enum lode_nn_isa isa)
 	return (unsigned)isa < LODE_ARRAY_LEN(names) ? names[isa] : "unknown";
 }
 
-int lode_nn_isa_parse(const char *name, enum lode_nn_isa *isa)
-{
-	for (unsigned i = 0; i < LODE_ARRAY_LEN(names); i++)
-		if (!strcmp(name, names[i])) {
-			*isa = (enum lode_nn_isa)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
 bool lode_nn_isa_available(enum lode_nn_isa isa)
 {
 	switch (isa) {

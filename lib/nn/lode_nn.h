@@ -165,8 +165,6 @@ enum lode_nn_isa {
 enum lode_nn_isa lode_nn_isa_best(void);
 bool lode_nn_isa_available(enum lode_nn_isa isa);
 const char *lode_nn_isa_name(enum lode_nn_isa isa);
-/* "auto", "portable", "avx2", "avx512vnni", "neon"; -EINVAL for anything else. */
-int lode_nn_isa_parse(const char *name, enum lode_nn_isa *isa);
 
 /* How a transformer is computed; all give the same function in real arithmetic, and full, last and
  * stream the same bits. Other kinds take AUTO only. */

@@ -23,8 +23,5 @@ static_assert(LODE_NN_MAX_LAYERS - 1 <= LODE_NN_MAX_POINTS, "ranges hold every p
 #define LSTM_H_ZERO  128
 #define LSTM_H_STEPS 127
 
-/* Name of a point's tensor without ".range"; at least 8 bytes. */
-void point_name(const struct lode_nn_desc *desc, unsigned point, char name[8]);
-unsigned n_points(const struct lode_nn_desc *desc);
 /* True if the first layer reads the input's bytes (not an embedding with a position table). */
 bool reads_input(const struct lode_nn_desc *desc, const char *layer);

@@ -18,7 +18,7 @@ struct job {
 	float in_low[LODE_NN_MAX_IN], in_step[LODE_NN_MAX_IN];
 };
 
-unsigned n_points(const struct lode_nn_desc *d)
+static unsigned n_points(const struct lode_nn_desc *d)
 {
 	switch (d->kind) {
 	case LODE_NN_MLP:
@@ -31,7 +31,8 @@ unsigned n_points(const struct lode_nn_desc *d)
 	return 0;
 }
 
-void point_name(const struct lode_nn_desc *d, unsigned point, char name[8])
+/* Name of a point's tensor without ".range". */
+static void point_name(const struct lode_nn_desc *d, unsigned point, char name[8])
 {
 	static const char *const names[] = {"embed", "q", "k", "v", "attn", "mid", "ff1", "final"};
 	if (d->kind == LODE_NN_TRANSFORMER)

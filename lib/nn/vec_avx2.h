@@ -144,10 +144,6 @@ INLINE v16i vf_bits(v16f x)
 {
 	return (v16i){_mm256_castps_si256(x.lo), _mm256_castps_si256(x.hi)};
 }
-INLINE v16f vf_from_bits(v16i x)
-{
-	return (v16f){_mm256_castsi256_ps(x.lo), _mm256_castsi256_ps(x.hi)};
-}
 INLINE v16f vf_from_int(v16i x)
 {
 	return (v16f){_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)};
@@ -229,10 +225,6 @@ INLINE v16i vi_max(v16i a, v16i b)
 INLINE v16i vi_min(v16i a, v16i b)
 {
 	return BOTH_I(_mm256_min_epi32, a, b);
-}
-INLINE v16i vi_or(v16i a, v16i b)
-{
-	return BOTH_I(_mm256_or_si256, a, b);
 }
 INLINE v16i vi_xor(v16i a, v16i b)
 {

@@ -103,10 +103,6 @@ INLINE v16i vf_bits(v16f x)
 {
 	return _mm512_castps_si512(x);
 }
-INLINE v16f vf_from_bits(v16i x)
-{
-	return _mm512_castsi512_ps(x);
-}
 INLINE v16f vf_from_int(v16i x)
 {
 	return _mm512_cvtepi32_ps(x);
@@ -186,10 +182,6 @@ INLINE v16i vi_max(v16i a, v16i b)
 INLINE v16i vi_min(v16i a, v16i b)
 {
 	return _mm512_min_epi32(a, b);
-}
-INLINE v16i vi_or(v16i a, v16i b)
-{
-	return _mm512_or_si512(a, b);
 }
 INLINE v16i vi_xor(v16i a, v16i b)
 {

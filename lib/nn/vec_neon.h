@@ -137,10 +137,6 @@ INLINE v16i vf_bits(v16f x)
 {
 	return MAP_I(vreinterpretq_s32_f32(x.val[r]));
 }
-INLINE v16f vf_from_bits(v16i x)
-{
-	return MAP_F(vreinterpretq_f32_s32(x.val[r]));
-}
 INLINE v16f vf_from_int(v16i x)
 {
 	return MAP_F(vcvtq_f32_s32(x.val[r]));
@@ -210,10 +206,6 @@ INLINE v16i vi_max(v16i a, v16i b)
 INLINE v16i vi_min(v16i a, v16i b)
 {
 	return MAP_I(vminq_s32(a.val[r], b.val[r]));
-}
-INLINE v16i vi_or(v16i a, v16i b)
-{
-	return MAP_I(vorrq_s32(a.val[r], b.val[r]));
 }
 INLINE v16i vi_xor(v16i a, v16i b)
 {

@@ -149,12 +149,6 @@ INLINE v16i vf_bits(v16f x)
 	memcpy(&r, &x, sizeof(r));
 	return r;
 }
-INLINE v16f vf_from_bits(v16i x)
-{
-	v16f r;
-	memcpy(&r, &x, sizeof(r));
-	return r;
-}
 INLINE v16f vf_from_int(v16i x)
 {
 	v16f r;
@@ -237,11 +231,6 @@ INLINE v16i vi_max(v16i a, v16i b)
 INLINE v16i vi_min(v16i a, v16i b)
 {
 	LANES a.lane[l] = a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l];
-	return a;
-}
-INLINE v16i vi_or(v16i a, v16i b)
-{
-	LANES a.lane[l] |= b.lane[l];
 	return a;
 }
 INLINE v16i vi_xor(v16i a, v16i b)

@@ -193,7 +193,6 @@ struct lode_snapshot *lode_snapshot_new(uint64_t serial);
 int lode_snapshot_finish(struct lode_snapshot *s, struct lode_err *err);
 /* Gives the references back. Works on unfinished snapshots too. */
 void lode_snapshot_free(struct lode_snapshot *s);
-void lode_peer_view_ref(struct lode_peer_view *v);
 void lode_peer_view_unref(struct lode_peer_view *v);
 
 /* Data path: peer and epoch of a session index from a received header; NULL: not ours. */

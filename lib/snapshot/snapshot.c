@@ -7,11 +7,6 @@
 static_assert(LODE_SESSION_SLOTS >= 2 * LODE_PEERS_MAX * LODE_EPOCHS, "lookups must end");
 static_assert((LODE_SESSION_SLOTS & (LODE_SESSION_SLOTS - 1)) == 0, "a power of two");
 
-void lode_peer_view_ref(struct lode_peer_view *v)
-{
-	v->refs++;
-}
-
 void lode_peer_view_unref(struct lode_peer_view *v)
 {
 	if (v != NULL && --v->refs == 0 && v->release != NULL)
@@ -45,7 +40,7 @@ int lode_snapshot_finish(struct lode_snapshot *s, struct lode_err *err)
 	/* References first: a snapshot that fails here is freed as any other. */
 	for (unsigned p = 0; p < LODE_PEERS_MAX; p++) {
 		if (s->peers[p] != NULL)
-			lode_peer_view_ref(s->peers[p]);
+			s->peers[p]->refs++;
 	}
 	if (s->routes != NULL)
 		lode_routes_ref(s->routes);

@@ -5,23 +5,19 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#endif
 
-bool sha256_has_ni(void)
+static bool has_ni(void)
 {
-#ifdef __x86_64__
 	unsigned a, b, c, d;
 	return __builtin_cpu_supports("sse4.1") && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
 	       b & bit_SHA;
-#else
-	return false;
-#endif
 }
+#endif
 
 int sha256_pair(const struct lode_delta_input *const in[2], uint8_t *const digest[2])
 {
 #ifdef __x86_64__
-	if (in[1] && sha256_has_ni()) {
+	if (in[1] && has_ni()) {
 		sha256_pair_ni(in, digest);
 		return 0;
 	}

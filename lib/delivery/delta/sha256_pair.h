@@ -9,4 +9,3 @@
 int sha256_pair(const struct lode_delta_input *const in[2], uint8_t *const digest[2]);
 /* The machine's own instructions; call it only where they are there. */
 void sha256_pair_ni(const struct lode_delta_input *const in[2], uint8_t *const digest[2]);
-bool sha256_has_ni(void);

@@ -80,7 +80,7 @@ static bool wait_for_one(struct lode_relay *r, char sha256[LODE_BLOB_HEX])
 	return !r->stopping;
 }
 
-void *relay_fetch_all(void *ctx)
+static void *fetch_all(void *ctx)
 {
 	struct lode_relay *r = ctx;
 	const struct lode_fetch_options *o = &r->options.fetch;
@@ -139,7 +139,7 @@ static int start_fetching(struct lode_relay *r, struct lode_err *err)
 	int rc = lode_fetch_new(&o, &r->fetch, err);
 	if (rc)
 		return rc;
-	rc = pthread_create(&r->thread, NULL, relay_fetch_all, r);
+	rc = pthread_create(&r->thread, NULL, fetch_all, r);
 	r->thread_runs = !rc;
 	return rc ? lode_err_set(err, -rc, "the relay's thread does not start") : 0;
 }

@@ -38,6 +38,5 @@ struct lode_relay {
 
 /* Asks for a blob to be fetched; false: the manager did not have it a moment ago. */
 bool relay_want(struct lode_relay *r, const char *sha256);
-void *relay_fetch_all(void *ctx);
 
 int relay_listen(struct lode_relay *r, struct lode_err *err);

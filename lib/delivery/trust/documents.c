@@ -69,7 +69,8 @@ static json_t *role_to(const struct lode_trust_role *r)
 
 /* ---- root ---- */
 
-int root_sound(const struct lode_trust_root *root, struct lode_err *err)
+/* This one, release_sound and delegation_sound: 0 or -EBADMSG, the members fit together. */
+static int root_sound(const struct lode_trust_root *root, struct lode_err *err)
 {
 	if (!root->version || root->expires_s <= root->issued_s)
 		return lode_err_set(err, -EBADMSG,
@@ -141,7 +142,7 @@ static json_t *kind_to(const struct lode_trust_kind *k)
 
 /* ---- release ---- */
 
-int release_sound(const struct lode_trust_release *r, struct lode_err *err)
+static int release_sound(const struct lode_trust_release *r, struct lode_err *err)
 {
 	if (!name_sound(r->model) || !name_sound(r->version))
 		return lode_err_set(err, -EBADMSG,
@@ -207,7 +208,7 @@ int lode_trust_release_make(
 
 /* ---- delegation ---- */
 
-int delegation_sound(const struct lode_trust_delegation *d, struct lode_err *err)
+static int delegation_sound(const struct lode_trust_delegation *d, struct lode_err *err)
 {
 	if (!name_sound(d->model) || !d->version)
 		return lode_err_set(err, -EBADMSG,

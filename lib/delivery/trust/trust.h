@@ -23,10 +23,6 @@ const char *document_name(enum document kind);
 int root_from(struct lode_trust_root *root, const json_t *doc, struct lode_err *err);
 int delegation_from(struct lode_trust_delegation *d, const json_t *doc, struct lode_err *err);
 int release_from(struct lode_trust_release *r, const json_t *doc, struct lode_err *err);
-/* 0 or -EBADMSG: the members fit together. */
-int root_sound(const struct lode_trust_root *root, struct lode_err *err);
-int delegation_sound(const struct lode_trust_delegation *d, struct lode_err *err);
-int release_sound(const struct lode_trust_release *r, struct lode_err *err);
 
 /* ---- fields.c: members of JSON objects, checked ---- */
 

@@ -87,15 +87,12 @@ int lode_onnx_walk(const uint8_t *data, uint64_t n_bytes, const struct lode_onnx
 
 struct lode_onnx_graph;
 
-/* Checks the whole file: known operators of the default domain only (lode_onnx_operator), opset 7 to
+/* Checks the whole file: known operators of the default domain only (operators.c), opset 7 to
  * 21, every value defined once and before it is used (so no cycles), no sub-graphs, sparse, external,
  * odd or empty tensors, at most 10000 nodes. data must outlive the graph. */
 int lode_onnx_graph_open(
 	struct lode_onnx_graph **graph, const void *data, uint64_t n_bytes, struct lode_err *err);
 void lode_onnx_graph_free(struct lode_onnx_graph *graph);
-
-/* Names of the known operators by index, NULL past the last. */
-const char *lode_onnx_operator(unsigned i);
 
 /* A value of single precision. Dimensions with a name instead of a number count as 1. */
 struct lode_onnx_array {

@@ -38,8 +38,3 @@ const struct operator_row operators[] = {
 	{"Unsqueeze", 1, 2, 1, op_unsqueeze},
 	{NULL},
 };
-
-const char *lode_onnx_operator(unsigned i)
-{
-	return i < LODE_ARRAY_LEN(operators) ? operators[i].name : NULL;
-}

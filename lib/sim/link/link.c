@@ -270,11 +270,6 @@ int lode_link_set(struct lode_link *l, const struct lode_link_config *c, uint64_
 	return 0;
 }
 
-const struct lode_link_config *lode_link_get(const struct lode_link *l)
-{
-	return &l->c;
-}
-
 static bool lost_at_random(struct lode_link *l)
 {
 	if (l->burst_enter.below == 0 && !l->burst_enter.always)

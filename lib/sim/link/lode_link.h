@@ -89,8 +89,6 @@ int lode_link_config_check(const struct lode_link_config *c, struct lode_err *er
 int lode_link_parse_rate(const char *text, uint64_t *bps);
 /* Number with unit ns, us, ms or s. */
 int lode_link_parse_time(const char *text, uint64_t *ns);
-/* 0..1 or 0%..100%. */
-int lode_link_parse_share(const char *text, double *share);
 
 /* What became of a packet. Reasons above zero are losses. */
 enum lode_link_fate {
@@ -133,7 +131,6 @@ void lode_link_free(struct lode_link *l);
 /* New settings from now on; packets inside keep the fate they have got. */
 int lode_link_set(struct lode_link *l, const struct lode_link_config *c, uint64_t now_ns,
 	struct lode_err *err);
-const struct lode_link_config *lode_link_get(const struct lode_link *l);
 
 /* LODE_LINK_OK: the link holds the handle until pop gives it back. Else the caller still owns it. */
 enum lode_link_fate lode_link_push(

@@ -56,7 +56,8 @@ int lode_link_parse_time(const char *text, uint64_t *ns)
 	return parse_scaled(text, units, ns);
 }
 
-int lode_link_parse_share(const char *text, double *share)
+/* 0..1 or 0%..100%. */
+static int parse_share(const char *text, double *share)
 {
 	double value;
 	const char *end;
@@ -165,7 +166,7 @@ static int parse_kind(enum kind kind, const char *value, void *field)
 	case TIME:
 		return lode_link_parse_time(value, field);
 	case SHARE:
-		return lode_link_parse_share(value, field);
+		return parse_share(value, field);
 	case COUNT:
 		return parse_u32(value, field);
 	case BYTES:

@@ -455,15 +455,3 @@ void pair_free(struct pair *p)
 	lode_aead_free(p->aead);
 	free(p);
 }
-
-void pair_print(const struct pair *p)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		const uint64_t *c = (const uint64_t *)lode_lane_counters(p->site[i].lane);
-		for (unsigned k = 0; k < lode_lane_n_counters; k++) {
-			if (c[k] != 0)
-				fprintf(stderr, "%u %s %lu\n", i, lode_lane_counter_descs[k].name,
-					c[k]);
-		}
-	}
-}

@@ -87,5 +87,3 @@ void pair_restart(struct pair *p, unsigned idx);
 void pair_check(struct pair *p);
 uint32_t pair_misordered(const struct pair *p, unsigned to);
 struct rte_mempool *eal_pool(void);
-/* Counters that are not 0, on stderr. */
-void pair_print(const struct pair *p);

@@ -130,7 +130,8 @@ void start_server(void)
 	pthread_create(&world.thread, NULL, serve, NULL);
 }
 
-void stop_server(void)
+/* The API object belongs to one thread: the test's calls happen while the server rests. */
+static void stop_server(void)
 {
 	if (!world.http)
 		return;

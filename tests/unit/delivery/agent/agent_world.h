@@ -33,8 +33,6 @@ void agent_world_down(void);
 /* The manager as world.seal_keys say. */
 void open_api(void);
 void start_server(void);
-/* The API object belongs to one thread: the test's calls happen while the server rests. */
-void stop_server(void);
 /* Uploads version n, offers it and starts the server. */
 void offer(int n);
 /* A relay of the site that has version 1, and the server. */
