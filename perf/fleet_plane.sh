@@ -1,41 +1,14 @@
 #!/bin/bash
 # The delay of single packets through two gateways, UDP, 1000 a second, one way between two hosts over two emulated
 # links of 50 Mbit/s: five runs without other traffic, then one while the appliance at site b fetches a model of 1 GiB
-# from the manager at site a, over lode0 as class Management. Called by `lode-perf fleet` with the build folder and
-# the seconds of a run; prints lines "CASE METRIC VALUE UNIT".
-set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
-sites_build=$(realpath "${1:-build}")
-seconds=${2:-10}
-sites_prefix=lf$$
+# from the manager at site a, over lode0 as class Management. Called by `lode-perf fleet`.
+# shellcheck source=perf/lib.sh
+source "$(dirname "$0")/lib.sh"
 sites_links=2
-# shellcheck source=deploy/sites.sh
-source deploy/sites.sh
-pids=()
-down() {
-	[ ${#pids[@]} -eq 0 ] || { kill "${pids[@]}"; wait "${pids[@]}"; } 2>/dev/null
-	sites_down
-}
-trap down EXIT
-trap 'exit 130' INT TERM
-
-give_up() {
-	echo "$*" >&2
-	exit 1
-}
 
 start() { # site-part command...
 	ip netns exec "$sites_prefix-$1" "${@:2}" >>"$sites_dir/processes.log" 2>&1 &
 	pids+=($!)
-}
-
-measure() { # case
-	in_ns hb python3 tests/e2e/udp_deadline.py receive 7000 $((seconds + 2)) 1000 >"$sites_dir/received" &
-	local receiver=$!
-	sleep 1
-	in_ns ha python3 tests/e2e/udp_deadline.py send 10.102.0.2 7000 1000 100 "$seconds" >/dev/null
-	wait $receiver
-	awk -v c="$1" '{ printf "%s p50 %d us\n%s p99 %d us\n", c, $6, c, $8 }' "$sites_dir/received"
 }
 
 # The manager itself listens on 127.0.0.1 only; nginx stands before it, as in service.
@@ -72,25 +45,21 @@ fetched_bytes() {
 	find "$sites_dir/models/ota" -type f -printf '%s\n' 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'
 }
 
-[ "$(id -u)" -eq 0 ] || { echo "needs root for network namespaces" >&2; exit 77; }
-command -v nginx >/dev/null || { echo "needs nginx" >&2; exit 77; }
+command -v nginx >/dev/null || give_up "needs nginx" 77
 sites_up
 sites_wanem_start "rate=50M delay=5ms queue=200" "rate=50M delay=10ms queue=200" || give_up "lodestone-wanem does not start"
-for site in a b; do
-	sites_config $site
-	sites_gateway_start $site
-done
+start_gateways
 sites_wait 30 sites_ping ha 10.102.0.2 || give_up "no ping through the tunnel"
 start_manager
 sleep 5
 for run in 1 2 3 4 5; do
-	measure "idle-$run"
+	udp_delay "idle-$run" 10.102.0.2
 done
 start gb "$sites_build/lodestone-manager" agent --control-plane http://10.255.0.1:8081 --device-id site-b \
 	--root "$sites_dir/root" --poll-interval 1 --model-dir "$sites_dir/models"
 sleep 4
 before=$(fetched_bytes)
-measure transfer
+udp_delay transfer 10.102.0.2
 after=$(fetched_bytes)
 [ "$after" -gt "$before" ] || { tail "$sites_dir/processes.log" >&2; give_up "nothing was transferred meanwhile"; }
 echo "transfer rate $(((after - before) * 8 / (seconds + 3) / 1000000)) Mbit/s"

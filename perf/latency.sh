@@ -1,33 +1,14 @@
 #!/bin/bash
 # What two gateways add to the delay of single packets: UDP, 1000 a second, one way between two hosts, over
 # the same three veth links joined by two bridges of the kernel, by two dpdk-testpmd (io forwarding,
-# af_packet, polling without pause) and by two gateways with the default idle mode. Called by `lode-perf latency` with the build folder and the seconds of a
-# run; prints lines "CASE METRIC VALUE UNIT".
-set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
-sites_build=$(realpath "${1:-build}")
-seconds=${2:-10}
-sites_prefix=ll$$
+# af_packet, polling without pause) and by two gateways with the default idle mode. Called by `lode-perf latency`.
+# shellcheck source=perf/lib.sh
+source "$(dirname "$0")/lib.sh"
 sites_links=0
-# shellcheck source=deploy/sites.sh
-source deploy/sites.sh
-pids=()
-down() {
-	[ ${#pids[@]} -eq 0 ] || { kill "${pids[@]}"; wait "${pids[@]}" 2>/dev/null; }
-	pids=()
-	sites_down
-}
-trap down EXIT
-trap 'exit 130' INT TERM
 
 measure() { # case address-of-hb
 	sites_wait 30 sites_ping ha "$2" || { echo "$1: no ping through it" >&2; return 1; }
-	in_ns hb python3 tests/e2e/udp_deadline.py receive 7000 $((seconds + 2)) 1000 >"$sites_dir/received" &
-	local receiver=$!
-	sleep 1
-	in_ns ha python3 tests/e2e/udp_deadline.py send "$2" 7000 1000 100 "$seconds" >/dev/null
-	wait $receiver
-	awk -v c="$1" '{ printf "%s p50 %d us\n%s p99 %d us\n", c, $6, c, $8 }' "$sites_dir/received"
+	udp_delay "$@"
 }
 
 topology() {
@@ -74,14 +55,9 @@ testpmd_bridged() {
 tunnelled() {
 	topology
 	sites_links=1
-	local site
-	for site in a b; do
-		sites_config $site
-		sites_gateway_start $site
-	done
+	start_gateways
 	measure gateways 10.102.0.2
 }
 
-[ "$(id -u)" -eq 0 ] || { echo "needs root for network namespaces" >&2; exit 77; }
-command -v dpdk-testpmd >/dev/null || { echo "dpdk-testpmd (package dpdk-dev) is not installed" >&2; exit 77; }
+command -v dpdk-testpmd >/dev/null || give_up "dpdk-testpmd (package dpdk-dev) is not installed" 77
 kernel_bridged && testpmd_bridged && tunnelled

@@ -1,41 +1,17 @@
 #!/bin/bash
 # Two hosts in network namespaces, joined by Lodestone, wireguard-go or OpenVPN over the same veth link,
-# iperf3 TCP: throughput, and throughput per CPU-second of the two tunnel processes. Called by `lode-perf tunnel`
-# with the build folder and the seconds of a run; prints lines "CASE METRIC VALUE UNIT".
-set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
-sites_build=$(realpath "${1:-build}")
-seconds=${2:-5}
-sites_prefix=lp$$
-sites_links=0
-# shellcheck source=deploy/sites.sh
-source deploy/sites.sh
-trap sites_down EXIT
-trap 'exit 130' INT TERM
-ticks=$(getconf CLK_TCK)
+# iperf3 TCP: throughput, and throughput per CPU-second of the two tunnel processes. Called by `lode-perf tunnel`.
+# shellcheck source=perf/lib.sh
+source "$(dirname "$0")/lib.sh"
 
-cpu_ticks() { # pid: user and system time so far
-	awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
-}
-
-measure() { # case pid-a pid-b
-	local before after bits start_cpu
+measure() { # case "pid pid"
 	sites_wait 20 sites_ping ha 10.102.0.2 || { echo "$1: no ping through it" >&2; return 1; }
-	in_ns hb iperf3 -s -1 >/dev/null 2>&1 &
-	sites_wait 5 in_ns hb sh -c 'ss -ltn | grep -q :5201'
-	start_cpu=$(($(cpu_ticks "$2") + $(cpu_ticks "$3")))
-	in_ns ha iperf3 -J -c 10.102.0.2 -t "$seconds" >"$sites_dir/iperf.json" || return 1
-	after=$(($(cpu_ticks "$2") + $(cpu_ticks "$3")))
-	before=$start_cpu
-	bits=$(jq '.end.sum_received.bits_per_second' "$sites_dir/iperf.json")
-	awk -v c="$1" -v b="$bits" -v t=$((after - before)) -v hz="$ticks" -v s="$seconds" 'BEGIN {
-		printf "%s throughput %.4f Gbit/s\n", c, b / 1e9
-		if (t > 0)
-			printf "%s efficiency %.4f Gbit/CPU-s\n", c, b * s / 1e9 / (t / hz) }'
+	tcp_rate "$@"
 }
 
 topology() { # number of veth links between the gateways
 	local i
+	sites_links=0
 	sites_up
 	for ((i = 0; i < $1; i++)); do
 		sites_veth ga "wan$i" gb "wan$i"
@@ -45,12 +21,8 @@ topology() { # number of veth links between the gateways
 lodestone() { # case links
 	topology "$2"
 	sites_links=$2
-	sites_config a
-	sites_config b
-	sites_gateway_start a
-	sites_gateway_start b
-	measure "$1" "$(cat "$sites_dir/a.pid")" "$(cat "$sites_dir/b.pid")"
-	sites_links=0
+	start_gateways
+	measure "$1" "$(gateway_pids)"
 	sites_down
 }
 
@@ -68,7 +40,7 @@ kernel_gateways() {
 
 wireguard() {
 	kernel_gateways
-	local site other n pids=()
+	local site other n
 	for site in a b; do
 		wg genkey | tee "$sites_dir/$site.wg" | wg pubkey >"$sites_dir/$site.wgpub"
 	done
@@ -83,15 +55,13 @@ wireguard() {
 		in_ns "g$site" ip link set "wg$site" mtu 1420 up
 		in_ns "g$site" ip route add "10.10$n.0.0/24" dev "wg$site"
 	done
-	measure wireguard-go "${pids[@]}"
-	kill "${pids[@]}"
-	wait "${pids[@]}" 2>/dev/null
-	sites_down
+	measure wireguard-go "${pids[*]}"
+	down
 }
 
 openvpn_pair() {
 	kernel_gateways
-	local site other n role pids=()
+	local site other n role
 	for site in a b; do
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$site" \
 			-keyout "$sites_dir/$site.key.pem" -out "$sites_dir/$site.crt.pem" 2>/dev/null
@@ -108,13 +78,10 @@ openvpn_pair() {
 			--data-ciphers AES-256-GCM --cipher AES-256-GCM --disable-dco --verb 0 >"$sites_dir/ov$site.log" 2>&1 &
 		pids+=($!)
 	done
-	measure openvpn "${pids[@]}" || cat "$sites_dir"/ov?.log >&2
-	kill "${pids[@]}"
-	wait "${pids[@]}" 2>/dev/null
-	sites_down
+	measure openvpn "${pids[*]}" || cat "$sites_dir"/ov?.log >&2
+	down
 }
 
-[ "$(id -u)" -eq 0 ] || { echo "needs root for network namespaces" >&2; exit 77; }
 if command -v wireguard-go >/dev/null && command -v wg >/dev/null; then
 	wireguard
 else
