@@ -41,6 +41,7 @@ struct lode_sim_params {
 	uint16_t lan_mtu[LODE_SIM_SITES_MAX]; /* 0: 1500 */
 	uint64_t rekey_ns; /* age at which keys are renewed; 0: as the product does */
 	uint64_t loop_ns;  /* that a loop of a worker or of control takes; 0: 10 us */
+	uint64_t (*cpu_ns)(void); /* of this thread, for lode_sim_cost; NULL: not measured */
 	/* More YAML for every site's configuration (classes, rules); "" for none. */
 	const char *yaml;
 	/* Link of each WAN port, towards the network; the same at all sites at the start. The other direction
@@ -55,6 +56,8 @@ void lode_sim_free(struct lode_sim *s);
 /* Runs until that time. */
 void lode_sim_run(struct lode_sim *s, uint64_t until_ns);
 uint64_t lode_sim_now(const struct lode_sim *s);
+/* The clock of a site, which its gateway runs by. */
+uint64_t lode_sim_site_now(const struct lode_sim *s, unsigned site);
 /* Of every frame on every wire so far: its time, place and bytes. */
 uint64_t lode_sim_digest(const struct lode_sim *s);
 
@@ -108,6 +111,14 @@ void lode_sim_set_carrier(struct lode_sim *s, unsigned site, unsigned port_idx, 
 void lode_sim_limit_tx(struct lode_sim *s, unsigned site, unsigned port_idx, uint32_t n_frames);
 /* Takes packet buffers away until no more than `left` are free; UINT32_MAX: gives all back. */
 void lode_sim_take_buffers(struct lode_sim *s, uint32_t left);
+
+/* What the running gateway's lcores spent in their own work since it started, by params.cpu_ns: receiving and
+ * polling of its workers, polling of control. What the simulation does with their frames is not in it. */
+struct lode_sim_cost {
+	uint64_t worker_ns, control_ns;
+	uint64_t worker_loops, control_loops;
+};
+const struct lode_sim_cost *lode_sim_cost(const struct lode_sim *s, unsigned site);
 
 /* What somebody who sees the wires can send: made from a datagram seen on them. */
 enum lode_sim_attack {

@@ -104,15 +104,29 @@ void site_flush_tx(void *ctx, unsigned port_idx)
 	drain_port(place->site, place->worker_idx, port_idx);
 }
 
+static uint64_t cpu_ns(const struct site *site)
+{
+	return site->sim->params.cpu_ns ? site->sim->params.cpu_ns() : 0;
+}
+
+static uint64_t take_and_poll(struct site *site, unsigned worker_idx, unsigned n_ports)
+{
+	uint64_t start = cpu_ns(site);
+	for (unsigned p = 0; p < n_ports; p++)
+		flush_rx(site, worker_idx, p);
+	flush_rx(site, worker_idx, LODE_HOST_PORT);
+	uint64_t due_ns = lode_worker_poll(site->workers[worker_idx], site_now(site));
+	site->cost.worker_ns += cpu_ns(site) - start;
+	site->cost.worker_loops++;
+	return due_ns;
+}
+
 static void poll_worker(struct site *site, unsigned worker_idx)
 {
 	struct lode_worker *w = site->workers[worker_idx];
 	struct lode_resolve want;
 	unsigned n_ports = 1 + site->sim->params.n_wan_ports;
-	for (unsigned p = 0; p < n_ports; p++)
-		flush_rx(site, worker_idx, p);
-	flush_rx(site, worker_idx, LODE_HOST_PORT);
-	uint64_t due_ns = lode_worker_poll(w, site_now(site));
+	uint64_t due_ns = take_and_poll(site, worker_idx, n_ports);
 	timeline_set(
 		&site->sim->timeline, due_worker(site->idx, worker_idx), to_sim_ns(site, due_ns));
 	for (unsigned p = 0; p < n_ports; p++)
@@ -153,7 +167,10 @@ static bool has_news(const struct site *site, unsigned worker_idx)
 
 void site_poll_control(struct site *site)
 {
+	uint64_t start = cpu_ns(site);
 	uint64_t due_ns = lode_control_poll(site->control, site_now(site));
+	site->cost.control_ns += cpu_ns(site) - start;
+	site->cost.control_loops++;
 	timeline_set(&site->sim->timeline, due_control(site->idx), to_sim_ns(site, due_ns));
 	for (unsigned w = 0; w < site->n_workers; w++)
 		if (has_news(site, w) && !site_is_stalled(site, 1 + w))

@@ -200,6 +200,11 @@ uint64_t lode_sim_now(const struct lode_sim *s)
 	return s->now_ns;
 }
 
+uint64_t lode_sim_site_now(const struct lode_sim *s, unsigned site)
+{
+	return site_now(&s->sites[site]);
+}
+
 uint64_t lode_sim_digest(const struct lode_sim *s)
 {
 	return s->digest;
@@ -264,6 +269,11 @@ const struct lode_sim_flow_stats *lode_sim_flow_stats(const struct lode_sim *s, 
 const struct lode_sim_stats *lode_sim_stats(const struct lode_sim *s)
 {
 	return &s->stats;
+}
+
+const struct lode_sim_cost *lode_sim_cost(const struct lode_sim *s, unsigned site)
+{
+	return &s->sites[site].cost;
 }
 
 struct lode_control *lode_sim_control(struct lode_sim *s, unsigned site)

@@ -67,6 +67,7 @@ struct site {
 	unsigned n_workers;
 	struct tally tally;
 	struct lode_sim_totals totals; /* of earlier lives */
+	struct lode_sim_cost cost;
 	uint64_t upset_ns;	       /* last event that may cost packets their order */
 	uint64_t stalled_until_ns[1 + LODE_WORKERS_MAX]; /* of control, of workers */
 	bool no_carrier[LODE_ALL_PORTS];

@@ -234,6 +234,7 @@ int site_start(struct site *site, struct lode_err *err)
 	site->generation++;
 	int rc = make_handoff(site, err);
 	memset(&site->tally, 0, sizeof(site->tally));
+	memset(&site->cost, 0, sizeof(site->cost));
 	for (unsigned w = 0; w < site->n_workers && !rc; w++)
 		rc = make_worker(site, w, err);
 	rc = rc ? rc : make_control(site, err);
