@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A WAN port has one rate; peers share it. Every 10 ms each (peer, path) on the port gets what it asks for
- * as far as that is fair to all (max-min), and an even part of what nobody asked for, so that a peer that
- * begins to send need not wait for the next round. Classes within a peer are served in strict order by its
- * lanes. A port without a configured rate has no budget: its controllers find the rate. */
+/* A WAN port has one rate; peers share it. Each (peer, path) on the port gets what it asks for as far as that is
+ * fair to all (max-min), and an even part of what nobody asked for, so that a peer that begins to send need not
+ * wait for the next round. It is divided anew when a demand changes, every 10 ms at most. Classes within a peer are
+ * served in strict order by its lanes. A port without a configured rate has no budget: its controllers find the
+ * rate. */
 #include "control.h"
 
 #define DEMAND_WEIGHT	  0.2 /* of the newest 10 ms in the average rate */
@@ -14,12 +15,25 @@ static uint32_t demand_kbps(struct peer_slot *slot, unsigned path)
 	struct path_health *h = &slot->health[path];
 	uint64_t tx_bytes = slot->summary.paths[path].tx_bytes;
 	uint64_t sent = tx_bytes >= h->tx_bytes ? tx_bytes - h->tx_bytes : tx_bytes;
-	double kbps = (double)sent * 8 * LODE_NS_PER_S / 1000 / TICK_NS;
+	double elapsed_ns = (double)LODE_MAX(slot->elapsed_ns, 1);
+	double kbps = (double)sent * 8 * LODE_NS_PER_S / 1000 / elapsed_ns;
+	double weight = LODE_MIN(DEMAND_WEIGHT * elapsed_ns / TICK_NS, 1.0);
 	h->tx_bytes = tx_bytes;
-	h->tx_kbps = (uint32_t)(h->tx_kbps + DEMAND_WEIGHT * (kbps - h->tx_kbps));
+	h->tx_kbps = (uint32_t)(h->tx_kbps + weight * (kbps - h->tx_kbps));
 	if (slot->backlog && lode_path_usable(h->state))
 		return DEMAND_ALL;
-	return DEMAND_FLOOR_KBPS + h->tx_kbps + h->tx_kbps / 2;
+	return LODE_MAX(h->tx_kbps + h->tx_kbps / 2, (uint32_t)DEMAND_FLOOR_KBPS);
+}
+
+void update_demands(struct lode_control *c, struct peer_slot *slot)
+{
+	for (unsigned p = 0; slot->have_summary && p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_view *v = &slot->view->paths[p];
+		uint32_t demand = v->valid ? demand_kbps(slot, p) : 0;
+		if (demand != slot->health[p].demand_kbps)
+			c->budgets_stale |= (uint8_t)(1u << v->port_idx);
+		slot->health[p].demand_kbps = demand;
+	}
 }
 
 static void divide_port(struct lode_control *c, unsigned port_idx, uint32_t rate_kbps)
@@ -33,7 +47,7 @@ static void divide_port(struct lode_control *c, unsigned port_idx, uint32_t rate
 			const struct lode_path_view *v = &slot->view->paths[p];
 			if (!v->valid || v->port_idx != port_idx)
 				continue;
-			demand[n] = demand_kbps(slot, p);
+			demand[n] = slot->health[p].demand_kbps;
 			word[n++] = &c->params.shared->rate_share_kbps[i][p];
 		}
 	}
@@ -46,6 +60,7 @@ void update_budgets(struct lode_control *c)
 {
 	const struct lode_config *config = c->prepared->config;
 	for (unsigned i = 0; i < config->n_ports; i++)
-		if (config->ports[i].role == LODE_PORT_WAN)
+		if (c->budgets_stale & 1u << i && config->ports[i].role == LODE_PORT_WAN)
 			divide_port(c, i, config->ports[i].up_kbps);
+	c->budgets_stale = 0;
 }

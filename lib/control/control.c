@@ -87,6 +87,21 @@ int lode_control_apply(struct lode_control *c, struct lode_prepared *prepared, u
 	return rc;
 }
 
+/* Only peers of which something new is known: lanes that carry nothing say little. */
+static void tick(struct lode_control *c, uint64_t now_ns)
+{
+	quota_compare(c);
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		struct peer_slot *slot = &c->peers[i];
+		if (!slot->peer || !look_at_peer(c, i, now_ns) || !slot->view)
+			continue;
+		quota_count(c, slot);
+		update_policy(c, i, now_ns);
+		update_demands(c, slot);
+	}
+	update_budgets(c);
+}
+
 uint64_t lode_control_poll(struct lode_control *c, uint64_t now_ns)
 {
 	c->now_ns = now_ns;
@@ -97,9 +112,7 @@ uint64_t lode_control_poll(struct lode_control *c, uint64_t now_ns)
 	if (now_ns >= c->tick_ns || events != c->path_events) {
 		c->path_events = events;
 		c->tick_ns = now_ns + TICK_NS;
-		read_summaries(c, now_ns);
-		update_policies(c, now_ns);
-		update_budgets(c);
+		tick(c, now_ns);
 	}
 	struct lode_err err;
 	if (refresh_views(c, now_ns) || c->snapshot_stale) {

@@ -10,6 +10,7 @@
 #include "lode_wire.h"
 
 #include <stdalign.h>
+#include <time.h>
 
 #define TICK_NS	       (10 * LODE_NS_PER_MS)
 #define RESOLVE_GAP_NS (250 * LODE_NS_PER_MS) /* between two requests for one next hop */
@@ -43,8 +44,9 @@ struct port_state {
 struct path_health {
 	uint8_t state;	       /* enum lode_path_state, as last reported */
 	uint64_t healthy_ns;   /* up without a break since; 0: not up */
-	uint64_t tx_bytes;     /* at the last budget */
+	uint64_t tx_bytes;     /* at the last look */
 	uint32_t tx_kbps;      /* moving average */
+	uint32_t demand_kbps;  /* what it asks for of its port */
 	double availability;   /* share of the last minutes it was up */
 	struct lode_ewma mbps; /* what the controller thinks it carries, without the hurry */
 	bool poor;	       /* loses so much more than the others that it would spoil them */
@@ -66,6 +68,12 @@ struct class_policy {
 	uint8_t why;	 /* enum lode_decision_why of the last change */
 	uint8_t late;	 /* mask: paths it keeps off because they would spoil its order */
 	uint8_t thrifty; /* mask: paths it keeps off because they are ahead of their quota */
+};
+
+/* Of the calendar, UTC: the one that is. */
+struct month {
+	uint32_t number;   /* year * 12 + month */
+	time_t begin, end; /* seconds since 1970; both 0: not known */
 };
 
 /* Spending of a WAN port's monthly budget. */
@@ -99,6 +107,11 @@ struct peer_slot {
 	uint64_t view_serial;	  /* of the first snapshot with it */
 	bool installed_told;
 	bool established; /* when last looked at, for the log */
+	/* Peers that nothing new is known of are not looked at. */
+	bool stale;		       /* its view, a port or the configuration changed */
+	uint64_t looked_ns;	       /* last time; 0: never */
+	uint64_t elapsed_ns;	       /* between the last two looks */
+	uint32_t read[LODE_LANES_MAX]; /* `sequence` of the summaries then */
 	uint64_t resolve_ns[LODE_LINKS_MAX];
 	uint8_t next_hop_mac[LODE_LINKS_MAX][6]; /* the last good one */
 	bool have_summary, backlog;		 /* of any lane */
@@ -127,7 +140,9 @@ struct lode_control {
 	bool routes_stale, neighbours_stale, views_stale, snapshot_stale;
 	const struct lode_loss_model *loss_model; /* of the next snapshots */
 	struct published *newest;
+	uint8_t budgets_stale; /* mask: ports whose peers' demands changed */
 	struct quota quota[LODE_PORTS_MAX];
+	struct month month;
 	struct remembered *remembered; /* REMEMBERED_MAX, n_remembered in use */
 	uint32_t n_remembered;
 	struct lode_decision decisions[DECISIONS];
@@ -151,8 +166,8 @@ int sync_peers(struct lode_control *c, const struct lode_config *from, uint64_t 
 	struct lode_err *err);
 void free_peers(struct lode_control *c);
 void take_rings(struct lode_control *c, uint64_t now_ns);
-/* Summaries of lanes to peers: reports, roaming. */
-void read_summaries(struct lode_control *c, uint64_t now_ns);
+/* What a peer's lanes said since the last look, to the peer: reports, roaming. False: there is nothing new. */
+bool look_at_peer(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
 
 /* ---- views.c ---- */
 
@@ -191,7 +206,10 @@ uint8_t selector_laggards(
 
 /* ---- quota.c ---- */
 
-void quota_count(struct lode_control *c);
+/* What the peer's paths carried since the last look. */
+void quota_count(struct lode_control *c, struct peer_slot *slot);
+/* How far the ports are ahead. */
+void quota_compare(struct lode_control *c);
 /* Price factor that a path's quota adds to its cost. */
 double quota_price(const struct lode_control *c, unsigned port_idx);
 /* Whether the class should keep off the port; was: what it did so far (hysteresis). */
@@ -215,7 +233,10 @@ void remember_take(struct lode_control *c, unsigned peer_idx);
 const struct lode_config_link *config_link(
 	const struct lode_control *c, unsigned peer_idx, const char *name);
 
-void update_policies(struct lode_control *c, uint64_t now_ns);
+/* Choices of a peer that has just been looked at. */
+void update_policy(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
+/* What its paths ask for now; then the ports where that changed anything. */
+void update_demands(struct lode_control *c, struct peer_slot *slot);
 void update_budgets(struct lode_control *c);
 
 void control_log(struct lode_control *c, enum lode_log_level level, const char *fmt, ...)

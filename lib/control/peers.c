@@ -129,6 +129,7 @@ static void remove_peer(struct lode_control *c, unsigned i)
 		lode_peer_free(slot->peer);
 	lode_peer_view_unref(slot->view);
 	selector_free(c, i);
+	c->budgets_stale = UINT8_MAX;
 	struct lane_slot *lanes[LODE_LANES_MAX];
 	memcpy(lanes, slot->lanes, sizeof(lanes));
 	memset(slot, 0, sizeof(*slot));
@@ -296,9 +297,8 @@ static void mark_dead_ports(const struct lode_control *c, struct peer_slot *slot
 }
 
 /* A lane that writes just now, or has not begun, is read next time. */
-static void read_peer(struct lode_control *c, struct peer_slot *slot, uint64_t now_ns)
+static void read_peer(struct lode_control *c, struct peer_slot *slot, unsigned n, uint64_t now_ns)
 {
-	unsigned n = slot->view ? slot->view->n_lanes : 1;
 	struct lode_peer_report r = {0};
 	slot->backlog = false;
 	for (unsigned l = 0; l < n && slot->lanes[l]; l++) {
@@ -322,13 +322,29 @@ static void read_peer(struct lode_control *c, struct peer_slot *slot, uint64_t n
 		lode_peer_report(slot->peer, &r, now_ns);
 }
 
-void read_summaries(struct lode_control *c, uint64_t now_ns)
+/* A lane has published since the last look. */
+static bool has_news(struct peer_slot *slot, unsigned n)
 {
-	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
-		struct peer_slot *slot = &c->peers[i];
-		if (!slot->peer)
-			continue;
-		watch_session(c, i);
-		read_peer(c, slot, now_ns);
+	bool news = false;
+	for (unsigned l = 0; l < n && slot->lanes[l]; l++) {
+		uint32_t sequence = atomic_load_explicit(
+			&slot->lanes[l]->summary.sequence, memory_order_relaxed);
+		news |= sequence != slot->read[l];
+		slot->read[l] = sequence;
 	}
+	return news;
+}
+
+bool look_at_peer(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
+{
+	struct peer_slot *slot = &c->peers[peer_idx];
+	unsigned n = slot->view ? slot->view->n_lanes : 1;
+	watch_session(c, peer_idx);
+	if (!has_news(slot, n) && !slot->stale)
+		return false;
+	slot->stale = false;
+	slot->elapsed_ns = slot->looked_ns ? now_ns - slot->looked_ns : TICK_NS;
+	slot->looked_ns = now_ns;
+	read_peer(c, slot, n, now_ns);
+	return true;
 }

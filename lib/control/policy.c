@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which paths a class may use, and which it prefers: every 10 ms, and at once when a path changes its state.
+/* Which paths a class may use, and which it prefers: whenever the peer's lanes tell something new, which is every
+ * 10 ms while they carry anything, and at once when a path changes its state.
  * Links that the configuration lists for the class win: with prefer: listed it moves to the next one at once
  * when its preferred one is not up, and back when that has been up for 10 s, at most once in 2 s. Otherwise
  * the peer's selector chooses among what is up, is not poor and has budget left. Paths outside of all this
@@ -206,15 +207,10 @@ static void update_class(struct lode_control *c, unsigned peer_idx, unsigned cls
 		&c->params.shared->choice[peer_idx][cls], next.word, memory_order_release);
 }
 
-void update_policies(struct lode_control *c, uint64_t now_ns)
+void update_policy(struct lode_control *c, unsigned peer_idx, uint64_t now_ns)
 {
-	quota_count(c);
-	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
-		if (!c->peers[i].peer || !c->peers[i].view)
-			continue;
-		update_health(&c->peers[i], now_ns);
-		selector_feed(c, i, now_ns);
-		for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
-			update_class(c, i, cls, now_ns);
-	}
+	update_health(&c->peers[peer_idx], now_ns);
+	selector_feed(c, peer_idx, now_ns);
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		update_class(c, peer_idx, cls, now_ns);
 }

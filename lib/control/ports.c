@@ -64,9 +64,11 @@ void lode_control_set_port(struct lode_control *c, unsigned port_idx, const uint
 	port->mtu_bytes = mtu_bytes;
 	port->up = up;
 	c->views_stale = c->snapshot_stale = true;
-	for (unsigned i = 0; came_up && i < LODE_PEERS_MAX; i++)
-		if (c->peers[i].peer)
+	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
+		c->peers[i].stale = true;
+		if (came_up && c->peers[i].peer)
 			lode_peer_kick(c->peers[i].peer, c->now_ns);
+	}
 }
 
 void lode_control_set_addrs(struct lode_control *c, unsigned port_idx,

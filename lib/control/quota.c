@@ -5,8 +5,6 @@
  * without a known wall clock nothing is held back. */
 #include "control.h"
 
-#include <time.h>
-
 #define GB	      1e9
 #define PRICE_MAX     4.0
 #define HOURS_A_PRICE 6.0 /* ahead of the pace: one unit of cost */
@@ -23,21 +21,31 @@ static const struct {
 	[LODE_MANAGEMENT] = {12, 6},
 };
 
-/* This month, its share that has passed, and its hours. False: the wall clock is not known. */
-static bool month_now(const struct lode_control *c, uint32_t *month, double *elapsed, double *hours)
+static void find_month(struct month *m, time_t now)
+{
+	struct tm t;
+	if (now >= m->begin && now < m->end)
+		return;
+	*m = (struct month){0};
+	if (!gmtime_r(&now, &t))
+		return;
+	struct tm first = {.tm_year = t.tm_year, .tm_mon = t.tm_mon, .tm_mday = 1};
+	struct tm next = {.tm_year = t.tm_year, .tm_mon = t.tm_mon + 1, .tm_mday = 1};
+	*m = (struct month){.number = (uint32_t)t.tm_year * 12 + (uint32_t)t.tm_mon,
+		.begin = timegm(&first),
+		.end = timegm(&next)};
+}
+
+/* Share of this month that has passed. False: the wall clock is not known. */
+static bool month_now(struct lode_control *c, double *elapsed)
 {
 	int64_t offset_ns =
 		atomic_load_explicit(&c->params.shared->wall_offset_ns, memory_order_relaxed);
 	time_t now = ((int64_t)c->now_ns + offset_ns) / (int64_t)LODE_NS_PER_S;
-	struct tm t;
-	if (offset_ns == 0 || !gmtime_r(&now, &t))
+	find_month(&c->month, now);
+	if (offset_ns == 0 || c->month.end == 0)
 		return false;
-	*month = (uint32_t)t.tm_year * 12 + (uint32_t)t.tm_mon;
-	struct tm first = {.tm_year = t.tm_year, .tm_mon = t.tm_mon, .tm_mday = 1};
-	struct tm next = {.tm_year = t.tm_year, .tm_mon = t.tm_mon + 1, .tm_mday = 1};
-	time_t begin = timegm(&first), end = timegm(&next);
-	*elapsed = (double)(now - begin) / (double)(end - begin);
-	*hours = (double)(end - begin) / 3600;
+	*elapsed = (double)(now - c->month.begin) / (double)(c->month.end - c->month.begin);
 	return true;
 }
 
@@ -46,35 +54,31 @@ static uint64_t budget_bytes(const struct lode_control *c, unsigned port_idx)
 	return (uint64_t)(c->prepared->config->ports[port_idx].monthly_gb * GB);
 }
 
-static void count_paths(struct lode_control *c)
+void quota_count(struct lode_control *c, struct peer_slot *slot)
 {
-	for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
-		struct peer_slot *slot = &c->peers[i];
-		for (unsigned p = 0; slot->view && p < LODE_LINKS_MAX; p++) {
-			const struct lode_path_summary *s = &slot->summary.paths[p];
-			uint64_t *before = &slot->health[p].carried_bytes;
-			uint64_t now = s->tx_bytes + s->rx_bytes;
-			if (slot->view->paths[p].valid)
-				c->quota[slot->view->paths[p].port_idx].used_bytes +=
-					now >= *before ? now - *before : now;
-			*before = now;
-		}
+	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
+		const struct lode_path_summary *s = &slot->summary.paths[p];
+		uint64_t *before = &slot->health[p].carried_bytes;
+		uint64_t now = s->tx_bytes + s->rx_bytes;
+		if (slot->view->paths[p].valid)
+			c->quota[slot->view->paths[p].port_idx].used_bytes +=
+				now >= *before ? now - *before : now;
+		*before = now;
 	}
 }
 
-void quota_count(struct lode_control *c)
+void quota_compare(struct lode_control *c)
 {
-	uint32_t month = 0;
-	double elapsed = 0, hours = 1;
-	bool known = month_now(c, &month, &elapsed, &hours);
-	count_paths(c);
+	double elapsed = 0;
+	bool known = month_now(c, &elapsed);
+	double hours = (double)(c->month.end - c->month.begin) / 3600;
 	for (unsigned i = 0; i < c->prepared->config->n_ports; i++) {
 		struct quota *q = &c->quota[i];
 		double budget = (double)budget_bytes(c, i);
-		if (known && q->month != month) {
+		if (known && q->month != c->month.number) {
 			if (q->month)
 				q->used_bytes = 0;
-			q->month = month;
+			q->month = c->month.number;
 		}
 		q->ahead = 0;
 		if (known && budget > 0)

@@ -299,12 +299,13 @@ static void look_for_onset(struct lode_control *c, struct peer_slot *slot, uint6
 
 static void update_averages(struct peer_slot *slot)
 {
-	static const double weight = (double)TICK_NS / AVAILABILITY_NS;
+	double elapsed_ns = (double)slot->elapsed_ns;
+	double weight = LODE_MIN(elapsed_ns / AVAILABILITY_NS, 1.0);
 	for (unsigned p = 0; p < LODE_LINKS_MAX; p++) {
 		struct path_health *h = &slot->health[p];
 		double mbps = slot->summary.paths[p].pacing_kbps / 1e3;
 		if (mbps > 0)
-			lode_ewma_add(&h->mbps, mbps, (double)TICK_NS / RATE_NS);
+			lode_ewma_add(&h->mbps, mbps, LODE_MIN(elapsed_ns / RATE_NS, 1.0));
 		double up = h->state == LODE_PATH_UP;
 		/* Before it was up for the first time nothing speaks against it. */
 		if (h->availability > 0)

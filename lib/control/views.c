@@ -130,6 +130,8 @@ static bool make_view(struct lode_control *c, unsigned peer_idx, uint64_t now_ns
 	slot->view_generation = s->generation;
 	slot->view_serial = c->serial + 1;
 	slot->installed_told = false;
+	slot->stale = true;
+	c->budgets_stale = UINT8_MAX;
 	return true;
 }
 
