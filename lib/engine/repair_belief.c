@@ -82,11 +82,12 @@ void lode_repair_path_believe(struct lode_repair_path *path, const struct lode_r
 {
 	double runs = 0, lost = 0;
 	for (unsigned k = 0; k < LODE_REPAIR_LEVELS; k++) {
+		double level = lode_repair_level(k);
 		path->loss[k] = 0;
 		for (unsigned i = 0; i < LODE_REPAIR_BURSTS; i++) {
 			path->loss[k] += (double)b->p[k][i];
-			lost += lode_repair_level(k) * (double)b->p[k][i];
-			runs += lode_repair_level(k) * (double)(b->p[k][i] / bursts[i]);
+			lost += level * (double)b->p[k][i];
+			runs += level * (double)(b->p[k][i] / bursts[i]);
 		}
 	}
 	path->burst = runs > RUNS_MIN ? lost / runs : 1;

@@ -6,7 +6,7 @@
 #define SHED_PKTS_MAX	  64 /* dropped at once from the longest flow (RFC 8290 4.1.3) */
 
 /* Drops up to half of the class's longest flow from its head, where senders notice first. */
-static void shed(struct lode_lane *l, struct class_queue *q, uint64_t now_ns)
+static void shed(struct lode_lane *l, struct class_queue *q)
 {
 	struct lode_lane_pools *p = l->env.pools;
 	struct flow_queue *longest = NULL;
@@ -19,17 +19,16 @@ static void shed(struct lode_lane *l, struct class_queue *q, uint64_t now_ns)
 		return;
 	uint32_t until = longest->bytes / 2;
 	for (unsigned i = 0; i < SHED_PKTS_MAX && longest->head && longest->bytes > until; i++)
-		lane_drop(l, fq_unlink(l->env.pools, q, longest), &l->counters.drop_queue_full,
-			now_ns);
+		lane_drop(l, fq_unlink(l->env.pools, q, longest), &l->counters.drop_queue_full);
 }
 
-bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, uint64_t now_ns)
+bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m)
 {
 	struct class_queue *q = &l->queue[cls];
-	shed(l, q, now_ns);
+	shed(l, q);
 	if (!fq_over_share(l->env.pools, q))
 		return true;
-	lane_drop(l, m, &l->counters.drop_queue_full, now_ns);
+	lane_drop(l, m, &l->counters.drop_queue_full);
 	return false;
 }
 
@@ -49,8 +48,7 @@ struct rte_mbuf *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 			continue;
 		}
 		if (lode_unlikely(now_ns - lode_pkt(flow->head)->enqueued_ns > q->limit_ns)) {
-			lane_drop(l, fq_unlink(l->env.pools, q, flow), &l->counters.drop_deadline,
-				now_ns);
+			lane_drop(l, fq_unlink(l->env.pools, q, flow), &l->counters.drop_deadline);
 			continue;
 		}
 		if (flow->deficit > 0)
@@ -71,7 +69,7 @@ struct rte_mbuf *fq_codel(struct lode_lane *l, const struct class_queue *q, stru
 		l->counters.ce_marked++;
 		return m;
 	}
-	lane_drop(l, m, &l->counters.drop_codel, now_ns);
+	lane_drop(l, m, &l->counters.drop_codel);
 	return NULL;
 }
 
@@ -89,7 +87,7 @@ void fq_sweep(struct lode_lane *l, uint64_t now_ns)
 	}
 }
 
-void fq_flush(struct lode_lane *l, uint64_t *which, uint64_t now_ns)
+void fq_flush(struct lode_lane *l, uint64_t *which)
 {
 	struct lode_lane_pools *p = l->env.pools;
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
@@ -97,7 +95,7 @@ void fq_flush(struct lode_lane *l, uint64_t *which, uint64_t now_ns)
 		for (struct flow_list *list = fq_turn(q); list->head != NIL; list = fq_turn(q)) {
 			struct flow_queue *flow = &p->queues[list->head];
 			while (flow->head)
-				lane_drop(l, fq_unlink(l->env.pools, q, flow), which, now_ns);
+				lane_drop(l, fq_unlink(l->env.pools, q, flow), which);
 			fq_retire(p, q, list);
 		}
 	}

@@ -12,7 +12,7 @@
 /* ---- of fq.c ---- */
 
 /* There is no room: drops from the class's longest flow, or m when that does not help. False: m is gone. */
-bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m, uint64_t now_ns);
+bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m);
 /* As fq_peek, when the flow whose turn it is has nothing to show. */
 struct rte_mbuf *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns);
 /* CoDel's word about a packet just taken that waited too long, or whose flow did: NULL, it was dropped. */
@@ -23,7 +23,7 @@ void fq_skip(struct lode_lane *l, unsigned cls);
 /* Drops what waited beyond the limit in some flows of each class, others at the next call. */
 void fq_sweep(struct lode_lane *l, uint64_t now_ns);
 /* Drops everything; which: the counter of the reason. */
-void fq_flush(struct lode_lane *l, uint64_t *which, uint64_t now_ns);
+void fq_flush(struct lode_lane *l, uint64_t *which);
 
 /* ---- flows ---- */
 
@@ -94,11 +94,11 @@ static inline void fq_push(struct lode_lane *l, unsigned cls, struct rte_mbuf *m
 	struct class_queue *q = &l->queue[cls];
 	struct lode_pkt *pkt = lode_pkt(m);
 	unsigned bucket = pkt->flow_hash % FQ_BUCKETS;
-	if (lode_unlikely(fq_over_share(p, q)) && !fq_make_room(l, cls, m, now_ns))
+	if (lode_unlikely(fq_over_share(p, q)) && !fq_make_room(l, cls, m))
 		return;
 	uint32_t idx = q->bucket[bucket];
 	if (idx == NIL && (idx = fq_open(p, q, bucket)) == NIL) {
-		lane_drop(l, m, &l->counters.drop_no_flow_queue, now_ns);
+		lane_drop(l, m, &l->counters.drop_no_flow_queue);
 		return;
 	}
 	struct flow_queue *flow = &p->queues[idx];

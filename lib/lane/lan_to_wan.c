@@ -106,7 +106,7 @@ static void segment(struct lode_lane *l, struct lode_burst *b)
 		else if (!put_header(l, m, tx_us))
 			reason = &l->counters.drop_tx_headroom;
 		if (lode_unlikely(reason != NULL)) {
-			lane_drop(l, m, reason, b->now_ns);
+			lane_drop(l, m, reason);
 			lode_burst_take(b, i);
 		}
 	}

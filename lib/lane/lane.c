@@ -4,11 +4,12 @@
 
 #include <rte_common.h>
 
-#define RUNS_MAX	4		      /* bursts sent per poll: others want their turn */
-#define SWEEP_NS	(10 * LODE_NS_PER_MS) /* dropping what waited too long behind a busy path */
-#define SUMMARY_NS	(10 * LODE_NS_PER_MS)
-#define SUMMARY_IDLE_NS (100 * LODE_NS_PER_MS)
-#define STALL_NS	(5 * LODE_NS_PER_MS) /* called so late, packets waited for us */
+#define RUNS_MAX      4			    /* bursts sent per poll: others want their turn */
+#define SWEEP_NS      (10 * LODE_NS_PER_MS) /* dropping what waited too long behind a busy path */
+#define RENEW_NS      (10 * LODE_NS_PER_MS)
+#define RENEW_REST_NS (100 * LODE_NS_PER_MS)
+#define REST_AFTER_NS (300 * LODE_NS_PER_MS) /* without a segment either way */
+#define STALL_NS      (5 * LODE_NS_PER_MS)   /* called so late, packets waited for us */
 
 /* ---- memory ---- */
 
@@ -50,7 +51,7 @@ struct lode_lane *lode_lane_init(void *memory, const struct lode_lane_env *env, 
 
 void lode_lane_flush(struct lode_lane *l)
 {
-	fq_flush(l, &l->counters.drop_flush, 0);
+	fq_flush(l, &l->counters.drop_flush);
 	order_flush(l);
 	repair_flush(l);
 	l->view = NULL;
@@ -190,7 +191,7 @@ void lode_lane_set_snapshot(
 	l->snapshot = snapshot;
 	l->view = snapshot->peers[l->peer_idx];
 	l->view_due_ns = 0;
-	l->summary_due_ns = 0;
+	l->renew_due_ns = 0;
 	l->stirred = UINT8_MAX;
 	set_classes(l, snapshot->config);
 	if (l->view == NULL) {
@@ -258,10 +259,10 @@ void lode_lane_wan_rx(struct lode_lane *l, struct rte_mbuf **pkts, unsigned n, u
 	release_flush(l, now_ns);
 }
 
-bool release_ecn(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+bool release_ecn(struct lode_lane *l, struct rte_mbuf *m)
 {
 	if (!ecn_leave(m, lode_pkt(m)->outer_ecn)) {
-		lane_drop(l, m, &l->counters.drop_rx_ce_not_ect, now_ns);
+		lane_drop(l, m, &l->counters.drop_rx_ce_not_ect);
 		return false;
 	}
 	lode_counter_add(&l->counters.rx_ce, lode_pkt(m)->outer_ecn == ECN_CE);
@@ -334,24 +335,52 @@ static void send_bursts(struct lode_lane *l, uint64_t now_ns)
 	unsigned p;
 	if (lode_lane_backlog_pkts(l) == 0 && !l->others_wait) {
 		LODE_FOREACH_BIT (p, l->sendable)
-			lode_path_app_limited(l->path[p].est, now_ns);
+			lode_path_app_limited(l->path[p].est);
 	}
 }
 
-static void renew_paths(struct lode_lane *l, uint64_t now_ns)
+static uint64_t n_carried(const struct lode_lane *l)
+{
+	return l->counters.tx_segments + l->counters.rx_segments + l->others_sent;
+}
+
+/* A lane that carries nothing but its own control is looked after less often, until the next packet comes. */
+static bool wakes(const struct lode_lane *l)
+{
+	return l->resting && (lode_lane_backlog_pkts(l) > 0 || n_carried(l) != l->carried);
+}
+
+static void choose_rest(struct lode_lane *l, uint64_t now_ns)
+{
+	uint64_t carried = n_carried(l);
+	if (carried != l->carried || lode_lane_backlog_pkts(l) > 0)
+		l->carried_ns = now_ns;
+	l->carried = carried;
+	l->resting = now_ns - l->carried_ns >= REST_AFTER_NS;
+	l->renew_due_ns = now_ns + (l->resting ? RENEW_REST_NS : RENEW_NS);
+}
+
+static void renew_rates(struct lode_lane *l)
 {
 	unsigned p;
 	LODE_FOREACH_BIT (p, l->sendable) {
 		struct lane_path *path = &l->path[p];
 		struct lode_path_stats stats;
-		if (l->lane_id != 0)
-			break; /* by its grants */
 		lode_path_set_share(path->est,
 			atomic_load_explicit(&l->env.shared->rate_share_kbps[l->peer_idx][p],
 				memory_order_relaxed));
 		lode_path_get_stats(path->est, &stats);
 		lane_path_set_rate(path, stats.pacing_bps);
 	}
+}
+
+/* What is decided about paths for some ms: rates, repair, what control is told. */
+static void renew(struct lode_lane *l, uint64_t now_ns)
+{
+	choose_rest(l, now_ns);
+	l->view_due_ns = 0;
+	if (l->lane_id == 0) /* others go by their grants */
+		renew_rates(l);
 	repair_renew(l, now_ns);
 	struct lode_lane_summary *slot = atomic_load_explicit(
 		&l->env.shared->summary[l->peer_idx][l->lane_id], memory_order_acquire);
@@ -360,10 +389,10 @@ static void renew_paths(struct lode_lane *l, uint64_t now_ns)
 		lode_lane_summarise(l, now_ns, &summary);
 		lode_lane_summary_publish(slot, &summary);
 	}
+	if (l->path_event)
+		atomic_fetch_add_explicit(&l->env.shared->path_events, 1, memory_order_release);
+	l->path_event = false;
 	loss_wake(l, now_ns);
-	uint64_t moved = l->counters.tx_datagrams + l->counters.rx_datagrams;
-	l->summary_due_ns = now_ns + (moved != l->summary_moved ? SUMMARY_NS : SUMMARY_IDLE_NS);
-	l->summary_moved = moved;
 }
 
 uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
@@ -371,15 +400,14 @@ uint64_t lode_lane_poll(struct lode_lane *l, uint64_t now_ns)
 	watch_stall(l, now_ns);
 	order_expire(l, now_ns);
 	release_flush(l, now_ns);
-	if (now_ns >= l->summary_due_ns)
-		renew_paths(l, now_ns);
+	if (now_ns >= l->renew_due_ns || wakes(l))
+		renew(l, now_ns);
 	if (now_ns >= l->loss_due_ns)
 		loss_poll(l, now_ns);
-	uint64_t due_ns = LODE_MIN(l->expire_due_ns, l->summary_due_ns);
-	due_ns = LODE_MIN(due_ns, lanes_poll(l, now_ns));
+	uint64_t due_ns = LODE_MIN(l->expire_due_ns, lanes_poll(l, now_ns));
 	if (can_send(l))
 		send_bursts(l, now_ns);
-	due_ns = LODE_MIN(due_ns, l->loss_due_ns);
+	due_ns = LODE_MIN(due_ns, LODE_MIN(l->renew_due_ns, l->loss_due_ns));
 	if (lode_lane_backlog_pkts(l) > 0) {
 		if (now_ns >= l->sweep_due_ns) {
 			fq_sweep(l, now_ns);

@@ -170,12 +170,16 @@ struct lode_lane {
 	uint64_t tx_packets;
 	uint64_t rx_generation, last_rx_ns;
 	struct lode_rng rng;
-	uint64_t summary_due_ns, summary_moved, sweep_due_ns;
+	uint64_t renew_due_ns, sweep_due_ns;
+	uint64_t carried,
+		carried_ns;	 /* segments both ways when looked at last, when they grew last */
 	uint64_t due_ns;	 /* what poll answered last */
 	uint64_t control_due_ns; /* no path has anything to say before, but for those stirred */
-	uint8_t stirred;	 /* mask of paths that something happened to since they were asked */
-	uint64_t expire_due_ns;	 /* earliest deadline of what waits */
-	uint64_t loss_due_ns;	 /* earliest window of the predictors; LODE_NEVER_NS while idle */
+	uint8_t stirred;	/* mask of paths that something happened to since they were asked */
+	bool path_event;	/* one went up or down, and control was not told yet */
+	bool resting;		/* nothing was carried for a while: renewed less often */
+	uint64_t expire_due_ns; /* earliest deadline of what waits */
+	uint64_t loss_due_ns;	/* earliest window of the predictors; LODE_NEVER_NS while idle */
 	uint64_t loss_segments,
 		loss_moved_ns; /* tx_segments when looked at last, when it grew last */
 	struct lode_lane_counters counters;
@@ -263,7 +267,7 @@ static inline void trace_maybe(
 }
 
 /* Frees a packet that goes no further; which: the counter of the reason. */
-void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns);
+void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which);
 
 /* ---- order.c ---- */
 
@@ -294,12 +298,12 @@ void order_flush(struct lode_lane *l);
 
 void release_flush(struct lode_lane *l, uint64_t now_ns);
 /* The outer ECN field joins the inner one. False: not allowed, and m is gone. */
-bool release_ecn(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns);
+bool release_ecn(struct lode_lane *l, struct rte_mbuf *m);
 /* A packet leaves for the worker. */
 static inline void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct lode_pkt *pkt = lode_pkt(m);
-	if (lode_unlikely(pkt->outer_ecn != 0) && !release_ecn(l, m, now_ns))
+	if (lode_unlikely(pkt->outer_ecn != 0) && !release_ecn(l, m))
 		return;
 	pkt->from_peer = l->peer_idx;
 	pkt->flow = NULL;

@@ -47,18 +47,18 @@ static void publish_report(struct lode_lane *l, uint64_t now_ns)
 }
 
 /* Its flows are at home now: what they left here would come behind what they send there. */
-static void drop_when_closed(struct lode_lane *l, uint64_t now_ns)
+static void drop_when_closed(struct lode_lane *l)
 {
 	const union lode_lane_choice choice = {
 		.word = atomic_load_explicit(
 			&l->env.shared->lane_choice[l->peer_idx], memory_order_relaxed)};
 	if (!(choice.usable & 1u << l->lane_id) && lode_lane_backlog_pkts(l) > 0)
-		fq_flush(l, &l->counters.drop_closed, now_ns);
+		fq_flush(l, &l->counters.drop_closed);
 }
 
 static void report(struct lode_lane *l, uint64_t now_ns)
 {
-	drop_when_closed(l, now_ns);
+	drop_when_closed(l);
 	uint64_t moved = l->counters.tx_datagrams + l->counters.rx_datagrams;
 	bool news = moved != l->report_moved && now_ns >= l->report_ns + ACTIVE_NS;
 	if (now_ns < l->lanes_due_ns && !news)

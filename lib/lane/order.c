@@ -321,8 +321,7 @@ static unsigned find_whole(
 }
 
 /* Joins parts into the first one's buffer and frees the others. NULL: too long for it. */
-static struct rte_mbuf *join(
-	struct lode_lane *l, const uint32_t *slots, unsigned n, uint64_t now_ns)
+static struct rte_mbuf *join(struct lode_lane *l, const uint32_t *slots, unsigned n)
 {
 	struct rte_mbuf *whole = unhold(l, slots[0]);
 	struct lode_pkt *head = lode_pkt(whole);
@@ -349,7 +348,7 @@ static struct rte_mbuf *join(
 		return whole;
 	}
 	lode_counter_add(&l->counters.drop_rx_parts, n - 1);
-	lane_drop(l, whole, &l->counters.drop_rx_parts, now_ns);
+	lane_drop(l, whole, &l->counters.drop_rx_parts);
 	return NULL;
 }
 
@@ -359,11 +358,11 @@ struct rte_mbuf *order_part(struct lode_lane *l, struct rte_mbuf *m, unsigned cl
 	struct waiter w = {.cls = (uint8_t)cls, .own = lode_pkt(m)->segment.seq, .part = true};
 	w.deadline_ns = now_ns + PARTS_TIME_NS;
 	if (hold(l, m, &w) == NO_WAITER) {
-		lane_drop(l, m, &l->counters.drop_rx_wait_full, now_ns);
+		lane_drop(l, m, &l->counters.drop_rx_wait_full);
 		return NULL;
 	}
 	unsigned n = find_whole(l, cls, w.own, slots);
-	return n > 0 ? join(l, slots, n, now_ns) : NULL;
+	return n > 0 ? join(l, slots, n) : NULL;
 }
 
 /* ---- deadlines ---- */
@@ -376,7 +375,7 @@ static void expire_fifo(struct lode_lane *l, unsigned cls, bool part, uint64_t n
 		uint32_t own = waiters[fifo->head].own;
 		struct rte_mbuf *m = unhold(l, fifo->head);
 		if (part) {
-			lane_drop(l, m, &l->counters.drop_rx_parts, now_ns);
+			lane_drop(l, m, &l->counters.drop_rx_parts);
 		} else {
 			lode_counter_add(&l->counters.rx_gave_up, 1);
 			release(l, m, now_ns);
@@ -423,9 +422,9 @@ void order_flush(struct lode_lane *l)
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
 		struct class_window *w = &l->window[cls];
 		while (w->packets.head != NIL)
-			lane_drop(l, unhold(l, w->packets.head), &l->counters.drop_flush, 0);
+			lane_drop(l, unhold(l, w->packets.head), &l->counters.drop_flush);
 		while (w->parts.head != NIL)
-			lane_drop(l, unhold(l, w->parts.head), &l->counters.drop_rx_parts, 0);
+			lane_drop(l, unhold(l, w->parts.head), &l->counters.drop_rx_parts);
 	}
 	l->expire_due_ns = LODE_NEVER_NS;
 }

@@ -81,16 +81,33 @@ static void renew_lateness(struct lode_lane *l, uint64_t now_ns)
 	}
 }
 
-static void tell_control(struct lode_lane *l)
-{
-	l->summary_due_ns = 0;
-	atomic_fetch_add_explicit(&l->env.shared->path_events, 1, memory_order_release);
-}
-
 /* The burst that is being filled must find room, control of other paths included. */
 static bool has_room(const struct lode_lane *l, unsigned p)
 {
 	return lode_txq_room(l->path[p].txq) >= 2 * LODE_BURST_MAX;
+}
+
+/* True: some path is up, or is not any more. */
+static bool renew_alive(struct lode_lane *l)
+{
+	uint8_t up = 0, suspect = 0, probing = 0;
+	unsigned p;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		enum lode_path_state state = lode_path_state(l->path[p].est);
+		up |= (uint8_t)((state == LODE_PATH_UP) << p);
+		suspect |= (uint8_t)((state == LODE_PATH_SUSPECT) << p);
+		probing |= (uint8_t)((state == LODE_PATH_PROBING) << p);
+	}
+	/* A path that answers but has flapped is better than none. */
+	if ((up | suspect) == 0)
+		suspect = probing;
+	if (up == l->up && suspect == l->suspect)
+		return false;
+	l->up = up;
+	l->suspect = suspect;
+	l->path_event = true;
+	l->renew_due_ns = 0;
+	return true;
 }
 
 void paths_view(struct lode_lane *l, uint64_t now_ns)
@@ -101,29 +118,18 @@ void paths_view(struct lode_lane *l, uint64_t now_ns)
 	l->credit_known = l->roomy = 0;
 	LODE_FOREACH_BIT (p, l->sendable)
 		l->roomy |= (uint8_t)(has_room(l, p) << p);
-	if (now_ns < l->view_due_ns)
+	/* Who sends nothing needs no more than to know who is alive, until the next renewal. */
+	if (now_ns < l->view_due_ns && !(l->resting && renew_alive(l)))
 		return;
-	l->view_due_ns = now_ns + VIEW_NS;
-	uint8_t was_up = l->up, was_suspect = l->suspect;
+	l->view_due_ns = l->resting ? LODE_NEVER_NS : now_ns + VIEW_NS;
 	if (l->lane_id != 0)
 		lanes_take_grants(l);
-	l->up = l->suspect = 0;
+	renew_alive(l);
 	l->n_by_delay = 0;
-	uint8_t probing = 0;
-	LODE_FOREACH_BIT (p, l->sendable) {
-		enum lode_path_state state = lode_path_state(l->path[p].est);
+	LODE_FOREACH_BIT (p, l->up | l->suspect) {
 		segment_bytes[p] = lode_path_segment_bytes(l->path[p].est);
-		l->up |= (uint8_t)((state == LODE_PATH_UP) << p);
-		l->suspect |= (uint8_t)((state == LODE_PATH_SUSPECT) << p);
-		probing |= (uint8_t)((state == LODE_PATH_PROBING) << p);
-	}
-	/* A path that answers but has flapped is better than none. */
-	if ((l->up | l->suspect) == 0)
-		l->suspect = probing;
-	if (l->up != was_up || l->suspect != was_suspect)
-		tell_control(l);
-	LODE_FOREACH_BIT (p, l->up | l->suspect)
 		add_by_delay(l, delay_ns, p);
+	}
 	for (unsigned i = 0; i < l->n_by_delay; i++)
 		l->path[l->by_delay[i]].delay_ns = delay_ns[l->by_delay[i]];
 	l->segment_bytes = lode_wire_mtu_usable(segment_bytes, l->up | l->suspect);
@@ -263,15 +269,12 @@ void paths_control(struct lode_lane *l, struct lode_burst *b)
 /* ---- what comes in ---- */
 
 /* The path a message is about: feedback names it, all else is about the one it came on. */
-static struct lode_path *subject(struct lode_lane *l, unsigned p, const struct lode_wire_tlv *tlv)
+static unsigned subject(unsigned came_on, const struct lode_wire_tlv *tlv)
 {
-	if (tlv->type == LODE_WIRE_TLV_FEEDBACK && tlv->len > 0) {
-		struct lode_wire_feedback feedback;
-		if (lode_wire_get_feedback(tlv, &feedback) < 0)
-			return l->path[p].est;
-		return feedback.path < LODE_LINKS_MAX ? l->path[feedback.path].est : NULL;
-	}
-	return l->path[p].est;
+	struct lode_wire_feedback feedback;
+	if (tlv->type != LODE_WIRE_TLV_FEEDBACK || lode_wire_get_feedback(tlv, &feedback) < 0)
+		return came_on;
+	return feedback.path;
 }
 
 void paths_read_control(
@@ -281,8 +284,10 @@ void paths_read_control(
 	struct lode_wire_tlv tlv;
 	size_t pos = 0;
 	int ret;
-	if (l->n_lanes > 1)
-		lanes_collect(l, now_ns); /* feedback is about their packets too */
+	if (l->n_lanes > 1) { /* feedback is about their packets too */
+		lanes_collect(l, now_ns);
+		l->stirred = UINT8_MAX;
+	}
 	lode_wire_get_control(text, &header);
 	text += LODE_WIRE_CONTROL_BYTES;
 	len -= LODE_WIRE_CONTROL_BYTES;
@@ -291,7 +296,9 @@ void paths_read_control(
 			repair_on_nack(l, &tlv, now_ns);
 			continue;
 		}
-		struct lode_path *est = subject(l, p, &tlv);
+		unsigned about = subject(p, &tlv);
+		struct lode_path *est = l->path[about].est;
+		l->stirred |= (uint8_t)(1u << about);
 		int taken = est ? lode_path_read_control(est, now_ns, header.tx_us, &tlv) : 0;
 		if (taken < 0)
 			lode_counter_add(&l->counters.rx_control_bad, 1);
@@ -300,8 +307,8 @@ void paths_read_control(
 	}
 	if (ret < 0)
 		lode_counter_add(&l->counters.rx_control_bad, 1);
-	l->view_due_ns = 0; /* states may have changed */
-	l->stirred = UINT8_MAX;
+	if (!l->resting)
+		l->view_due_ns = 0; /* states may have changed */
 }
 
 /* The newest authenticated packet of a path shows where the peer is now. */
@@ -330,7 +337,7 @@ static void learn_address(struct lode_lane *l, struct lane_path *path, struct rt
 	path->remote = remote;
 	path->remote_port = port;
 	path->remote_ns = now_ns;
-	l->summary_due_ns = 0;
+	l->renew_due_ns = 0;
 }
 
 /* RFC 6298 2.3, on the one-way delay by the sender's clock; anew when one of the clocks was set. */
@@ -362,7 +369,10 @@ void paths_received(struct lode_lane *l, struct rte_mbuf *newest,
 	}
 	for (unsigned i = 0; generation < path->rx_generation && i < n; i++)
 		arrivals[i].pn = LODE_PATH_NO_PN;
-	l->rx_generation = LODE_MAX(l->rx_generation, generation);
+	if (generation > l->rx_generation) { /* control waits for it */
+		l->rx_generation = generation;
+		l->renew_due_ns = 0;
+	}
 	l->last_rx_ns = now_ns;
 	l->stirred |= (uint8_t)(1u << pkt->path);
 	/* The first one waited longest for this poll. */

@@ -94,7 +94,7 @@ static struct rte_mbuf *bundle(
 			continue;
 		if (all == NULL) {
 			if ((all = rte_pktmbuf_alloc(l->env.mbufs)) == NULL) {
-				lane_drop(l, next, &l->counters.drop_no_mbuf, now_ns);
+				lane_drop(l, next, &l->counters.drop_no_mbuf);
 				return m;
 			}
 			*lode_pkt(all) = *head;
@@ -128,7 +128,7 @@ static inline struct rte_mbuf *number_segment(
 	if (m->data_len > l->segment_bytes)
 		n = lode_wire_mtu_parts(m->data_len, l->segment_bytes);
 	if (lode_unlikely(n == 0)) {
-		lane_drop(l, m, &l->counters.drop_too_long, now_ns);
+		lane_drop(l, m, &l->counters.drop_too_long);
 		return NULL;
 	}
 	uint32_t first = q->next_seq;

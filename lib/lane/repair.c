@@ -257,7 +257,8 @@ static void expect_loss(const struct lode_lane *l, unsigned p, double pps, uint6
 
 /* The paths of a class, by what it sent over them; before it sent anything, all it may use alike. */
 static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned cls,
-	const double path_pps[LODE_LINKS_MAX], uint64_t now_ns)
+	const double path_pps[LODE_LINKS_MAX],
+	const struct lode_repair_path expected[LODE_LINKS_MAX])
 {
 	struct lode_repair_input *in = &c->input;
 	uint8_t usable = l->class_paths[cls].usable, fastest = l->class_paths[cls].fastest;
@@ -271,30 +272,12 @@ static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned
 		c->lossy_ns = LODE_MAX(c->lossy_ns, n->lossy_ns);
 		struct lode_repair_path *path = &in->paths[in->n_paths];
 		c->input_link[in->n_paths++] = (uint8_t)p;
+		*path = expected[p];
 		path->slower_ns = l->path[p].delay_ns - l->path[fastest].delay_ns;
 		double share = path_pps[p] > 0 ? c->pps[p] / path_pps[p] : 1;
 		path->weight = all > 0 ? c->pps[p] / all : 1.0 / __builtin_popcount(usable);
-		expect_loss(l, p, path_pps[p], now_ns, path);
 		path->burst = 1 + LODE_MAX(path->burst - 1, 0.0) * LODE_MIN(share, 1.0);
 	}
-}
-
-static uint64_t fastest_rtt_ns(const struct lode_lane *l, uint64_t *late_ns)
-{
-	uint64_t best_ns = 0;
-	unsigned p;
-	*late_ns = 0;
-	LODE_FOREACH_BIT (p, l->up | l->suspect) {
-		struct lode_path_stats s;
-		if (l->path[p].est == NULL)
-			continue;
-		lode_path_get_stats(l->path[p].est, &s);
-		if (s.srtt_ns > 0 && (best_ns == 0 || s.srtt_ns < best_ns)) {
-			best_ns = s.srtt_ns;
-			*late_ns = s.jitter_ns;
-		}
-	}
-	return best_ns;
 }
 
 static bool is_queueing(const struct lode_lane *l, unsigned cls)
@@ -373,38 +356,70 @@ static void give_back_idle(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 		give_rx(l, cls);
 }
 
+/* What the paths lost, and how long an answer over the fastest one takes. */
+static void look_at_paths(struct lode_lane *l, uint64_t elapsed_ns, uint64_t now_ns)
+{
+	struct lane_repair *r = l->repair;
+	unsigned p;
+	r->rtt_ns = r->late_ns = 0;
+	LODE_FOREACH_BIT (p, l->sendable) {
+		struct path_noise *n = &r->noise[p];
+		struct lode_path_stats s;
+		lode_path_get_stats(l->path[p].est, &s);
+		renew_noise(n, &s, now_ns);
+		n->rx_queue_max_ns *= 1 - LODE_MIN((double)elapsed_ns / FORGET_NS, 1.0);
+		n->rx_queue_max_ns = LODE_MAX(n->rx_queue_max_ns, (double)s.rx.owd_queue_ns);
+		bool usable = (l->up | l->suspect) & 1u << p;
+		if (!usable || s.srtt_ns == 0 || (r->rtt_ns > 0 && s.srtt_ns >= r->rtt_ns))
+			continue;
+		r->rtt_ns = s.srtt_ns;
+		r->late_ns = s.jitter_ns;
+	}
+	r->ask_us = (uint32_t)(LODE_REPAIR_ASK_NS(r->rtt_ns) / LODE_NS_PER_US);
+}
+
+static void decide_for(struct lode_lane *l, uint8_t classes, const double path_pps[LODE_LINKS_MAX],
+	uint64_t now_ns)
+{
+	struct lode_repair_path expected[LODE_LINKS_MAX];
+	uint8_t used = 0;
+	unsigned p, cls;
+	LODE_FOREACH_BIT (cls, classes)
+		used |= l->class_paths[cls].usable;
+	LODE_FOREACH_BIT (p, used)
+		expect_loss(l, p, path_pps[p], now_ns, &expected[p]);
+	LODE_FOREACH_BIT (cls, classes) {
+		struct class_repair *c = &l->repair->classes[cls];
+		renew_paths_of(l, c, cls, path_pps, expected);
+		c->input.rtt_ns = l->repair->rtt_ns;
+		c->input.late_ns = l->repair->late_ns;
+		repair_decide(l, cls, now_ns);
+	}
+}
+
+/* Nothing is decided for classes that send nothing, as long as nobody else does; a lane that wakes begins with
+ * a decision for all. */
 void repair_renew(struct lode_lane *l, uint64_t now_ns)
 {
 	struct lane_repair *r = l->repair;
 	double path_pps[LODE_LINKS_MAX] = {0};
-	uint64_t late_ns, elapsed_ns = now_ns - r->renewed_ns;
-	unsigned p, cls;
+	uint64_t elapsed_ns = now_ns - r->renewed_ns;
+	uint8_t due = 0;
+	unsigned cls;
 	if (!r->agreed || elapsed_ns < RENEW_MIN_NS)
 		return;
 	r->renewed_ns = now_ns;
-	LODE_FOREACH_BIT (p, l->sendable) {
-		struct lode_path_stats s;
-		if (l->path[p].est == NULL)
-			continue;
-		lode_path_get_stats(l->path[p].est, &s);
-		renew_noise(&r->noise[p], &s, now_ns);
-		r->noise[p].rx_queue_max_ns *= 1 - LODE_MIN((double)elapsed_ns / FORGET_NS, 1.0);
-		r->noise[p].rx_queue_max_ns =
-			LODE_MAX(r->noise[p].rx_queue_max_ns, (double)s.rx.owd_queue_ns);
-	}
+	look_at_paths(l, elapsed_ns, now_ns);
 	for (cls = 0; cls < LODE_N_CLASSES; cls++)
 		renew_pps(&r->classes[cls], elapsed_ns, path_pps);
-	r->rtt_ns = fastest_rtt_ns(l, &late_ns);
-	r->ask_us = (uint32_t)(LODE_REPAIR_ASK_NS(r->rtt_ns) / LODE_NS_PER_US);
 	LODE_FOREACH_BIT (cls, r->sending | r->keeping) {
 		struct class_repair *c = &r->classes[cls];
 		bool silent = c->stats.tx_sources == c->n_sources;
-		renew_paths_of(l, c, cls, path_pps, now_ns);
-		c->input.rtt_ns = r->rtt_ns;
-		c->input.late_ns = late_ns;
+		bool old = !l->resting && now_ns - c->decided_ns >= SILENT_NS;
+		due |= (uint8_t)((!silent || old) << cls);
 		renew_budget(c, elapsed_ns);
-		if (!silent || now_ns - c->decided_ns >= SILENT_NS)
-			repair_decide(l, cls, now_ns);
 		give_back_idle(l, cls, now_ns);
 	}
+	if (due != 0)
+		decide_for(l, due, path_pps, now_ns);
 }

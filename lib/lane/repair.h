@@ -102,8 +102,9 @@ struct lane_repair {
 	uint8_t sending; /* mask of classes that may need it */
 	uint8_t asking;	 /* mask of classes whose losses are asked for */
 	uint8_t keeping; /* mask of classes that have an rx slot */
-	uint64_t renewed_ns, rtt_ns;
-	uint32_t ask_us;      /* from asking to having, at most */
+	uint64_t renewed_ns;
+	uint64_t rtt_ns, late_ns; /* of the fastest path, and its jitter */
+	uint32_t ask_us;	  /* from asking to having, at most */
 	uint64_t due_ns;      /* a NACK, a resend or a pause wants attention; LODE_NEVER_NS: none */
 	uint64_t nack_due_ns; /* not before */
 	uint32_t n_missing, n_resend;

@@ -26,7 +26,7 @@ void seal_segments(struct lode_lane *l, struct lode_burst *b)
 		uint16_t text_bytes = m->data_len;
 		uint8_t *header = lode_pkt_push(m, LODE_WIRE_CLEAR_BYTES);
 		if (header == NULL || lode_pkt_append(m, LODE_WIRE_TAG_BYTES) == NULL) {
-			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
+			lane_drop(l, m, &l->counters.drop_tx_headroom);
 			lode_burst_take(b, i);
 			continue;
 		}
@@ -80,7 +80,7 @@ void send_datagrams(struct lode_lane *l, struct lode_burst *b)
 		uint32_t ip_bytes = outer_ip_bytes(&path->outer, m->data_len);
 		bool data = !is_control(m);
 		if (lode_unlikely(outer_push(&path->outer, m, pkt->outer_tos) < 0)) {
-			lane_drop(l, m, &l->counters.drop_tx_headroom, b->now_ns);
+			lane_drop(l, m, &l->counters.drop_tx_headroom);
 			lode_burst_take(b, i);
 			continue;
 		}

@@ -87,7 +87,7 @@ void stages_run(struct lode_lane *l, const struct stage *first, unsigned n,
 	}
 }
 
-void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which, uint64_t now_ns)
+void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which)
 {
 	lode_counter_add(which, 1);
 	if (l->env.dropped != NULL)

@@ -20,7 +20,7 @@
 
 static void take_out(struct lode_lane *l, struct lode_burst *b, unsigned i, uint64_t *reason)
 {
-	lane_drop(l, b->pkts[i], reason, b->now_ns);
+	lane_drop(l, b->pkts[i], reason);
 	lode_burst_take(b, i);
 }
 
@@ -279,7 +279,7 @@ static void order_bundle(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_n
 		order_packet(l, one, item.dist, now_ns);
 	}
 	if (ret < 0)
-		lane_drop(l, m, &l->counters.drop_rx_malformed, now_ns);
+		lane_drop(l, m, &l->counters.drop_rx_malformed);
 	else
 		rte_pktmbuf_free(m);
 }

@@ -72,7 +72,7 @@ static inline void lode_path_sent(
 }
 /* Call when a poll ends with credit left and nothing to send: what is sampled now does not tell the
  * path's rate. */
-void lode_path_app_limited(struct lode_path *p, uint64_t now_ns);
+void lode_path_app_limited(struct lode_path *p);
 /* The clock of packet headers: low 32 bits of microseconds. */
 static inline uint32_t lode_path_tx_us(uint64_t now_ns)
 {

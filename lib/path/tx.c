@@ -136,7 +136,7 @@ void lode_path_sent_burst(struct lode_path *p, uint64_t now_ns, uint32_t n_pkts,
 		t->timeout_ns = timeout_at(t, now_ns);
 }
 
-void lode_path_app_limited(struct lode_path *p, uint64_t now_ns)
+void lode_path_app_limited(struct lode_path *p)
 {
 	p->tx.limited_bytes = p->tx.bytes;
 }

@@ -435,7 +435,7 @@ static void send_own(struct lode_worker *w, uint64_t now_ns)
 /* The whole table in some seconds, however often we are polled. */
 static uint64_t sweep_flows(struct lode_worker *w, uint64_t now_ns)
 {
-	uint64_t elapsed_ns = now_ns - w->swept_ns;
+	uint64_t elapsed_ns = w->flows.n_used ? now_ns - w->swept_ns : 0;
 	if (elapsed_ns >= LODE_MAX(SWEEP_NS, w->sweep_entry_ns)) {
 		unsigned n = (unsigned)LODE_MIN(elapsed_ns / w->sweep_entry_ns, SWEEP_MAX);
 		lode_counter_add(&w->counters.flows_expired, flow_sweep(&w->flows, n, now_ns));

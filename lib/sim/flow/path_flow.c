@@ -132,7 +132,7 @@ static uint64_t poll_path_flow(struct net *n, unsigned flow)
 		net_send(n, flow, n->pkt_bytes, f->next_pn++, tx_us, NULL, 0);
 	}
 	if (!has_data && lode_path_credit(f->sender, now_ns) > 0)
-		lode_path_app_limited(f->sender, now_ns);
+		lode_path_app_limited(f->sender);
 	uint64_t due_ns =
 		LODE_MIN(lode_path_next_due_ns(f->sender), lode_path_next_due_ns(f->receiver));
 	due_ns = LODE_MIN(due_ns, has_data ? lode_path_credit_due_ns(f->sender) : until_ns);

@@ -22,7 +22,7 @@ static struct lode_lane *bare_lane(struct rte_mempool *pool, uint32_t queued, ui
 
 static void free_lane(struct lode_lane *l)
 {
-	fq_flush(l, &l->counters.drop_flush, 0);
+	fq_flush(l, &l->counters.drop_flush);
 	cr_assert_eq(lode_lane_pools_held(l->env.pools), 0);
 	cr_assert_eq(rte_mempool_in_use_count(l->env.mbufs), 0);
 	lode_lane_pools_free(l->env.pools);

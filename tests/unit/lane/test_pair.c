@@ -332,6 +332,48 @@ Test(pair, an_empty_pool_loses_packets_and_nothing_else)
 	pair_free(p);
 }
 
+static uint32_t published(const struct pair *p, unsigned site)
+{
+	return p->site[site].summary.sequence / 2;
+}
+
+Test(pair, a_lane_without_traffic_rests)
+{
+	struct pair *p = pair_new(26, 2, "null");
+	settle(p);
+	pair_run(p, p->now_ns + 500 * MS);
+	uint32_t before = published(p, 0);
+	pair_run(p, p->now_ns + 1000 * MS);
+	cr_assert_leq(published(p, 0) - before, 11, "%u times", published(p, 0) - before);
+	cr_assert_geq(published(p, 0) - before, 9);
+	/* The first packet wakes it, and the one who gets it. */
+	uint32_t others = published(p, 1);
+	before = published(p, 0);
+	pair_send(p, 0, 0, LODE_WEB, 200, ECN_NOT_ECT);
+	pair_run(p, p->now_ns + MS);
+	cr_assert_gt(published(p, 0), before);
+	pair_run(p, p->now_ns + 250 * MS);
+	cr_assert_geq(published(p, 0) - before, 25);
+	cr_assert_geq(published(p, 1) - others, 20);
+	pair_free(p);
+}
+
+Test(pair, a_lane_that_rests_tells_of_a_dead_path_at_once)
+{
+	struct pair *p = pair_new(27, 2, "null");
+	struct lode_lane_summary s;
+	settle(p);
+	pair_run(p, p->now_ns + 500 * MS);
+	p->pipe[0][1].dead = p->pipe[1][1].dead = true;
+	for (unsigned ms = 0; lode_path_state(p->site[0].lane->path[1].est) == LODE_PATH_UP; ms++) {
+		cr_assert_lt(ms, 200);
+		pair_run(p, p->now_ns + MS);
+	}
+	cr_assert(lode_lane_summary_read(&p->site[0].summary, &s));
+	cr_assert_eq(s.paths[1].state, LODE_PATH_SUSPECT);
+	pair_free(p);
+}
+
 Test(pair, newest_address_of_the_peer_is_reported)
 {
 	struct pair *p = pair_new(25, 2, "null");

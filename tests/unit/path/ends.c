@@ -108,7 +108,7 @@ static void send_data(struct ends *s, struct end *e)
 		e->next_data_ns = LODE_MAX(e->next_data_ns + e->data_gap_ns, s->now_ns);
 	}
 	if (lode_path_credit(e->path, s->now_ns) > 0)
-		lode_path_app_limited(e->path, s->now_ns);
+		lode_path_app_limited(e->path);
 }
 
 static uint64_t end_due(struct end *e)
