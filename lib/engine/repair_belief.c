@@ -37,6 +37,8 @@ static float likelihood(unsigned level, unsigned burst, float good, float lost, 
 	float loss = level ? (float)lode_repair_level(level) : (float)CLEAN_LOSS;
 	float stay = LODE_MAX(1 - 1 / bursts[burst], loss);
 	float enter = loss * (1 - stay) / (1 - loss);
+	if (lost <= 0)
+		return good * log1pf(-enter);
 	return runs * (logf(enter) + logf(1 - stay)) +
 	       LODE_MAX(good - runs, 0.0f) * log1pf(-enter) + (lost - runs) * logf(stay);
 }
