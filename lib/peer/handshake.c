@@ -13,7 +13,7 @@ static void introduce(struct lode_peer *p, struct hello *h)
 {
 	const struct lode_peer_host_params *host = &p->host->params;
 	*h = (struct hello){
-		.instance = p->host->instance,
+		.instance = p->instance,
 		.features = host->features,
 		.session = host_session_index(p->host),
 		.key_phase = peer_free_phase(p),

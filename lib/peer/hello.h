@@ -24,9 +24,8 @@ int frame_get(const uint8_t *b, struct frame *f);
 /* ---- payload ---- */
 
 struct hello {
-	uint64_t counter; /* initiator's, never used before; the response returns it */
-	uint64_t
-		instance; /* random, drawn when the process started: another one means lost memory */
+	uint64_t counter;  /* initiator's, never used before; the response returns it */
+	uint64_t instance; /* random, drawn when the peer was made: another one means lost memory */
 	uint64_t features;
 	uint16_t session; /* the sender's epoch: what it wants to read in the header of packets */
 	uint8_t key_phase;

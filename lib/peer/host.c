@@ -31,7 +31,6 @@ struct lode_peer_host *lode_peer_host_new(
 		h->params.version_max = LODE_WIRE_VERSION;
 	}
 	h->counter = h->counter_saved = params->counter;
-	params->random(params->ctx, &h->instance, sizeof(h->instance));
 	if (lode_noise_make_pair(params->private_key, &h->keys) ||
 		lode_noise_mac_keys(h->keys.pub, &h->mac_keys)) {
 		lode_err_set(err, -EINVAL, "peers: the private key is not an X25519 key");

@@ -68,6 +68,7 @@ struct lode_peer {
 	struct lode_peer_host *host;
 	struct lode_peer *list; /* next peer of the host */
 	struct lode_peer_params params;
+	uint64_t instance;			/* of ours, towards it: see struct hello */
 	struct lode_noise_mac_keys mac_keys;	/* for messages to it */
 	struct cookie cookies[LODE_WIRE_PATHS]; /* by link */
 	uint64_t peer_counter;			/* highest accepted in its initiations */
@@ -97,7 +98,7 @@ struct lode_peer_host {
 	struct lode_peer_host_params params;
 	struct lode_noise_pair keys;
 	struct lode_noise_mac_keys mac_keys; /* for messages to us */
-	uint64_t instance, counter, counter_saved, serial;
+	uint64_t counter, counter_saved, serial;
 	struct lode_peer *peers;
 	uint32_t work_us;		  /* estimate, since the last poll */
 	uint8_t cookie_secret[2][32];	  /* current, previous */

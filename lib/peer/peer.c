@@ -56,6 +56,7 @@ struct lode_peer *lode_peer_new(struct lode_peer_host *h, const struct lode_peer
 	}
 	p->host = h;
 	p->params = *params;
+	h->params.random(h->params.ctx, &p->instance, sizeof(p->instance));
 	p->wait_generation = UINT64_MAX;
 	p->retry_ns = now_ns;
 	p->backoff_ns = BACKOFF_MIN_NS;
