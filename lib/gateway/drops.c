@@ -111,6 +111,8 @@ static void count(struct gateway *g)
 		add_counts(&d->reasons[d->loop], n_worker_run_counters, &r->counters);
 		add_counts(&d->reasons[d->worker], lode_worker_n_counters,
 			lode_worker_counters(r->worker));
+		add_counts(&d->reasons[d->lane], lode_lane_n_counters,
+			lode_worker_gone_lanes(r->worker));
 		for (unsigned i = 0; i < LODE_PEERS_MAX; i++) {
 			const struct lode_lane *l = lode_worker_lane(r->worker, i);
 			if (l)
@@ -129,7 +131,7 @@ void drops_run(struct gateway *g, uint64_t now)
 	count(g);
 	for (unsigned i = 0; i < d->n; i++) {
 		struct reason *r = &d->reasons[i];
-		/* A peer that left took its counts along. */
+		/* Read while a lane is closed, it may be less for a moment. */
 		uint64_t more = r->count > r->then ? r->count - r->then : 0;
 		r->per_s = d->rated_ns ? more * LODE_NS_PER_S / (now - d->rated_ns) : 0;
 		r->then = r->count;

@@ -266,7 +266,8 @@ uint16_t lode_lane_segment_bytes(const struct lode_lane *lane);
 	X(drop_rx_wait_full, packets, LODE_WARN, "parts without a slot to wait in")                \
 	X(drop_rx_ce_not_ect, packets, LODE_WARN, "outer CE on a packet that cannot carry it")     \
 	X(drop_closed, packets, LODE_INFO, "queued on a further lane when it was closed")          \
-	X(drop_flush, packets, LODE_INFO, "held when the lane was flushed")
+	X(drop_flush, packets, LODE_INFO, "queued when the lane was flushed")                      \
+	X(drop_rx_flush, packets, LODE_INFO, "received, waiting for another, when it was flushed")
 
 #define LODE_LANE_COUNTERS(X)                                                                   \
 	X(lan_pkts, packets, LODE_INFO, "packets put into class queues")                        \

@@ -422,7 +422,7 @@ void order_flush(struct lode_lane *l)
 	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++) {
 		struct class_window *w = &l->window[cls];
 		while (w->packets.head != NIL)
-			lane_drop(l, unhold(l, w->packets.head), &l->counters.drop_flush);
+			lane_drop(l, unhold(l, w->packets.head), &l->counters.drop_rx_flush);
 		while (w->parts.head != NIL)
 			lane_drop(l, unhold(l, w->parts.head), &l->counters.drop_rx_parts);
 	}

@@ -28,6 +28,7 @@ static void add_worker(struct books *b, const struct site *site, unsigned idx)
 	b->held.lanes.queued_pkts += held.lanes.queued_pkts;
 	b->held.lanes.waiting_pkts += held.lanes.waiting_pkts;
 	b->held.lanes.waiting_parts += held.lanes.waiting_parts;
+	add_counters(&b->l, lode_worker_gone_lanes(w), sizeof(b->l));
 	for (unsigned p = 0; p < LODE_PEERS_MAX; p++)
 		if (lode_worker_lane(w, p))
 			add_counters(
@@ -113,7 +114,7 @@ static int check_lanes(const struct site *site, const struct books *b, struct lo
 		{"lan_pkts = tx_pkts + dropped from queues + queued", l->lan_pkts,
 			l->tx_pkts + l->drop_queue_full + l->drop_no_flow_queue + l->drop_deadline +
 				l->drop_codel + l->drop_too_long + l->drop_no_mbuf +
-				l->drop_closed + b->held.lanes.queued_pkts},
+				l->drop_closed + l->drop_flush + b->held.lanes.queued_pkts},
 		{"segments + copies + repairs + resent + control = datagrams + dropped",
 			l->tx_segments + l->tx_copies + l->tx_repairs + l->tx_resent +
 				l->tx_control,
@@ -130,7 +131,7 @@ static int check_lanes(const struct site *site, const struct books *b, struct lo
 			l->rx_segments + l->rx_recovered - l->rx_parts - l->rx_bundles +
 				l->rx_joined + l->rx_unbundled,
 			l->delivered_pkts + l->drop_rx_ce_not_ect + l->drop_rx_no_mbuf +
-				b->held.lanes.waiting_pkts},
+				l->drop_rx_flush + b->held.lanes.waiting_pkts},
 		{"what an authentic peer never sends",
 			l->drop_rx_malformed + l->rx_control_bad + l->drop_tx_headroom, 0},
 	};

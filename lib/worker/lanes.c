@@ -11,6 +11,13 @@ static int our_lane_id(const struct lode_worker *w, const struct lode_peer_view 
 	return -1;
 }
 
+static void keep_counters(struct lode_worker *w, const struct lode_lane *lane)
+{
+	const uint64_t *from = (const uint64_t *)lode_lane_counters(lane);
+	for (unsigned i = 0; i < lode_lane_n_counters; i++)
+		lode_counter_add((uint64_t *)&w->gone + i, from[i]);
+}
+
 /* Under the view that the lane had: the newest snapshot may not know the peer any more. */
 static void close_lane(struct lode_worker *w, unsigned peer_idx, bool removed, uint64_t now_ns)
 {
@@ -20,6 +27,7 @@ static void close_lane(struct lode_worker *w, unsigned peer_idx, bool removed, u
 	if (removed)
 		lode_lane_close(lane, LODE_WIRE_CLOSE_REMOVED, now_ns);
 	lode_lane_flush(lane);
+	keep_counters(w, lane);
 	atomic_store_explicit(&w->lanes[peer_idx], NULL, memory_order_release);
 	heap_remove(&w->due, (uint8_t)peer_idx);
 	w->touched &= ~(1ull << peer_idx);

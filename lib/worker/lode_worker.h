@@ -275,5 +275,7 @@ struct lode_worker_held {
 void lode_worker_held(const struct lode_worker *w, struct lode_worker_held *out);
 /* The lane of that peer, NULL if this worker serves none; for its counters (any thread reads those). */
 const struct lode_lane *lode_worker_lane(const struct lode_worker *w, unsigned peer_idx);
+/* What lanes counted that this worker has no more: of peers that left, or under other numbers. Any thread. */
+const struct lode_lane_counters *lode_worker_gone_lanes(const struct lode_worker *w);
 /* Flows in the table now; any thread. */
 uint32_t lode_worker_n_flows(const struct lode_worker *w);

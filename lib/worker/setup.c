@@ -209,6 +209,11 @@ const struct lode_worker_counters *lode_worker_counters(const struct lode_worker
 	return &w->counters;
 }
 
+const struct lode_lane_counters *lode_worker_gone_lanes(const struct lode_worker *w)
+{
+	return &w->gone;
+}
+
 const struct lode_lane *lode_worker_lane(const struct lode_worker *w, unsigned peer_idx)
 {
 	return atomic_load_explicit(&w->lanes[peer_idx], memory_order_acquire);

@@ -99,6 +99,7 @@ struct lode_worker {
 	uint64_t rx_ns; /* when the packets in hand came in, by the clock of the trace */
 	uint64_t drop_noted_ns[sizeof(struct lode_worker_counters) / sizeof(uint64_t)];
 	uint64_t lane_drop_noted_ns[sizeof(struct lode_lane_counters) / sizeof(uint64_t)];
+	struct lode_lane_counters gone; /* of lanes that were closed */
 	_Atomic(struct lode_worker_apps *) apps_wanted; /* helper thread writes */
 	struct lode_worker_apps *apps;			/* NULL: nobody classifies */
 	_Atomic uint64_t talkers_until_ns;		/* anybody writes */
