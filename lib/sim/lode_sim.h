@@ -94,6 +94,9 @@ void lode_sim_set_remark(
 void lode_sim_stray(struct lode_sim *s, unsigned site, struct lode_rng *rng);
 /* The gateway loses its memory and starts again (a new process); its saved counters survive. */
 int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err);
+/* The site's next configurations leave this peer out; LODE_SIM_NOBODY: none. */
+#define LODE_SIM_NOBODY UINT32_MAX
+void lode_sim_dismiss(struct lode_sim *s, unsigned site, unsigned other);
 /* Applies the site's configuration with other additional YAML while it runs. */
 int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, struct lode_err *err);
 /* Puts a frame in front of a site's WAN port as if it came from the network. */

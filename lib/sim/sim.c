@@ -68,6 +68,7 @@ static void init_site(struct lode_sim *s, unsigned idx)
 	struct site *site = &s->sites[idx];
 	site->sim = s;
 	site->idx = idx;
+	site->dismissed = LODE_SIM_NOBODY;
 	site->n_workers =
 		s->params.site_workers[idx] ? s->params.site_workers[idx] : s->params.n_workers;
 	memset(site->tx_limit, 0xff, sizeof(site->tx_limit));

@@ -90,6 +90,7 @@ struct site {
 	/* A worker's loop takes loop_ns: what comes in between waits for the next. */
 	uint64_t next_loop_ns[LODE_WORKERS_MAX];
 	unsigned generation; /* of restarts: names DPDK objects */
+	unsigned dismissed;  /* a site that its configuration leaves out */
 	struct reassembly reassembly[REASSEMBLIES];
 };
 
@@ -211,6 +212,11 @@ static inline uint32_t due_flow(unsigned flow)
 static inline uint64_t site_now(const struct site *site)
 {
 	return site->sim->now_ns + site->clock_ns;
+}
+/* Peers, by the topology. */
+static inline bool site_reaches(const struct lode_sim *s, unsigned site, unsigned other)
+{
+	return site != other && (s->params.topology == LODE_SIM_MESH || site == 0 || other == 0);
 }
 int site_start(struct site *site, struct lode_err *err);
 void site_stop(struct site *site);

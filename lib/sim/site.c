@@ -31,7 +31,7 @@ static void add(struct text *t, const char *fmt, ...)
 
 static bool knows(const struct lode_sim *s, unsigned site, unsigned other)
 {
-	return site != other && (s->params.topology == LODE_SIM_MESH || site == 0 || other == 0);
+	return site_reaches(s, site, other) && other != s->sites[site].dismissed;
 }
 
 int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other)
@@ -42,6 +42,14 @@ int lode_sim_peer_idx(const struct lode_sim *s, unsigned site, unsigned other)
 	for (unsigned i = 0; i < other; i++)
 		idx += knows(s, site, i);
 	return idx;
+}
+
+static unsigned n_peers(const struct lode_sim *s, unsigned site)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < s->params.n_sites; i++)
+		n += knows(s, site, i);
+	return n;
 }
 
 static void add_peer(struct text *t, const struct site *site, const struct site *other)
@@ -97,11 +105,11 @@ static struct lode_config *make_config(
 	add(&t, "]}\nmemory: {flows: %u}\nhost: {addresses: [10.255.0.%u/24]}\n",
 		s->params.n_flow_entries, site->idx + 1);
 	add_ports(&t, site);
-	add(&t, "peers:\n");
+	add(&t, "peers:%s\n", n_peers(s, site->idx) ? "" : " []");
 	for (unsigned i = 0; i < s->params.n_sites; i++)
 		if (knows(s, site->idx, i))
 			add_peer(&t, site, &s->sites[i]);
-	if (s->params.topology != LODE_SIM_MESH && site->idx)
+	if (s->params.topology != LODE_SIM_MESH && site->idx && knows(s, site->idx, 0))
 		add(&t, "routes: {default: %s}\n", s->sites[0].name);
 	add(&t, "%s", yaml ? yaml : "");
 	lode_config_parse(site->name, t.buf, t.len, &config, err);
@@ -280,6 +288,11 @@ int lode_sim_restart(struct lode_sim *s, unsigned site, struct lode_err *err)
 	site_stop(&s->sites[site]);
 	s->sites[site].upset_ns = s->now_ns;
 	return site_start(&s->sites[site], err);
+}
+
+void lode_sim_dismiss(struct lode_sim *s, unsigned site, unsigned other)
+{
+	s->sites[site].dismissed = other;
 }
 
 int lode_sim_reconfigure(struct lode_sim *s, unsigned site, const char *yaml, struct lode_err *err)

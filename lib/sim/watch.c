@@ -70,7 +70,7 @@ struct way {
 static struct way way_of(const struct lode_sim *s, const struct flow *f)
 {
 	unsigned src = f->params.src, dst = f->params.dst;
-	if (lode_sim_peer_idx(s, src, dst) >= 0)
+	if (site_reaches(s, src, dst))
 		return (struct way){1, {{src, dst}}};
 	return (struct way){2, {{src, 0}, {0, dst}}};
 }
@@ -80,7 +80,8 @@ static uint64_t last_leave_ns(const struct lode_sim *s, const struct way *way)
 	uint64_t at = 0;
 	for (unsigned i = 0; i < way->n_legs; i++) {
 		int peer = lode_sim_peer_idx(s, way->legs[i].to, way->legs[i].from);
-		at = LODE_MAX(at, s->leave_ns[way->legs[i].to][peer]);
+		if (peer >= 0)
+			at = LODE_MAX(at, s->leave_ns[way->legs[i].to][peer]);
 	}
 	return at;
 }

@@ -29,6 +29,7 @@ static const char *const kind_names[] = {
 	[LODE_SWARM_GARBAGE] = "garbage",
 	[LODE_SWARM_STRAY] = "stray",
 	[LODE_SWARM_RECONFIGURE] = "reconfigure",
+	[LODE_SWARM_DISMISS] = "dismiss",
 	[LODE_SWARM_MODEL] = "model",
 };
 static_assert(LODE_ARRAY_LEN(kind_names) == LODE_SWARM_N_KINDS, "every kind has a name");
@@ -64,6 +65,7 @@ static const uint8_t weights[LODE_SWARM_N_KINDS] = {
 	[LODE_SWARM_GARBAGE] = 3,
 	[LODE_SWARM_STRAY] = 5,
 	[LODE_SWARM_RECONFIGURE] = 5,
+	[LODE_SWARM_DISMISS] = 2,
 	[LODE_SWARM_MODEL] = 3,
 };
 
@@ -81,9 +83,11 @@ static enum lode_swarm_kind draw_kind(struct lode_rng *rng)
 /* What befalls gateways, not links: nobody is sheltered from it. */
 static bool is_of_gateway(enum lode_swarm_kind kind)
 {
-	return kind == LODE_SWARM_RESTART || kind == LODE_SWARM_CLOCK || kind == LODE_SWARM_STALL ||
-	       kind == LODE_SWARM_CARRIER || kind == LODE_SWARM_POOL ||
-	       kind == LODE_SWARM_REFUSAL || kind == LODE_SWARM_RECONFIGURE;
+	static const uint32_t kinds = 1u << LODE_SWARM_RESTART | 1u << LODE_SWARM_CLOCK |
+				      1u << LODE_SWARM_STALL | 1u << LODE_SWARM_CARRIER |
+				      1u << LODE_SWARM_POOL | 1u << LODE_SWARM_REFUSAL |
+				      1u << LODE_SWARM_RECONFIGURE | 1u << LODE_SWARM_DISMISS;
+	return kinds >> kind & 1;
 }
 
 /* Between least and most, every order of magnitude as likely. */
@@ -192,6 +196,13 @@ static int reconfigure(
 	return lode_sim_reconfigure(c->sim, site, text, err);
 }
 
+/* other: LODE_SIM_NOBODY to have all back. */
+static int dismiss(struct scenario *c, unsigned site, unsigned other, struct lode_err *err)
+{
+	lode_sim_dismiss(c->sim, site, other);
+	return lode_sim_reconfigure(c->sim, site, c->lanes_yaml, err);
+}
+
 static void change_model(struct scenario *c, unsigned site, struct lode_rng *rng)
 {
 	unsigned which = below(rng, N_PREDICTORS + 1);
@@ -271,6 +282,9 @@ static bool step(struct scenario *c, struct going_on *g)
 	case LODE_SWARM_REMARK:
 		lode_sim_set_remark(c->sim, g->site, g->port, &(struct lode_sim_remark){0});
 		return false;
+	case LODE_SWARM_DISMISS:
+		dismiss(c, g->site, LODE_SIM_NOBODY, NULL);
+		return false;
 	case LODE_SWARM_POOL:
 		lode_sim_take_buffers(c->sim, UINT32_MAX);
 		return false;
@@ -307,6 +321,9 @@ void faults_step(struct scenario *c)
 
 void faults_end(struct scenario *c)
 {
+	for (unsigned i = 0; i < c->n_going_on; i++)
+		if (c->going_on[i].kind == LODE_SWARM_DISMISS)
+			step(c, &c->going_on[i]);
 	c->n_going_on = 0;
 	lode_sim_take_buffers(c->sim, UINT32_MAX);
 	for (unsigned i = 0; i < c->params.n_sites; i++) {
@@ -380,6 +397,10 @@ static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, s
 		break;
 	case LODE_SWARM_REMARK:
 		set_remark(c, g, rng);
+		break;
+	case LODE_SWARM_DISMISS:
+		if (dismiss(c, g->site, below(rng, c->params.n_sites), err))
+			return err->code;
 		break;
 	case LODE_SWARM_HOSTILE:
 	case LODE_SWARM_FLOOD:

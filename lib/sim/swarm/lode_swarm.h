@@ -31,7 +31,8 @@ enum lode_swarm_kind {
 	LODE_SWARM_GARBAGE,
 	LODE_SWARM_STRAY, /* frames on LANs that belong to no flow */
 	LODE_SWARM_RECONFIGURE,
-	LODE_SWARM_MODEL, /* another loss predictor, or none any more */
+	LODE_SWARM_DISMISS, /* a configuration without one of the peers, for some seconds */
+	LODE_SWARM_MODEL,   /* another loss predictor, or none any more */
 	LODE_SWARM_N_KINDS,
 };
 #define LODE_SWARM_ALL_KINDS ((1u << LODE_SWARM_N_KINDS) - 1)

@@ -131,3 +131,20 @@ Test(sim_mishaps, one_lcore_stands_still)
 	cr_assert_geq(lode_sim_flow_stats(sim, call)->received_pkts, 350);
 	finish(&t);
 }
+
+/* Both ends forget what they knew of each other, though neither was restarted. */
+Test(sim_mishaps, a_peer_leaves_the_configuration_and_comes_back)
+{
+	struct lode_sim_totals t;
+	unsigned call = start((struct lode_sim_flow){.dscp = 46});
+	lode_sim_run(sim, 2 * S);
+	lode_sim_dismiss(sim, 0, 1);
+	cr_assert_eq(lode_sim_reconfigure(sim, 0, "", &err), 0, "%s", err.msg);
+	lode_sim_run(sim, 2500 * MS);
+	lode_sim_dismiss(sim, 0, LODE_SIM_NOBODY);
+	cr_assert_eq(lode_sim_reconfigure(sim, 0, "", &err), 0, "%s", err.msg);
+	lode_sim_run(sim, 8 * S);
+	cr_assert_geq(lode_sim_flow_stats(sim, call)->received_pkts, 300);
+	finish(&t);
+	cr_assert_gt(t.lanes.tx_pkts, 300, "counts of the lane that was closed are kept");
+}
