@@ -189,7 +189,10 @@ static int reconfigure(
 	FILE *f = fmemopen(text, sizeof(text), "w");
 	if (!f)
 		return lode_err_set(err, -ENOMEM, "swarm: no memory");
-	fputs(c->lanes_yaml, f);
+	if (below(rng, 4))
+		fputs(c->lanes_yaml, f);
+	else
+		fprintf(f, "tunnel: {lanes_open_load: %u}\n", below(rng, 2) * 100);
 	if (below(rng, 5)) /* else as it was at the start */
 		draw_yaml(rng, f);
 	fclose(f);
