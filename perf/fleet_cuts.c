@@ -25,7 +25,6 @@
 #define HEARTBEAT_BYTES (64 << 10)  /* a connection that carried less was no transfer */
 #define OVERHEAD_BAR	0.01
 #define MIB_DEFAULT	1024
-#define ROUNDS_MAX	50
 
 struct line {
 	uint16_t from, to; /* ports: ours, the manager's */

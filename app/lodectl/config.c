@@ -38,14 +38,17 @@ static int diff(struct lodectl *ctl, int argc, char **argv)
 	if (argc != 2)
 		return complain(EXIT_OTHER, "usage: lodectl config diff OLD NEW");
 	int rc = EXIT_CONFIG;
-	char *text = malloc(TEXT_MAX);
+	char *text = calloc(1, TEXT_MAX);
 	if (!text)
 		return complain(EXIT_OTHER, "out of memory");
 	if (lode_config_load(argv[0], &from, &err) || lode_config_load(argv[1], &to, &err)) {
 		complain(rc, "%s", err.msg);
 	} else {
 		lode_config_diff(from, to, text, TEXT_MAX);
-		fputs(text, stdout);
+		if (ctl->json)
+			print_answer(ctl, json_pack("{s:s}", "changes", text));
+		else
+			fputs(text, stdout);
 		rc = EXIT_OK;
 	}
 	lode_config_free(from);
@@ -54,21 +57,43 @@ static int diff(struct lodectl *ctl, int argc, char **argv)
 	return rc;
 }
 
+/* The rows of lode_config_keys as objects. NULL: no memory. */
+static json_t *read_keys(const char *const *members, size_t n_members)
+{
+	char *text = malloc(TEXT_MAX), *rest = text, *line;
+	json_t *all = NULL;
+	if (text && lode_config_keys(text, TEXT_MAX) >= 0)
+		all = json_array();
+	while (all && (line = strsep(&rest, "\n")) && *line) {
+		json_t *row = json_object();
+		for (size_t i = 0; i < n_members && line; i++)
+			json_object_set_new(row, members[i], json_string(strsep(&line, "\t")));
+		json_array_append_new(all, row);
+	}
+	free(text);
+	return all;
+}
+
 static int keys(struct lodectl *ctl, int argc, char **argv)
 {
 	static const char *const heads[] = {
 		"KEY", "UNIT", "ALLOWED", "DEFAULT", "CHANGE", "MEANING"};
-	char *text = malloc(TEXT_MAX), *save = NULL, *field_save = NULL;
+	static const char *const members[] = {
+		"key", "unit", "allowed", "default", "change", "meaning"};
+	json_t *all = read_keys(members, LODE_ARRAY_LEN(members)), *row;
 	struct table t;
-	if (!text || lode_config_keys(text, TEXT_MAX) < 0)
+	size_t i;
+	if (!all)
 		return complain(EXIT_OTHER, "out of memory");
-	table_begin(&t, LODE_ARRAY_LEN(heads), heads);
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		for (char *f = strtok_r(line, "\t", &field_save); f;
-			f = strtok_r(NULL, "\t", &field_save))
-			table_cell(&t, "%s", f);
-	table_end(&t, stdout);
-	free(text);
+	if (ctl->json) {
+		print_json(all);
+	} else {
+		table_begin(&t, LODE_ARRAY_LEN(heads), heads);
+		json_array_foreach(all, i, row) for (size_t m = 0; m < LODE_ARRAY_LEN(members); m++)
+			table_value(&t, json_object_get(row, members[m]));
+		table_end(&t, stdout);
+	}
+	json_decref(all);
 	return EXIT_OK;
 }
 

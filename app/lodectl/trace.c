@@ -8,7 +8,6 @@
 
 #define ASK_EVERY_US 100000
 #define QUIET_ROUNDS 5 /* after the end: packets may still wait in a queue */
-#define PACKETS_MAX  255
 
 struct tracing {
 	struct lodectl *ctl;

@@ -55,7 +55,7 @@ static long answer(struct wanem *w, int n, char **words, char *buf, size_t size)
 	struct pair *p = pair_find(w, words[1]);
 	if (!p)
 		return snprintf(buf, size, "error: no link '%.40s'", words[1]);
-	if (pair_change(w, p, words + 2, n - 2, &err))
+	if (pair_change(p, words + 2, n - 2, &err))
 		return snprintf(buf, size, "error: %s", err.msg);
 	return snprintf(buf, size, "ok");
 }

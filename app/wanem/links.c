@@ -82,7 +82,7 @@ static void drop_new_traces(const struct pair *running, const struct pair *next)
 			free((void *)next->dir[d].config.trace);
 }
 
-int pair_change(struct wanem *w, struct pair *p, char **settings, int n, struct lode_err *err)
+int pair_change(struct pair *p, char **settings, int n, struct lode_err *err)
 {
 	struct pair next = *p;
 	int rc = 0;

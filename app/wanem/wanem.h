@@ -82,7 +82,7 @@ struct wanem {
 int pair_set(struct pair *p, const char *setting, struct lode_err *err);
 struct pair *pair_find(struct wanem *w, const char *name);
 /* Changes a running pair: all settings or none. */
-int pair_change(struct wanem *w, struct pair *p, char **settings, int n, struct lode_err *err);
+int pair_change(struct pair *p, char **settings, int n, struct lode_err *err);
 long wanem_stats_json(const struct wanem *w, char *buf, size_t size);
 
 /* Opens, runs until SIGINT, SIGTERM or quit, closes. */

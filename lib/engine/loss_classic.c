@@ -7,7 +7,6 @@
 #define LEVELS	       6
 #define DECAY	       0.9995f /* per outcome: half forgotten after 14 s */
 #define PRIOR	       20.0f   /* outcomes that the first guess is worth */
-#define RECENT_WINDOWS 5
 
 static_assert(CELLS == LEVELS * 4, "levels of the average, three grades of persistence and none");
 

@@ -144,9 +144,8 @@ static void embed_rows(const struct lode_nn_model *m, const struct transformer_s
 	*stride = s->row;
 }
 
-INLINE void attend_row(const struct lode_nn_model *m, const struct attention *a,
-	const struct transformer_scratch *s, unsigned row, const uint8_t *keys,
-	const int8_t *values)
+INLINE void attend_row(const struct attention *a, const struct transformer_scratch *s, unsigned row,
+	const uint8_t *keys, const int8_t *values)
 {
 	uint8_t *q = s->query + row * s->dims;
 	for (size_t i = 0; i < s->dims; i += 4) {
@@ -180,7 +179,7 @@ static int run_window(const struct lode_nn_model *m, uint8_t *scratch, const flo
 	unsigned n_rows = m->form == LODE_NN_FORM_FULL ? steps : 1;
 	layer(m, TF_QUERY, rows + first * stride, stride, s.query, s.dims, n_rows);
 	for (unsigned i = 0; i < n_rows; i++)
-		attend_row(m, &a, &s, i, s.keys, s.values);
+		attend_row(&a, &s, i, s.keys, s.values);
 	layer(m, TF_OUT, s.attn, s.dims, s.add, 4 * s.row, n_rows);
 	float *stream = s.stream + first * s.stream_row;
 	add_rows(stream, s.add, n_rows * s.stream_row);
@@ -216,7 +215,7 @@ static int run_stream_step(
 	if (ring->n_seen < d->n_steps)
 		return -EAGAIN;
 	linear_row(m, &m->linear[TF_QUERY], row, s.query);
-	attend_row(m, &a, &s, 0, keys, values);
+	attend_row(&a, &s, 0, keys, values);
 	linear_row(m, &m->linear[TF_OUT], s.attn, s.add);
 	add_rows(s.stream, s.add, s.stream_row);
 	feed_forward(m, &s, s.stream, 1, 0, out);

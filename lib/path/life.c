@@ -22,7 +22,6 @@
 #define CHALLENGE_FIRST_NS  (100 * LODE_NS_PER_MS)
 #define CHALLENGE_SECOND_NS LODE_NS_PER_S
 #define AMPLIFICATION	    3
-#define FREE_BYTES	    1500 /* so that the first challenge can leave */
 
 const char *lode_path_state_name(enum lode_path_state state)
 {

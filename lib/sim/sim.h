@@ -222,7 +222,6 @@ int site_start(struct site *site, struct lode_err *err);
 void site_stop(struct site *site);
 /* lode_control_params.resolve: the network answers at once. */
 void site_resolve(void *ctx, const struct lode_resolve *want);
-void site_flush(struct site *site);
 
 /* ---- loop.c: its lcores ---- */
 

@@ -252,7 +252,7 @@ int site_start(struct site *site, struct lode_err *err)
 	return 0;
 }
 
-void site_flush(struct site *site)
+static void site_flush(struct site *site)
 {
 	for (unsigned w = 0; w < LODE_WORKERS_MAX; w++) {
 		for (unsigned p = 0; p < LODE_ALL_PORTS; p++) {

@@ -132,8 +132,8 @@ static bool take_chunk(struct rebuild *r, const struct chunk *c)
 			put_bytes(&r->bytes, base->bytes.p + len, base_len - len);
 	}
 	r->t[r->n].name = c->name;
-	r->t[r->n].bytes.p = (const uint8_t *)NULL + start;
-	r->t[r->n++].bytes.end = (const uint8_t *)NULL + r->bytes.len;
+	r->t[r->n].bytes.p = (const uint8_t *)(uintptr_t)start;
+	r->t[r->n++].bytes.end = (const uint8_t *)(uintptr_t)r->bytes.len;
 	return !r->bytes.failed;
 }
 

@@ -102,8 +102,8 @@ static bool read_tensor(
 	if (view_left(&t->bytes) || converted->len == start)
 		return true;
 	*in_converted = true;
-	t->bytes.p = (const uint8_t *)NULL + start;
-	t->bytes.end = (const uint8_t *)NULL + converted->len;
+	t->bytes.p = (const uint8_t *)(uintptr_t)start;
+	t->bytes.end = (const uint8_t *)(uintptr_t)converted->len;
 	return true;
 }
 

@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) bool decode_words(struct token_stre
 	return i == n;
 }
 
-static bool read_tables(struct view *in, const struct element *el, struct token_tables *t)
+static bool read_tables(struct view *in, struct token_tables *t)
 {
 	struct freqs fr;
 	t->valid = false;
@@ -142,7 +142,7 @@ bool TOKENS_DECODE(struct view in, const struct element *el, const uint8_t *pred
 	uint8_t flags;
 	if (!get_u8(&in, &flags) || flags > TOKEN_FLAG_REUSE)
 		return false;
-	if (!(flags & TOKEN_FLAG_REUSE) && !read_tables(&in, el, tables))
+	if (!(flags & TOKEN_FLAG_REUSE) && !read_tables(&in, tables))
 		return false;
 	if (!tables->valid || (tables->has_zeros && !type_is_float(el->type)) ||
 		!open_stream(&s, &in, n))
