@@ -34,6 +34,5 @@ static inline void fuzz_header(const uint8_t *base, uint64_t target_bytes, struc
 	info->target[0].size = target_bytes;
 	EVP_Digest(base, FUZZ_BASE_BYTES, info->base[0].sha256, NULL, EVP_sha256(), NULL);
 	header_write(info, out);
-	header_set_features(out->data, FEATURE_KNOWN);
 	free(info);
 }

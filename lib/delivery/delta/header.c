@@ -75,13 +75,6 @@ void header_write(const struct lode_delta_info *info, struct buf *out)
 	put_le32(out, crc32c(0, out->data + start, out->len - start));
 }
 
-void header_set_features(uint8_t *header, uint32_t incompat)
-{
-	uint32_t len = lode_load_le32(header + 8);
-	lode_store_le32(header + 12, incompat);
-	lode_store_le32(header + len - 4, crc32c(0, header, len - 4));
-}
-
 static bool read_file(struct view *v, bool may_be_unnamed, struct lode_delta_file *f)
 {
 	size_t len;

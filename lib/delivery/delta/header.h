@@ -7,7 +7,5 @@
 uint64_t files_size(const struct lode_delta_file *f, uint32_t n);
 /* Appends the header of info; header_bytes is computed. */
 void header_write(const struct lode_delta_info *info, struct buf *out);
-/* Writes the incompat mask into a header that is there, and its CRC32C. */
-void header_set_features(uint8_t *header, uint32_t incompat);
 /* Whether a name may be used as a file: one component of [A-Za-z0-9._-] without leading dot. */
 bool file_name_ok(const char *name);
