@@ -3,7 +3,7 @@
 """What happened to a stream after each event of a test.
 
 stream_report.py call|game FILE EVENTS       FILE: of `udp_deadline.py dump`
-stream_report.py bulk FILE EVENTS START_S    FILE: JSON of iperf3
+stream_report.py bulk FILE EVENTS START_S    FILE: JSON of iperf3 -R
 EVENTS: lines "name seconds", seconds of uptime. Ends with 1 when a limit is missed; the limits leave room for
 a busy machine, the figures printed are what was measured.
 """
@@ -60,12 +60,12 @@ def stream(path, events):
 
 def bulk(path, events, start_s):
     with open(path) as f:
-        parts = [(start_s + i["sum"]["start"], i["sum"]["bits_per_second"] / 1e6)
+        parts = [(start_s + i["sum"]["start"], start_s + i["sum"]["end"], i["sum"]["bits_per_second"] / 1e6)
                  for i in json.load(f)["intervals"]]
     good = True
     three = None
     for name, at, end in windows(events):
-        rates = [r for t, r in parts if at <= t < end]
+        rates = [rate for begin, over, rate in parts if at <= begin and over <= end + 0.05]
         settled = rates[len(rates) // 2:]
         mean = sum(settled) / max(len(settled), 1)
         three = three or mean
