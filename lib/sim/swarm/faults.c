@@ -5,91 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const char *const kind_names[] = {
-	[LODE_SWARM_LOSS] = "loss",
-	[LODE_SWARM_BURST] = "burst",
-	[LODE_SWARM_REORDER] = "reorder",
-	[LODE_SWARM_DUPLICATE] = "duplicate",
-	[LODE_SWARM_CORRUPT] = "corrupt",
-	[LODE_SWARM_LINK] = "link",
-	[LODE_SWARM_FLAP] = "flap",
-	[LODE_SWARM_REMARK] = "remark",
-	[LODE_SWARM_MTU] = "mtu",
-	[LODE_SWARM_NAT] = "nat",
-	[LODE_SWARM_CGNAT] = "cgnat",
-	[LODE_SWARM_RESTART] = "restart",
-	[LODE_SWARM_REKEY] = "rekey",
-	[LODE_SWARM_CLOCK] = "clock",
-	[LODE_SWARM_STALL] = "stall",
-	[LODE_SWARM_CARRIER] = "carrier",
-	[LODE_SWARM_POOL] = "pool",
-	[LODE_SWARM_REFUSAL] = "refusal",
-	[LODE_SWARM_HOSTILE] = "hostile",
-	[LODE_SWARM_FLOOD] = "flood",
-	[LODE_SWARM_GARBAGE] = "garbage",
-	[LODE_SWARM_STRAY] = "stray",
-	[LODE_SWARM_RECONFIGURE] = "reconfigure",
-	[LODE_SWARM_DISMISS] = "dismiss",
-	[LODE_SWARM_MODEL] = "model",
-};
-static_assert(LODE_ARRAY_LEN(kind_names) == LODE_SWARM_N_KINDS, "every kind has a name");
-
-const char *lode_swarm_kind_name(enum lode_swarm_kind kind)
-{
-	return kind_names[kind];
-}
-
-/* ---- what is drawn ---- */
-
-/* How often each kind comes up; those that stop all traffic come seldom. Rekeying is not an event. */
-static const uint8_t weights[LODE_SWARM_N_KINDS] = {
-	[LODE_SWARM_LOSS] = 6,
-	[LODE_SWARM_BURST] = 6,
-	[LODE_SWARM_REORDER] = 6,
-	[LODE_SWARM_DUPLICATE] = 5,
-	[LODE_SWARM_CORRUPT] = 5,
-	[LODE_SWARM_LINK] = 6,
-	[LODE_SWARM_FLAP] = 8,
-	[LODE_SWARM_REMARK] = 5,
-	[LODE_SWARM_MTU] = 4,
-	[LODE_SWARM_NAT] = 4,
-	[LODE_SWARM_CGNAT] = 3,
-	[LODE_SWARM_RESTART] = 1,
-	[LODE_SWARM_CLOCK] = 3,
-	[LODE_SWARM_STALL] = 5,
-	[LODE_SWARM_CARRIER] = 4,
-	[LODE_SWARM_POOL] = 3,
-	[LODE_SWARM_REFUSAL] = 4,
-	[LODE_SWARM_HOSTILE] = 6,
-	[LODE_SWARM_FLOOD] = 2,
-	[LODE_SWARM_GARBAGE] = 3,
-	[LODE_SWARM_STRAY] = 5,
-	[LODE_SWARM_RECONFIGURE] = 5,
-	[LODE_SWARM_DISMISS] = 2,
-	[LODE_SWARM_MODEL] = 3,
-};
-
-static enum lode_swarm_kind draw_kind(struct lode_rng *rng)
-{
-	unsigned sum = 0;
-	for (unsigned k = 0; k < LODE_SWARM_N_KINDS; k++)
-		sum += weights[k];
-	unsigned at = below(rng, sum), k = 0;
-	while (at >= weights[k])
-		at -= weights[k++];
-	return (enum lode_swarm_kind)k;
-}
-
-/* What befalls gateways, not links: nobody is sheltered from it. */
-static bool is_of_gateway(enum lode_swarm_kind kind)
-{
-	static const uint32_t kinds = 1u << LODE_SWARM_RESTART | 1u << LODE_SWARM_CLOCK |
-				      1u << LODE_SWARM_STALL | 1u << LODE_SWARM_CARRIER |
-				      1u << LODE_SWARM_POOL | 1u << LODE_SWARM_REFUSAL |
-				      1u << LODE_SWARM_RECONFIGURE | 1u << LODE_SWARM_DISMISS;
-	return kinds >> kind & 1;
-}
-
 /* Between least and most, every order of magnitude as likely. */
 static uint64_t draw_time(struct lode_rng *rng, uint64_t least_ns, uint64_t most_ns)
 {
@@ -218,9 +133,22 @@ static void stall(struct scenario *c, const struct going_on *g, struct lode_rng 
 {
 	bool all = below(rng, 2);
 	unsigned lcore = below(rng, 1u + c->params.site_workers[g->site]);
-	uint64_t for_ns = draw_time(rng, MS, all ? 500 * MS : 2 * S);
+	uint64_t for_ns = draw_time(rng, MS, all ? 500 * MS : 4 * S);
 	lode_sim_stall(
 		c->sim, g->site, all ? LODE_SIM_ALL_LCORES : lcore, lode_sim_now(c->sim) + for_ns);
+}
+
+/* Which of its workers, follows from the port. */
+static struct lode_worker *loaded_worker(const struct scenario *c, const struct going_on *g)
+{
+	return lode_sim_worker(c->sim, g->site, g->port % c->params.site_workers[g->site]);
+}
+
+static void load(const struct scenario *c, const struct going_on *g, struct lode_rng *rng)
+{
+	const struct lode_trace_filter all = {0};
+	lode_worker_trace(loaded_worker(c, g), &all, below(rng, 300));
+	lode_worker_set_load(loaded_worker(c, g), 300 + below(rng, 701));
 }
 
 static void refuse(struct scenario *c, struct going_on *g, struct lode_rng *rng)
@@ -282,6 +210,9 @@ static bool step(struct scenario *c, struct going_on *g)
 	case LODE_SWARM_CARRIER:
 		lode_sim_set_carrier(c->sim, g->site, g->port, true);
 		return false;
+	case LODE_SWARM_LOAD:
+		lode_worker_set_load(loaded_worker(c, g), 0);
+		return false;
 	case LODE_SWARM_REMARK:
 		lode_sim_set_remark(c->sim, g->site, g->port, &(struct lode_sim_remark){0});
 		return false;
@@ -325,7 +256,8 @@ void faults_step(struct scenario *c)
 void faults_end(struct scenario *c)
 {
 	for (unsigned i = 0; i < c->n_going_on; i++)
-		if (c->going_on[i].kind == LODE_SWARM_DISMISS)
+		if (c->going_on[i].kind == LODE_SWARM_DISMISS ||
+			c->going_on[i].kind == LODE_SWARM_LOAD)
 			step(c, &c->going_on[i]);
 	c->n_going_on = 0;
 	lode_sim_take_buffers(c->sim, UINT32_MAX);
@@ -391,7 +323,7 @@ static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, s
 		lode_sim_take_buffers(c->sim, below(rng, 300));
 		break;
 	case LODE_SWARM_REFUSAL:
-		g->step_ns = draw_time(rng, MS, 500 * MS);
+		g->step_ns = draw_time(rng, MS, 2 * S);
 		refuse(c, g, rng);
 		break;
 	case LODE_SWARM_CARRIER:
@@ -400,6 +332,9 @@ static int start(struct scenario *c, struct going_on *g, struct lode_rng *rng, s
 		break;
 	case LODE_SWARM_REMARK:
 		set_remark(c, g, rng);
+		break;
+	case LODE_SWARM_LOAD:
+		load(c, g, rng);
 		break;
 	case LODE_SWARM_DISMISS:
 		if (dismiss(c, g->site, below(rng, c->params.n_sites), err))
@@ -425,11 +360,11 @@ int fault_start(struct scenario *c, unsigned idx, struct lode_err *err)
 {
 	struct lode_rng rng;
 	lode_rng_seed(&rng, lode_mix64(c->spec->seed) + idx);
-	struct going_on g = {.kind = draw_kind(&rng),
+	struct going_on g = {.kind = kind_draw(&rng),
 		.site = below(&rng, c->params.n_sites),
 		.port = below(&rng, c->params.n_wan_ports),
 		.direction = below(&rng, 3) ? LODE_SIM_UP : LODE_SIM_DOWN};
-	if (c->sheltered && (g.port == 0 || is_of_gateway(g.kind)))
+	if (c->sheltered && (g.port == 0 || kind_is_of_gateway(g.kind)))
 		return 0;
 	bool left_out = c->spec->without[idx / 64] >> idx % 64 & 1;
 	if (left_out || !(c->spec->kinds & 1u << g.kind))

@@ -24,6 +24,7 @@ enum lode_swarm_kind {
 	LODE_SWARM_CLOCK,
 	LODE_SWARM_STALL,
 	LODE_SWARM_CARRIER, /* a port is down, and says so */
+	LODE_SWARM_LOAD,    /* a worker is told that its lcore is busy; somebody traces */
 	LODE_SWARM_POOL,
 	LODE_SWARM_REFUSAL,
 	LODE_SWARM_HOSTILE,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How the room is divided: scenario.c draws sites, links and traffic; faults.c puts faults in and takes them
- * out again; swarm.c runs it and judges. */
+/* How the room is divided: scenario.c draws sites, links and traffic; kinds.c knows the faults by name, faults.c
+ * puts them in and takes them out again; swarm.c runs it and judges. */
 #pragma once
 
 #include "lode_loss.h"
@@ -71,6 +71,12 @@ int scenario_add_checks(
 
 int predictors_make(struct scenario *c, struct lode_err *err);
 void predictors_free(struct scenario *c);
+
+/* ---- kinds.c ---- */
+
+enum lode_swarm_kind kind_draw(struct lode_rng *rng);
+/* It befalls gateways, not links: nobody is sheltered from it. */
+bool kind_is_of_gateway(enum lode_swarm_kind kind);
 
 /* ---- faults.c ---- */
 
