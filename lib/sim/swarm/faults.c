@@ -55,7 +55,8 @@ static void set_remark(const struct scenario *c, const struct going_on *g, struc
 {
 	const struct lode_sim_remark remark = {.active = true,
 		.bleach = below(rng, 4) == 0,
-		.mark_all = below(rng, 4) == 0,
+		/* Such a packet is dropped where it arrives first (RFC 6040), its copy as a duplicate. */
+		.mark_all = below(rng, 4) == 0 && !c->sheltered,
 		.ce_share = lode_rng_unit(rng) * lode_rng_unit(rng),
 		.dscp = (int8_t)(below(rng, 3) ? -1 : (int)below(rng, 64))};
 	lode_sim_set_remark(c->sim, g->site, g->port, &remark);
