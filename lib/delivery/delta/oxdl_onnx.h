@@ -26,6 +26,6 @@ const struct oxdl_tensor *oxdl_tensor_find(const struct oxdl_tensor *t, size_t n
 bool oxdl_skeleton(struct view file, struct buf *out);
 /* Appends the skeleton with raw_data put into every initializer that has a tensor of its name. */
 bool oxdl_rebuild(struct view skeleton, const struct oxdl_tensor *t, size_t n, struct buf *out);
-/* Whether decoding and encoding by the old system's schema gives the same bytes: known fields only, in
+/* oxdl_schema.c: whether decoding and encoding by the old system's schema gives the same bytes: known fields only, in
  * ascending order, each optional one once, shortest varints. */
 bool oxdl_canonical(struct view file);
