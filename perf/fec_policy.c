@@ -95,7 +95,8 @@ static bool lose(struct path *p)
 	return p->bad;
 }
 
-/* A fixed rate stripes whatever it sends over the paths in turn; so does the policy with its sources. */
+/* A fixed rate stripes whatever it sends over the paths in turn; so does the policy with its sources, though a lane
+ * with capacity to spare would keep them off the paths that lose. */
 static struct path *path_for(struct run *r, bool is_repair)
 {
 	const struct lode_repair_decision *d = &r->decision;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Epochs of AdamW with a one-cycle rate (Smith and Topin 2019), early stopping by the validation split, and
- * calibration of the logit (Platt 1999). */
+/* Epochs of AdamW with a one-cycle rate (Smith and Topin 2019), a moving average of the weights (Polyak and Juditsky
+ * 1992), early stopping by the validation split, and calibration of the logit (Platt 1999). */
 #include "net.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define WARM_UP	       0.3
+#define AVERAGE	       0.05 /* of all steps: the average goes back so far */
 #define VALIDATE_MAX   200000
 #define PLATT_STEPS    30
 #define PROGRESS_TIMES 50
@@ -43,8 +44,8 @@ struct fit {
 	float *gathered;
 	real *x, *out, *d_out;
 	struct target *targets;
-	float *p;   /* of the validation windows */
-	real *best; /* weights */
+	float *p;	      /* of the validation windows */
+	real *average, *best; /* weights: of the steps; of the best epoch */
 	uint64_t step;
 	double loss_sum, loss_n;
 };
@@ -90,6 +91,23 @@ static void tell(struct fit *f, unsigned epoch, double share)
 	f->loss_sum = f->loss_n = 0;
 }
 
+static void add_to_average(struct fit *f, double n_steps)
+{
+	real weight = (real)(1 / LODE_MAX(AVERAGE * n_steps, 1.0));
+	for (size_t i = 0; i < f->net->n_values; i++)
+		f->average[i] += weight * (f->net->w[i] - f->average[i]);
+}
+
+/* The network takes the averaged weights, or its own again. */
+static void swap_average(struct fit *f)
+{
+	for (size_t i = 0; i < f->net->n_values; i++) {
+		real own = f->net->w[i];
+		f->net->w[i] = f->average[i];
+		f->average[i] = own;
+	}
+}
+
 static double run_epoch(struct fit *f, unsigned epoch)
 {
 	const struct lode_train_options *o = f->options;
@@ -102,6 +120,7 @@ static double run_epoch(struct fit *f, unsigned epoch)
 		f->step++;
 		double loss = net_train_batch(f->net, f->x, f->targets, o->batch, rate, o->decay,
 			o->clip, f->step, f->out, f->d_out);
+		add_to_average(f, all);
 		sum += loss;
 		f->loss_sum += loss;
 		f->loss_n++;
@@ -196,14 +215,16 @@ static void run(struct fit *f)
 	for (unsigned e = 0; e < f->options->max_epochs && worse < f->options->patience; e++) {
 		struct lode_train_epoch *epoch = &r->epochs[e];
 		epoch->fit_loss = run_epoch(f, e);
+		swap_average(f);
 		validate(f, epoch);
 		r->n_epochs = e + 1;
 		worse = epoch->validate_loss < best ? 0 : worse + 1;
-		if (worse)
-			continue;
-		best = epoch->validate_loss;
-		r->best_epoch = e;
-		memcpy(f->best, f->net->w, bytes);
+		if (!worse) {
+			best = epoch->validate_loss;
+			r->best_epoch = e;
+			memcpy(f->best, f->net->w, bytes);
+		}
+		swap_average(f);
 	}
 	memcpy(f->net->w, f->best, bytes);
 	calibrate(f);
@@ -219,6 +240,7 @@ static void release(struct fit *f)
 	free(f->d_out);
 	free(f->targets);
 	free(f->p);
+	free(f->average);
 	free(f->best);
 }
 
@@ -230,8 +252,9 @@ static int buffers(struct fit *f, struct lode_err *err)
 	f->out = calloc((size_t)batch * OUT_COLUMNS, sizeof(real));
 	f->d_out = calloc((size_t)batch * OUT_COLUMNS, sizeof(real));
 	f->targets = calloc(batch, sizeof(*f->targets));
+	f->average = calloc(f->net->n_values, sizeof(real));
 	f->best = calloc(f->net->n_values, sizeof(real));
-	return f->gathered && f->x && f->out && f->d_out && f->targets && f->best
+	return f->gathered && f->x && f->out && f->d_out && f->targets && f->average && f->best
 		       ? 0
 		       : lode_err_set(err, -ENOMEM, "no memory for batches of %u", batch);
 }
