@@ -114,6 +114,30 @@ Test(select, acts_at_once_on_a_path_event)
 	cr_assert_eq(choice_of(LODE_VOIP).preferred, 0);
 }
 
+static uint64_t n_decided(void)
+{
+	struct lode_selector_stats stats;
+	cr_assert_eq(lode_control_selector_stats(c, 0, &stats), 0);
+	return stats.counters.decisions;
+}
+
+Test(select, looks_only_at_peers_with_news)
+{
+	static const uint8_t mac[6] = {2};
+	begin();
+	uint64_t before = n_decided();
+	for (uint64_t end = now_ns + S; now_ns < end;)
+		lode_control_poll(c, now_ns += 10 * MS);
+	cr_assert_eq(n_decided(), before);
+	step(10 * MS);
+	cr_assert_eq(n_decided(), before + LODE_N_CLASSES);
+	/* A port that goes down is news without a lane that tells of it. */
+	cr_assert_eq(choice_of(LODE_VOIP).preferred, 0);
+	lode_control_set_port(c, 1, mac, 1500, false);
+	lode_control_poll(c, now_ns += 10 * MS);
+	cr_assert_eq(choice_of(LODE_VOIP).preferred, 1);
+}
+
 Test(select, listed_links_win)
 {
 	begin();
