@@ -80,25 +80,38 @@ static double one_path(const struct lode_link_config *link, uint32_t up_kbps)
 	return goodput(&params);
 }
 
-/* What a transfer over two paths is held against: a share of what both carry alone, or the better one. */
+/* A transfer over two paths, held against a share of what both carry alone, or of the better one. */
 enum bar { SUM, BETTER };
+static const struct two_paths {
+	const char *name, *yaml;
+	const struct lode_link_config *first, *second;
+	bool configured; /* their rates */
+	enum bar bar;
+} two_paths[] = {
+	{"two paths, rates configured", "", &fast, &slow, true, SUM},
+	{"two paths, rates learned", "", &fast, &slow, false, SUM},
+	{"two paths, 10 and 150 ms", "", &near, &far, false, BETTER},
+	{"two paths, 10 and 150 ms, waited for", "classes: {bulk: {reorder_limit_ms: 100}}\n",
+		&near, &far, false, SUM},
+};
 
-static void two_paths(struct lode_perf *p, const char *name, const struct lode_link_config *first,
-	const struct lode_link_config *second, bool configured, enum bar bar)
+static void two_paths_rows(struct lode_perf *p, const struct two_paths *t)
 {
 	struct lode_sim_params params = base_params();
-	params.uplink[0] = *first;
-	params.uplink[1] = *second;
-	for (unsigned i = 0; configured && i < 2; i++)
+	params.uplink[0] = *t->first;
+	params.uplink[1] = *t->second;
+	params.yaml = t->yaml;
+	for (unsigned i = 0; t->configured && i < 2; i++)
 		params.up_kbps[i] = (uint32_t)(params.uplink[i].rate_bps / 1000);
-	lode_perf_progress(p, "%s", name);
-	double a = one_path(first, params.up_kbps[0]), b = one_path(second, params.up_kbps[1]);
+	lode_perf_progress(p, "%s", t->name);
+	double a = one_path(t->first, params.up_kbps[0]),
+	       b = one_path(t->second, params.up_kbps[1]);
 	double both = goodput(&params);
-	lode_perf_row(p, name, "first path alone", a, "Mbit/s", NULL, NAN);
-	lode_perf_row(p, name, "second path alone", b, "Mbit/s", NULL, NAN);
-	lode_perf_row(p, name, "one transfer over both", both, "Mbit/s",
-		bar == SUM ? "0.95 of the sum" : "0.9 of the better one",
-		both / (bar == SUM ? .95 * (a + b) : .9 * LODE_MAX(a, b)));
+	lode_perf_row(p, t->name, "first path alone", a, "Mbit/s", NULL, NAN);
+	lode_perf_row(p, t->name, "second path alone", b, "Mbit/s", NULL, NAN);
+	lode_perf_row(p, t->name, "one transfer over both", both, "Mbit/s",
+		t->bar == SUM ? "0.95 of the sum" : "0.9 of the better one",
+		both / (t->bar == SUM ? .95 * (a + b) : .9 * LODE_MAX(a, b)));
 }
 
 static void failover(struct lode_perf *p, const char *name, const char *yaml)
@@ -243,18 +256,16 @@ static void hub(struct lode_perf *p, const char *name)
 
 int sim_paths(struct lode_perf *p)
 {
-	static const char *const configured = "two paths, rates configured",
-				 *const learned = "two paths, rates learned",
-				 *const unlike = "two paths, 10 and 150 ms",
-				 *const copied = "call in two copies, path cut",
+	static const char *const copied = "call in two copies, path cut",
 				 *const single = "call in one copy, path cut",
 				 *const fast_run = "gateways",
 				 *const idle_hub = "hub, 64 peers, 4 paths, idle";
-	bool any = lode_perf_wanted(p, configured) || lode_perf_wanted(p, learned) ||
-		   lode_perf_wanted(p, unlike) || sim_transfer_wanted(p) ||
-		   lode_perf_wanted(p, copied) || lode_perf_wanted(p, single) ||
-		   lode_perf_wanted(p, fast_run) || lode_perf_wanted(p, idle_hub);
+	bool any = sim_transfer_wanted(p) || lode_perf_wanted(p, copied) ||
+		   lode_perf_wanted(p, single) || lode_perf_wanted(p, fast_run) ||
+		   lode_perf_wanted(p, idle_hub);
 	struct lode_err err;
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(two_paths); i++)
+		any |= lode_perf_wanted(p, two_paths[i].name);
 	if (!any)
 		return 0;
 	int rc = lode_sim_eal_init(EAL_MB, &err);
@@ -262,12 +273,9 @@ int sim_paths(struct lode_perf *p)
 		fprintf(stderr, "sim: %s\n", err.msg);
 		return rc;
 	}
-	if (lode_perf_wanted(p, configured))
-		two_paths(p, configured, &fast, &slow, true, SUM);
-	if (lode_perf_wanted(p, learned))
-		two_paths(p, learned, &fast, &slow, false, SUM);
-	if (lode_perf_wanted(p, unlike))
-		two_paths(p, unlike, &near, &far, false, BETTER);
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(two_paths); i++)
+		if (lode_perf_wanted(p, two_paths[i].name))
+			two_paths_rows(p, &two_paths[i]);
 	if (sim_transfer_wanted(p))
 		sim_transfer(p);
 	if (lode_perf_wanted(p, copied))
