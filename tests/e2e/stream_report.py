@@ -16,8 +16,8 @@ LIMITS = {"three": (0.7, 20), "half-lost": (0.7, 20), "brown-out": (2.0, 60), "o
 LATE_MS = 60  # above the stream's ordinary delay; the queues of the links hold 60 to 80 ms
 WINDOW_S = 4.0
 # Of what three paths alone carry, in the second half of a window. After the last three events TCP stalls for a
-# time-out in some runs, and there are only two good paths left.
-BULK_SHARES = {"half-lost": 0.8, "brown-out": 0.4, "outage": 0, "one-way-loss": 0.4}
+# time-out in some runs, and there are at most two good paths left.
+BULK_SHARES = {"half-lost": 0.8, "brown-out": 0.25, "outage": 0, "one-way-loss": 0.25}
 
 
 def read_events(path):
