@@ -38,7 +38,7 @@ static void ipsec_mb_seal(
 	const IMB_MGR *mb = key->aead->mb;
 	struct gcm_context_data ctx;
 	for (unsigned i = 0; i < n; i++) {
-		uint8_t iv[12], *text = ops[i].data + ops[i].aad_bytes;
+		uint8_t iv[NONCE_ROOM], *text = ops[i].data + ops[i].aad_bytes;
 		nonce_bytes(key, ops[i].nonce, iv);
 		IMB_AES256_GCM_ENC(mb, &key->gcm, &ctx, text, text, ops[i].text_bytes, iv,
 			ops[i].data, ops[i].aad_bytes, text + ops[i].text_bytes,
@@ -59,7 +59,8 @@ static uint64_t ipsec_mb_open(
 	struct gcm_context_data ctx;
 	uint64_t authentic = 0;
 	for (unsigned i = 0; i < n; i++) {
-		uint8_t iv[12], tag[LODE_AEAD_TAG_BYTES], *text = ops[i].data + ops[i].aad_bytes;
+		uint8_t iv[NONCE_ROOM], tag[LODE_AEAD_TAG_BYTES],
+			*text = ops[i].data + ops[i].aad_bytes;
 		nonce_bytes(key, ops[i].nonce, iv);
 		IMB_AES256_GCM_DEC(mb, &key->gcm, &ctx, text, text, ops[i].text_bytes, iv,
 			ops[i].data, ops[i].aad_bytes, tag, LODE_AEAD_TAG_BYTES);

@@ -36,7 +36,7 @@ static void openssl_seal(
 {
 	EVP_CIPHER_CTX *ctx = key->evp.seal;
 	for (unsigned i = 0; i < n; i++) {
-		uint8_t iv[12], *text = ops[i].data + ops[i].aad_bytes;
+		uint8_t iv[NONCE_ROOM], *text = ops[i].data + ops[i].aad_bytes;
 		int len = 0, bytes = ops[i].text_bytes;
 		nonce_bytes(key, ops[i].nonce, iv);
 		bool ok = EVP_EncryptInit_ex2(ctx, NULL, NULL, iv, NULL) == 1 &&
@@ -56,7 +56,7 @@ static uint64_t openssl_open(
 	EVP_CIPHER_CTX *ctx = key->evp.open;
 	uint64_t authentic = 0;
 	for (unsigned i = 0; i < n; i++) {
-		uint8_t iv[12], *text = ops[i].data + ops[i].aad_bytes;
+		uint8_t iv[NONCE_ROOM], *text = ops[i].data + ops[i].aad_bytes;
 		int len = 0, bytes = ops[i].text_bytes;
 		nonce_bytes(key, ops[i].nonce, iv);
 		bool ok = EVP_DecryptInit_ex2(ctx, NULL, NULL, iv, NULL) == 1 &&
