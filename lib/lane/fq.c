@@ -32,7 +32,7 @@ bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m)
 	return false;
 }
 
-struct rte_mbuf *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+struct flow_queue *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	struct lode_lane_pools *p = l->env.pools;
 	struct class_queue *q = &l->queue[cls];
@@ -52,7 +52,7 @@ struct rte_mbuf *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 			continue;
 		}
 		if (flow->deficit > 0)
-			return flow->head;
+			return flow;
 		flow->deficit += FQ_QUANTUM;
 		fq_append(p, &q->old, fq_pop(p, list));
 	}

@@ -14,7 +14,7 @@
 /* There is no room: drops from the class's longest flow, or m when that does not help. False: m is gone. */
 bool fq_make_room(struct lode_lane *l, unsigned cls, struct rte_mbuf *m);
 /* As fq_peek, when the flow whose turn it is has nothing to show. */
-struct rte_mbuf *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns);
+struct flow_queue *fq_peek_on(struct lode_lane *l, unsigned cls, uint64_t now_ns);
 /* CoDel's word about a packet just taken that waited too long, or whose flow did: NULL, it was dropped. */
 struct rte_mbuf *fq_codel(struct lode_lane *l, const struct class_queue *q, struct flow_queue *flow,
 	struct rte_mbuf *m, uint64_t wait_ns, uint64_t now_ns);
@@ -128,30 +128,29 @@ static inline struct rte_mbuf *fq_unlink(
 	return m;
 }
 
-/* The packet whose turn it is, still in the queue; NULL: none. Drops what waited beyond the limit. */
-static inline struct rte_mbuf *fq_peek(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+/* The flow whose turn it is, its head is the packet; NULL: none. Drops what waited beyond the limit. */
+static inline struct flow_queue *fq_peek(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	struct class_queue *q = &l->queue[cls];
 	uint32_t idx = fq_turn(q)->head;
-	const struct flow_queue *flow = &l->env.pools->queues[idx];
+	struct flow_queue *flow = &l->env.pools->queues[idx];
 	if (idx == NIL)
 		return NULL;
 	if (lode_likely(flow->head != NULL && flow->deficit > 0 &&
 			now_ns - lode_pkt(flow->head)->enqueued_ns <= q->limit_ns))
-		return flow->head;
+		return flow;
 	return fq_peek_on(l, cls, now_ns);
 }
 
-/* Takes the packet that peek showed. NULL: CoDel dropped it. */
-static inline struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64_t now_ns)
+/* Takes the head of the flow that peek showed. NULL: CoDel dropped it. */
+static inline struct rte_mbuf *fq_take(
+	struct lode_lane *l, unsigned cls, struct flow_queue *flow, uint64_t now_ns)
 {
 	struct lode_lane_pools *p = l->env.pools;
 	struct class_queue *q = &l->queue[cls];
-	struct flow_list *list = fq_turn(q);
-	struct flow_queue *flow = &p->queues[list->head];
 	struct rte_mbuf *m = fq_unlink(p, q, flow);
 	uint64_t wait_ns = now_ns - lode_pkt(m)->enqueued_ns;
-	q->wait_us = (uint32_t)(wait_ns / LODE_NS_PER_US);
+	q->wait_ns = wait_ns;
 	flow->deficit -= (int32_t)m->pkt_len;
 	if (wait_ns < q->codel_target_ns + q->hold_ns && !flow->codel.dropping)
 		flow->codel.first_above_ns = 0;
@@ -160,6 +159,6 @@ static inline struct rte_mbuf *fq_take(struct lode_lane *l, unsigned cls, uint64
 	if (flow->head)
 		rte_prefetch0(lode_pkt(flow->head));
 	else
-		fq_retire(p, q, list);
+		fq_retire(p, q, fq_turn(q));
 	return m;
 }

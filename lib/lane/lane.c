@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Life of a lane: its memory, what a snapshot changes, and the entry points that run the stages. */
 #include "fq.h"
+#include "order.h"
 
 #include <rte_common.h>
 

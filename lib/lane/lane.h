@@ -33,8 +33,7 @@ struct flow_list {
 struct class_queue {
 	struct flow_list fresh, old; /* "new" and "old" flows of the RFC */
 	uint32_t pkts, bytes;
-	uint32_t wait_us;  /* of the newest packet taken */
-	uint32_t n_flows;  /* slots in use */
+	uint64_t wait_ns;  /* of the newest packet taken */
 	uint64_t limit_ns; /* class settings of the snapshot */
 	uint64_t codel_target_ns;
 	uint64_t hold_ns;  /* packets may wait so long for a faster path */
@@ -268,58 +267,6 @@ static inline void trace_maybe(
 
 /* Frees a packet that goes no further; which: the counter of the reason. */
 void lane_drop(struct lode_lane *l, struct rte_mbuf *m, uint64_t *which);
-
-/* ---- order.c ---- */
-
-enum arrival { ARRIVAL_NEW, ARRIVAL_DUPLICATE, ARRIVAL_LATE };
-/* Notes a segment; only a new one may go on. */
-enum arrival order_note(struct class_window *w, uint32_t seq);
-bool order_has(const struct class_window *w, uint32_t seq);
-/* Lets m out through release() now, or holds it until the segment of its flow `dist` before its own is out
- * or the deadline passed. */
-void order_behind(struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns);
-/* Everything in segment seq went to order_packet: lets out who waited for it. */
-void order_wake_waiters(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns);
-static inline void order_wake(struct lode_lane *l, unsigned cls, uint32_t seq, uint64_t now_ns)
-{
-	if (lode_unlikely(l->n_waiting > 0))
-		order_wake_waiters(l, cls, seq, now_ns);
-}
-/* Takes a part. Returns the whole packet, its sequence and distance in lode_pkt, when this was the last one
- * missing; else NULL. */
-struct rte_mbuf *order_part(struct lode_lane *l, struct rte_mbuf *m, unsigned cls, uint64_t now_ns);
-/* Deadlines that have passed; keeps expire_due_ns. */
-void order_expire(struct lode_lane *l, uint64_t now_ns);
-/* Parts that wait for the rest of their packet. */
-uint32_t order_waiting_parts(const struct lode_lane *l);
-/* Lets all packets out, drops parts: sequences begin anew. */
-void order_release_all(struct lode_lane *l);
-void order_flush(struct lode_lane *l);
-
-void release_flush(struct lode_lane *l, uint64_t now_ns);
-/* The outer ECN field joins the inner one. False: not allowed, and m is gone. */
-bool release_ecn(struct lode_lane *l, struct rte_mbuf *m);
-/* A packet leaves for the worker. */
-static inline void release(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
-{
-	struct lode_pkt *pkt = lode_pkt(m);
-	if (lode_unlikely(pkt->outer_ecn != 0) && !release_ecn(l, m))
-		return;
-	pkt->from_peer = l->peer_idx;
-	pkt->flow = NULL;
-	l->out.pkts[l->out.n++] = m;
-	if (lode_unlikely(l->out.n == LODE_BURST_MAX))
-		release_flush(l, now_ns);
-}
-/* By order_behind, unless there is nobody to wait for. */
-static inline void order_packet(
-	struct lode_lane *l, struct rte_mbuf *m, uint16_t dist, uint64_t now_ns)
-{
-	if (dist == 0 || l->window[lode_pkt(m)->cls].limit_ns == 0)
-		release(l, m, now_ns);
-	else
-		order_behind(l, m, dist, now_ns);
-}
 
 /* ---- ecn.c: the ECN field of inner packets (RFC 3168, 6040) ---- */
 

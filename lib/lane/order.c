@@ -4,18 +4,12 @@
  * sequence (is it still held?) and by its predecessor's (whom does this arrival free?), until its deadline:
  * the time by which the slowest path must have brought what left before it, at most the class's limit.
  * Held packets of different flows share a sequence only in bundles; a tag of the flow tells them apart. */
-#include "lane.h"
+#include "order.h"
 
 #define MARGIN_US 2000 /* of the deadline: bursts of sender and receiver */
 #define NO_WAITER NIL
 
 /* ---- sequences received ---- */
-
-static bool test_bit(const struct class_window *w, uint32_t seq)
-{
-	seq %= WINDOW_BITS;
-	return w->received[seq / 64] >> seq % 64 & 1;
-}
 
 /* Forgets [first, first + n): the window moves over them. */
 static void clear_bits(struct class_window *w, uint32_t first, uint32_t n)
@@ -34,12 +28,6 @@ static void clear_bits(struct class_window *w, uint32_t first, uint32_t n)
 	}
 }
 
-bool order_has(const struct class_window *w, uint32_t seq)
-{
-	int32_t ahead = lode_wire_seq_diff(seq, w->highest);
-	return ahead <= -WINDOW_BITS || (ahead <= 0 && test_bit(w, seq));
-}
-
 enum arrival order_note(struct class_window *w, uint32_t seq)
 {
 	if (!w->started) {
@@ -54,7 +42,7 @@ enum arrival order_note(struct class_window *w, uint32_t seq)
 		if (lode_unlikely(ahead > 1))
 			clear_bits(w, w->highest + 1, (uint32_t)ahead);
 		w->highest = seq;
-	} else if (test_bit(w, seq)) {
+	} else if (order_has(w, seq)) {
 		return ARRIVAL_DUPLICATE;
 	}
 	w->received[seq % WINDOW_BITS / 64] |= 1ull << seq % 64;
@@ -101,12 +89,7 @@ static bool is_held(const struct lode_lane *l, unsigned cls, uint32_t seq, uint3
 
 static bool is_out(const struct lode_lane *l, unsigned cls, uint32_t seq, uint32_t tag)
 {
-	const struct class_window *w = &l->window[cls];
-	int32_t ahead = lode_wire_seq_diff(seq, w->highest);
-	if (ahead <= -WINDOW_BITS)
-		return true;
-	return ahead <= 0 && test_bit(w, seq) &&
-	       (l->n_waiting == 0 || !is_held(l, cls, seq, tag));
+	return order_has(&l->window[cls], seq) && (l->n_waiting == 0 || !is_held(l, cls, seq, tag));
 }
 
 static struct wait_fifo *fifo_of(struct lode_lane *l, const struct waiter *w)

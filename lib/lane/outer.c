@@ -54,8 +54,6 @@ void outer_build(
 	memset(udp + 4, 0, 4);
 	o->l3_off = (uint8_t)(l3 - o->bytes);
 	o->len = (uint8_t)(udp + UDP_BYTES - o->bytes);
-	o->tx_offload =
-		rte_mbuf_tx_offload(o->l3_off, o->v6 ? IPV6_BYTES : IPV4_BYTES, 0, 0, 0, 0, 0);
 	o->sum = 0;
 	for (unsigned i = 0; !o->v6 && i < IPV4_BYTES; i += 2)
 		o->sum += lode_load_be16(l3 + i);

@@ -15,8 +15,7 @@ struct outer {
 	uint8_t bytes[OUTER_BYTES_MAX];
 	uint8_t len, l3_off;
 	bool v6;
-	uint64_t sum;	     /* of the IPv4 header without what changes */
-	uint64_t tx_offload; /* lengths of L2 and L3, as in an mbuf */
+	uint64_t sum; /* of the IPv4 header without what changes */
 };
 
 void outer_build(
@@ -57,16 +56,9 @@ static inline int outer_push(const struct outer *o, struct rte_mbuf *m, uint8_t 
 	outer_copy(b, o);
 	uint8_t *l3 = b + o->l3_off;
 	lode_store_be16(b + o->len - 4, udp_bytes);
-	m->tx_offload = o->tx_offload;
 	if (o->v6)
 		outer_finish_ipv6(l3, udp_bytes, tos);
 	else
 		outer_finish_ipv4(o, l3, udp_bytes, tos);
 	return 0;
-}
-
-/* Bytes of the outer IP packet. */
-static inline uint32_t outer_ip_bytes(const struct outer *o, uint32_t datagram_bytes)
-{
-	return o->len - o->l3_off + datagram_bytes;
 }

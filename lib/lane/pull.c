@@ -87,10 +87,11 @@ static struct rte_mbuf *bundle(
 	struct lode_pkt *head = lode_pkt(m);
 	unsigned limit = LODE_MIN(l->segment_bytes, l->buffer_bytes);
 	unsigned used = LODE_WIRE_BUNDLE_ITEM_BYTES + m->data_len;
+	struct flow_queue *turn;
 	struct rte_mbuf *next, *all = NULL;
-	while ((next = fq_peek(l, cls, now_ns)) != NULL &&
-		goes_along(l, next, cls, head->path, limit - used, now_ns)) {
-		if ((next = fq_take(l, cls, now_ns)) == NULL)
+	while ((turn = fq_peek(l, cls, now_ns)) != NULL &&
+		goes_along(l, turn->head, cls, head->path, limit - used, now_ns)) {
+		if ((next = fq_take(l, cls, turn, now_ns)) == NULL)
 			continue;
 		if (all == NULL) {
 			if ((all = rte_pktmbuf_alloc(l->env.mbufs)) == NULL) {
@@ -145,13 +146,6 @@ static inline struct rte_mbuf *number_segment(
 	return m->data_len <= l->bundle_item_bytes ? bundle(l, m, cls, now_ns) : m;
 }
 
-/* An elastic class stays on the path of its last packet while that has credit: steer would choose it again,
- * since those before it have none until the next burst. */
-static inline bool is_next_too(const struct lode_lane *l, const struct class_paths *c, unsigned p)
-{
-	return (p == c->preferred || p == c->fastest) && p != LODE_NO_PATH && l->credit[p] > 0;
-}
-
 static void pull_class(
 	struct lode_lane *l, struct lode_burst *b, unsigned cls, bool metered, unsigned *n_segments)
 {
@@ -161,17 +155,22 @@ static void pull_class(
 	unsigned times = c->copies + parity;
 	unsigned worst = LODE_WIRE_PARTS_MAX * times;
 	unsigned path = LODE_NO_PATH;
-	bool sticky = is_sticky(cls);
+	bool sticky = is_sticky(cls), stays = false;
+	struct flow_queue *turn;
 	struct rte_mbuf *m;
 	if (c->usable == 0)
 		return;
 	for (unsigned skips = 0; skips < SKIPS_MAX && *n_segments + worst <= LODE_BURST_MAX;) {
 		if (cls == LODE_MANAGEMENT && l->management.bytes <= 0)
 			return;
-		if ((m = fq_peek(l, cls, b->now_ns)) == NULL)
+		if ((turn = fq_peek(l, cls, b->now_ns)) == NULL)
 			return;
-		if (sticky || !is_next_too(l, c, path))
-			path = steer(l, cls, m, metered, b->now_ns);
+		if (!stays || l->credit[path] <= 0) {
+			path = steer(l, cls, turn->head, metered, b->now_ns);
+			/* An elastic class would be steered there again while there is credit, since the
+			 * paths before it have none until the next burst. */
+			stays = !sticky && (path == c->preferred || path == c->fastest);
+		}
 		if (path == LODE_NO_PATH) {
 			if (!sticky)
 				return;
@@ -179,7 +178,7 @@ static void pull_class(
 			skips++;
 			continue;
 		}
-		if ((m = fq_take(l, cls, b->now_ns)) == NULL ||
+		if ((m = fq_take(l, cls, turn, b->now_ns)) == NULL ||
 			(m = number_segment(l, m, cls, path, b->now_ns)) == NULL)
 			continue;
 		paths_spend(
@@ -192,6 +191,14 @@ static void pull_class(
 		*n_segments += lode_pkt(m)->segment.n_parts * times;
 		b->pkts[b->n++] = m;
 	}
+}
+
+static unsigned waiting_classes(const struct lode_lane *l)
+{
+	unsigned mask = 0;
+	for (unsigned cls = 0; cls < LODE_N_CLASSES; cls++)
+		mask |= (l->queue[cls].pkts > 0) << cls;
+	return mask;
 }
 
 /* Strict order of classes. Real-time classes come first and need no credit, but only as much as the meters
@@ -214,11 +221,13 @@ void pull_packets(struct lode_lane *l, struct lode_burst *b)
 	paths_control(l, b);
 	paths_view(l, b->now_ns);
 	repair_pull(l, b);
-	unsigned n_segments = b->n;
+	unsigned waiting = waiting_classes(l), n_segments = b->n;
+	if (waiting == 0 || l->segment_bytes == 0)
+		return;
 	l->n_pulled = 0;
-	for (unsigned i = 0; i < LODE_ARRAY_LEN(order) && l->segment_bytes > 0; i++) {
+	for (unsigned i = 0; i < LODE_ARRAY_LEN(order); i++) {
 		unsigned cls = order[i].cls;
-		if (l->queue[cls].pkts == 0)
+		if (!(waiting & 1u << cls))
 			continue;
 		if (cls == LODE_MANAGEMENT)
 			bucket_fill(&l->management, b->now_ns);

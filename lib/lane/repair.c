@@ -282,7 +282,7 @@ static void renew_paths_of(struct lode_lane *l, struct class_repair *c, unsigned
 
 static bool is_queueing(const struct lode_lane *l, unsigned cls)
 {
-	return l->queue[cls].wait_us * LODE_NS_PER_US > l->queue[cls].codel_target_ns;
+	return l->queue[cls].wait_ns > l->queue[cls].codel_target_ns;
 }
 
 /* The paths are as they were at the last renewal: only what changes from packet to packet is looked at. */

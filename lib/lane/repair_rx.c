@@ -2,7 +2,7 @@
 /* Repair from the WAN. A gap in the sequence of a class is asked for once the slowest path should have
  * filled it. While parity comes, a class keeps copies of the sources that come (delivered packets are changed on
  * their further way), and what can be computed is put in order like anything that arrived. */
-#include "lane.h"
+#include "order.h"
 
 #define FULL_MIN_NS    (2.0 * (double)LODE_NS_PER_MS)
 #define FULL_SHARE     0.85

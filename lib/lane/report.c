@@ -108,7 +108,7 @@ void lode_lane_summarise(const struct lode_lane *l, uint64_t now_ns, struct lode
 		struct lode_class_summary *c = &out->classes[cls];
 		c->queue_pkts = l->queue[cls].pkts;
 		c->queue_bytes = l->queue[cls].bytes;
-		c->wait_us = l->queue[cls].wait_us;
+		c->wait_us = (uint32_t)(l->queue[cls].wait_ns / LODE_NS_PER_US);
 		c->tx_segments = l->queue[cls].n_segments;
 		c->rx_segments = l->window[cls].n_segments;
 		c->duplicates = l->window[cls].n_duplicates;

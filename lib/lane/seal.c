@@ -4,20 +4,40 @@
 
 /* ---- seal ---- */
 
-static uint8_t type_of(const struct lode_pkt *pkt)
+/* What datagrams of one type and path have in common: nearly always the whole burst. */
+struct envelope {
+	unsigned kind; /* kind_of all of them */
+	uint64_t *next_number;
+	uint64_t clear_word, nonce; /* with number 0 */
+};
+
+static inline unsigned kind_of(const struct lode_pkt *pkt)
 {
-	if (lode_likely(!(pkt->segment.flags & (TX_CONTROL | TX_REPAIR))))
-		return LODE_WIRE_DATA;
-	return pkt->segment.flags & TX_CONTROL ? LODE_WIRE_CONTROL : LODE_WIRE_REPAIR;
+	return (pkt->segment.flags & (TX_CONTROL | TX_REPAIR)) | pkt->path;
+}
+
+static struct envelope envelope_of(struct lode_lane *l, const struct lode_pkt *pkt)
+{
+	const struct lode_epoch_view *epoch = &l->view->epochs[l->view->tx_epoch];
+	uint8_t flags = pkt->segment.flags;
+	struct lode_wire_clear clear = {.type = flags & TX_CONTROL  ? LODE_WIRE_CONTROL
+						: flags & TX_REPAIR ? LODE_WIRE_REPAIR
+								    : LODE_WIRE_DATA,
+		.version = epoch->version,
+		.key_phase = epoch->tx_phase,
+		.path = pkt->path,
+		.lane = l->lane_id,
+		.session = epoch->tx_session};
+	return (struct envelope){.kind = kind_of(pkt),
+		.next_number = &l->path[pkt->path].next_number,
+		.clear_word = lode_wire_clear_word(&clear),
+		.nonce = lode_wire_nonce(pkt->path, l->lane_id, 0)};
 }
 
 void seal_segments(struct lode_lane *l, struct lode_burst *b)
 {
 	const struct lode_epoch_view *epoch = &l->view->epochs[l->view->tx_epoch];
-	struct lode_wire_clear clear = {.version = epoch->version,
-		.key_phase = epoch->tx_phase,
-		.lane = l->lane_id,
-		.session = epoch->tx_session};
+	struct envelope e = {.kind = LODE_NO_PATH};
 	struct lode_aead_op ops[LODE_BURST_MAX];
 	unsigned n = 0;
 	for (unsigned i = 0; i < b->n; i++) {
@@ -30,14 +50,13 @@ void seal_segments(struct lode_lane *l, struct lode_burst *b)
 			lode_burst_take(b, i);
 			continue;
 		}
-		clear.type = type_of(pkt);
-		clear.path = pkt->path;
-		uint64_t number = l->path[pkt->path].next_number++;
-		clear.number = (uint32_t)number;
-		lode_wire_put_clear(header, &clear);
+		if (lode_unlikely(kind_of(pkt) != e.kind))
+			e = envelope_of(l, pkt);
+		uint64_t number = (*e.next_number)++;
+		lode_store_be64(header, e.clear_word | (uint32_t)number);
 		pkt->number = number; /* from here on, in place of the segment's fields */
 		ops[n++] = (struct lode_aead_op){.data = header,
-			.nonce = lode_wire_nonce(pkt->path, l->lane_id, number),
+			.nonce = e.nonce | number,
 			.aad_bytes = LODE_WIRE_CLEAR_BYTES,
 			.text_bytes = text_bytes};
 	}
@@ -72,22 +91,24 @@ static void account_sent(
 
 void send_datagrams(struct lode_lane *l, struct lode_burst *b)
 {
-	struct sent sent[LODE_LINKS_MAX] = {0};
+	struct sent sent[LODE_LINKS_MAX] = {0}, *s = NULL;
+	struct lane_path *path = NULL; /* nearly always one for all */
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);
-		struct lane_path *path = &l->path[pkt->path];
-		uint32_t ip_bytes = outer_ip_bytes(&path->outer, m->data_len);
+		if (s != &sent[pkt->path]) {
+			s = &sent[pkt->path];
+			path = &l->path[pkt->path];
+		}
 		bool data = !is_control(m);
 		if (lode_unlikely(outer_push(&path->outer, m, pkt->outer_tos) < 0)) {
 			lane_drop(l, m, &l->counters.drop_tx_headroom);
 			lode_burst_take(b, i);
 			continue;
 		}
-		struct sent *s = &sent[pkt->path];
 		s->pkts++;
 		s->data_pkts += data;
-		s->bytes += ip_bytes;
+		s->bytes += m->data_len - path->outer.l3_off;
 		struct lode_txq *q = path->txq;
 		q->mbufs[q->n++] = m;
 	}

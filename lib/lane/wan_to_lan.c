@@ -13,7 +13,7 @@
  *
  * What is released goes to the worker, which routes it again. Every reason to lose a packet is a counter
  * drop_rx_*. Held packets are let out by deadline in lode_lane_poll. */
-#include "lane.h"
+#include "order.h"
 
 #define DATA_MIN_BYTES	  LODE_WIRE_OVERHEAD
 #define CONTROL_MIN_BYTES LODE_WIRE_CONTROL_OVERHEAD
@@ -31,40 +31,69 @@ static uint8_t *text_of(struct rte_mbuf *m)
 
 /* ---- check ---- */
 
-/* Reason to refuse the datagram before any work is put into it; NULL: none. */
-static uint64_t *refuse(struct lode_lane *l, struct rte_mbuf *m)
+/* What datagrams have in common whose clear headers differ in the number alone: nearly always the whole burst. */
+struct kin {
+	uint64_t front; /* what comes before the number, as stored; UINT64_MAX: none yet */
+	uint8_t epoch, path;
+	uint16_t min_bytes;
+	uint64_t *refused; /* the reason; NULL: none */
+	const struct lode_wire_replay *window;
+};
+
+/* Reason to refuse all datagrams with this clear header under that key; NULL: none. */
+static uint64_t *refuse_all(
+	struct lode_lane *l, const struct lode_wire_clear *clear, unsigned epoch_slot)
 {
 	struct lode_lane_counters *c = &l->counters;
-	struct lode_pkt *pkt = lode_pkt(m);
-	struct lode_wire_clear clear;
-	if (m->data_len < LODE_WIRE_CLEAR_BYTES + LODE_WIRE_TAG_BYTES)
-		return &c->drop_rx_short;
-	lode_wire_get_clear(rte_pktmbuf_mtod(m, const uint8_t *), &clear);
-	bool control = clear.type == LODE_WIRE_CONTROL;
-	bool repair = clear.type == LODE_WIRE_REPAIR && l->repair->agreed;
-	if (!control && !repair && clear.type != LODE_WIRE_DATA)
+	bool repair = clear->type == LODE_WIRE_REPAIR && l->repair->agreed;
+	if (clear->type != LODE_WIRE_CONTROL && !repair && clear->type != LODE_WIRE_DATA)
 		return &c->drop_rx_type;
-	if (m->data_len < (control ? CONTROL_MIN_BYTES : DATA_MIN_BYTES))
-		return &c->drop_rx_short;
-	if (l->view == NULL || pkt->epoch >= LODE_EPOCHS || clear.lane != l->lane_id)
+	if (l->view == NULL || epoch_slot >= LODE_EPOCHS || clear->lane != l->lane_id)
 		return &c->drop_rx_no_key;
-	const struct lode_epoch_view *epoch = &l->view->epochs[pkt->epoch];
+	const struct lode_epoch_view *epoch = &l->view->epochs[epoch_slot];
 	if (!epoch->rx_valid || epoch->rx_key[l->lane_id] == NULL)
 		return &c->drop_rx_no_key;
-	if (clear.version != epoch->version)
-		return &c->drop_rx_type;
-	pkt->path = clear.path;
-	const struct lode_wire_replay *window = &l->replay[pkt->epoch][clear.path];
-	pkt->number = lode_wire_replay_expand(window, clear.number);
-	return lode_wire_replay_check(window, pkt->number) ? NULL : &c->drop_rx_replay;
+	return clear->version != epoch->version ? &c->drop_rx_type : NULL;
+}
+
+static void find_kin(struct lode_lane *l, struct kin *k, const uint8_t *header, unsigned epoch)
+{
+	struct lode_wire_clear clear;
+	lode_wire_get_clear(header, &clear);
+	bool control = clear.type == LODE_WIRE_CONTROL;
+	k->front = lode_load_le32(header);
+	k->epoch = (uint8_t)epoch;
+	k->path = clear.path;
+	k->min_bytes = control ? CONTROL_MIN_BYTES : DATA_MIN_BYTES;
+	k->refused = refuse_all(l, &clear, epoch);
+	k->window = k->refused ? NULL : &l->replay[epoch][clear.path];
+}
+
+/* Reason to refuse the datagram before any work is put into it; NULL: none. k: of the one before. */
+static inline uint64_t *refuse(struct lode_lane *l, struct kin *k, struct rte_mbuf *m)
+{
+	struct lode_pkt *pkt = lode_pkt(m);
+	const uint8_t *header = rte_pktmbuf_mtod(m, const uint8_t *);
+	if (m->data_len < LODE_WIRE_CLEAR_BYTES + LODE_WIRE_TAG_BYTES)
+		return &l->counters.drop_rx_short;
+	if (lode_load_le32(header) != k->front || pkt->epoch != k->epoch)
+		find_kin(l, k, header, pkt->epoch);
+	if (lode_unlikely(k->refused != NULL))
+		return k->refused;
+	if (m->data_len < k->min_bytes)
+		return &l->counters.drop_rx_short;
+	pkt->path = k->path;
+	pkt->number = lode_wire_replay_expand(k->window, lode_load_be32(header + 4));
+	return lode_wire_replay_check(k->window, pkt->number) ? NULL : &l->counters.drop_rx_replay;
 }
 
 static void check(struct lode_lane *l, struct lode_burst *b)
 {
+	struct kin kin = {.front = UINT64_MAX};
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		bytes += b->pkts[i]->pkt_len;
-		uint64_t *reason = refuse(l, b->pkts[i]);
+		uint64_t *reason = refuse(l, &kin, b->pkts[i]);
 		if (lode_unlikely(reason != NULL))
 			take_out(l, b, i, reason);
 	}
@@ -105,10 +134,8 @@ static void open_datagrams(struct lode_lane *l, struct lode_burst *b)
 static struct lode_path_arrival arrival_of(struct rte_mbuf *m, bool for_paths)
 {
 	const struct lode_pkt *pkt = lode_pkt(m);
-	const uint8_t *outer = (const uint8_t *)m->buf_addr + pkt->outer_off;
-	uint32_t outer_bytes = (uint32_t)(rte_pktmbuf_mtod(m, const uint8_t *) - outer);
 	return (struct lode_path_arrival){.pn = pkt->number,
-		.bytes = outer_bytes + m->data_len,
+		.bytes = (uint32_t)m->data_off - pkt->outer_off + m->data_len,
 		/* Both kinds of text hold the sender's clock. */
 		.tx_us = lode_load_be32(text_of(m) + (for_paths ? 0 : 4)),
 		.flags = (pkt->outer_ecn == ECN_CE ? LODE_PATH_CE : 0) |
@@ -120,30 +147,34 @@ static struct lode_path_arrival arrival_of(struct rte_mbuf *m, bool for_paths)
 static void account(struct lode_lane *l, struct lode_burst *b)
 {
 	struct lode_path_arrival run[LODE_BURST_MAX];
+	struct lode_wire_replay *window = NULL;
 	struct rte_mbuf *newest = NULL;
-	unsigned n = 0;
-	l->n_control = l->n_repairs = 0;
+	unsigned n = 0, n_control = 0, n_repairs = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->pkts[i];
 		const struct lode_pkt *pkt = lode_pkt(m);
-		if (!lode_wire_replay_accept(&l->replay[pkt->epoch][pkt->path], pkt->number)) {
+		if (n == 0 || pkt->path != lode_pkt(newest)->path ||
+			pkt->epoch != lode_pkt(newest)->epoch) {
+			if (n > 0)
+				paths_received(l, newest, run, n, b->now_ns);
+			n = 0;
+			window = &l->replay[pkt->epoch][pkt->path];
+		}
+		if (!lode_wire_replay_accept(window, pkt->number)) {
 			take_out(l, b, i, &l->counters.drop_rx_replay);
 			continue;
-		}
-		if (n > 0 && (pkt->path != lode_pkt(newest)->path ||
-				     pkt->epoch != lode_pkt(newest)->epoch)) {
-			paths_received(l, newest, run, n, b->now_ns);
-			n = 0;
 		}
 		if (n == 0 || pkt->number > lode_pkt(newest)->number)
 			newest = m;
 		bool for_paths = is_control(m);
-		l->n_control += for_paths;
-		l->n_repairs += is_repair(m);
+		n_control += for_paths;
+		n_repairs += is_repair(m);
 		run[n++] = arrival_of(m, for_paths);
 	}
 	if (n > 0)
 		paths_received(l, newest, run, n, b->now_ns);
+	l->n_control = n_control;
+	l->n_repairs = n_repairs;
 }
 
 /* ---- control ---- */
@@ -164,7 +195,30 @@ static void control(struct lode_lane *l, struct lode_burst *b)
 
 /* ---- segment ---- */
 
-static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
+/* A segment that is not the next one of its class. Reason to refuse it; NULL: none. */
+static uint64_t *note_astray(
+	struct lode_lane *l, unsigned path, const struct lode_wire_segment *s, uint64_t now_ns)
+{
+	struct class_window *w = &l->window[s->cls];
+	uint32_t highest = w->highest;
+	int32_t ahead = lode_wire_seq_diff(s->seq, highest);
+	bool gap = w->started && ahead > 1;
+	switch (order_note(w, s->seq)) {
+	case ARRIVAL_NEW:
+		break;
+	case ARRIVAL_DUPLICATE:
+		w->n_duplicates++;
+		return &l->counters.drop_rx_duplicate;
+	case ARRIVAL_LATE:
+		return &l->counters.drop_rx_late;
+	}
+	if (gap && l->repair->agreed)
+		repair_missing(l, s->cls, path, highest, s->seq, s->tx_us, now_ns);
+	l->n_behind += ahead < 0;
+	return NULL;
+}
+
+static inline uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct lode_lane_counters *c = &l->counters;
 	struct lode_pkt *pkt = lode_pkt(m);
@@ -174,22 +228,12 @@ static uint64_t *read_segment(struct lode_lane *l, struct rte_mbuf *m, uint64_t 
 	if (s.encoding != 0)
 		return &c->drop_rx_encoding;
 	struct class_window *w = &l->window[s.cls];
-	uint32_t highest = w->highest;
-	int32_t ahead = lode_wire_seq_diff(s.seq, highest);
-	bool gap = w->started && ahead > 1;
-	switch (order_note(w, s.seq)) {
-	case ARRIVAL_NEW:
-		break;
-	case ARRIVAL_DUPLICATE:
-		w->n_duplicates++;
-		return &c->drop_rx_duplicate;
-	case ARRIVAL_LATE:
-		return &c->drop_rx_late;
+	if (!order_note_next(w, s.seq)) {
+		uint64_t *reason = note_astray(l, pkt->path, &s, now_ns);
+		if (reason != NULL)
+			return reason;
 	}
-	if (lode_unlikely(gap && l->repair->agreed))
-		repair_missing(l, s.cls, pkt->path, highest, s.seq, s.tx_us, now_ns);
 	w->n_segments++;
-	l->n_behind += ahead < 0;
 	pkt->cls = s.cls;
 	pkt->hop_limit = s.hop_limit;
 	pkt->segment.seq = s.seq;

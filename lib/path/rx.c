@@ -125,16 +125,20 @@ static void roll(struct rx *r, uint64_t now_ns)
 	r->slot_pn = r->next_pn;
 }
 
-/* The first arrival of all sets the zero, the first of a slot its smallest. */
-static inline void delay(struct rx *r, struct lode_wire_slot *s, uint32_t owd_us)
+/* Of a burst. The first arrival of all sets the zero, the first of a slot its smallest. */
+static inline void delays(struct rx *r, struct lode_wire_slot *s, uint32_t now_us,
+	const struct lode_path_arrival *arrivals, unsigned n)
 {
-	if (lode_unlikely(!r->owd_any)) {
-		r->owd_any = true;
+	uint32_t owd_us = now_us - arrivals[0].tx_us;
+	if (lode_unlikely(!r->owd_any))
 		r->owd_zero_us = owd_us;
-		s->owd_min_us = owd_us;
+	uint32_t min_us = s->pkts > 0 && r->owd_any ? s->owd_min_us : owd_us;
+	r->owd_any = true;
+	for (unsigned i = 0; i < n; i++) {
+		owd_us = now_us - arrivals[i].tx_us;
+		min_us = (int32_t)(owd_us - min_us) < 0 ? owd_us : min_us;
 	}
-	if (s->pkts == 1 || (int32_t)(owd_us - s->owd_min_us) < 0)
-		s->owd_min_us = owd_us;
+	s->owd_min_us = min_us;
 	s->owd_last_us = owd_us;
 }
 
@@ -169,15 +173,14 @@ void lode_path_received_burst(
 	uint32_t now_us = lode_path_tx_us(now_ns);
 	uint64_t next_pn = r->next_pn;
 	uint32_t bytes = 0, ce = 0;
-	bool data = false, waited_here = now_ns == r->stalled_ns;
+	bool data = false;
+	if (lode_likely(now_ns != r->stalled_ns)) /* else they waited here */
+		delays(r, s, now_us, arrivals, n);
 	for (unsigned i = 0; i < n; i++) {
 		const struct lode_path_arrival *a = &arrivals[i];
-		s->pkts = (uint16_t)(s->pkts + (s->pkts < UINT16_MAX));
 		bytes += a->bytes;
 		ce += (a->flags & LODE_PATH_CE) != 0;
 		data |= !(a->flags & LODE_PATH_CONTROL);
-		if (lode_likely(!waited_here))
-			delay(r, s, now_us - a->tx_us);
 		if (a->pn == LODE_PATH_NO_PN)
 			continue;
 		number(r, a->pn);
@@ -190,6 +193,7 @@ void lode_path_received_burst(
 		r->echo_rx_ns = now_ns;
 	r->pkts += n;
 	r->bytes += bytes;
+	s->pkts = (uint16_t)LODE_MIN(s->pkts + n, UINT16_MAX);
 	s->bytes += bytes;
 	s->ce = (uint16_t)(s->ce + ce);
 	r->ce_pkts += ce;

@@ -43,12 +43,18 @@ struct lode_wire_clear {
 	uint32_t number;  /* packet number of (path, lane), low 32 bits; lode_wire_replay_expand */
 };
 
-/* b must have room for LODE_WIRE_CLEAR_BYTES. */
-static inline void lode_wire_put_clear(uint8_t *b, const struct lode_wire_clear *h)
+/* The header as a number: stored big-endian. */
+static inline uint64_t lode_wire_clear_word(const struct lode_wire_clear *h)
 {
 	uint32_t kind = (uint32_t)h->type << 4 | h->version;
 	uint32_t way = (uint32_t)h->key_phase << 6 | (uint32_t)h->path << 3 | h->lane;
-	lode_store_be64(b, (uint64_t)(kind << 24 | way << 16 | h->session) << 32 | h->number);
+	return (uint64_t)(kind << 24 | way << 16 | h->session) << 32 | h->number;
+}
+
+/* b must have room for LODE_WIRE_CLEAR_BYTES. */
+static inline void lode_wire_put_clear(uint8_t *b, const struct lode_wire_clear *h)
+{
+	lode_store_be64(b, lode_wire_clear_word(h));
 }
 
 /* b must hold LODE_WIRE_CLEAR_BYTES. Every pattern is a header: type and version are the caller's to judge. */
@@ -96,8 +102,8 @@ static inline void lode_wire_put_segment(uint8_t *b, const struct lode_wire_segm
 {
 	uint32_t place = (uint32_t)s->cls << 28 | (uint32_t)s->flags << 24 | s->seq;
 	lode_store_be64(b, (uint64_t)place << 32 | s->tx_us);
-	lode_store_be32(b + 8, (uint32_t)s->dist << 16 | (uint32_t)s->encoding << 8 |
-				       (uint32_t)s->hop_limit << 4);
+	lode_store_be32(b + 8,
+		(uint32_t)s->dist << 16 | (uint32_t)s->encoding << 8 | (uint32_t)s->hop_limit << 4);
 }
 
 /* b must hold LODE_WIRE_SEGMENT_BYTES. -EBADMSG: no such class, or flags that exclude each other. */
@@ -348,16 +354,22 @@ static inline bool lode_wire_replay_check(const struct lode_wire_replay *r, uint
 		return false;
 	return !(r->bits[number / 64 % LODE_WIRE_REPLAY_WORDS] >> (number % 64) & 1);
 }
-/* The window moves up to number: of replay_accept. */
+/* The window moves on to the word of number: of replay_accept. */
 void lode_wire_replay_slide(struct lode_wire_replay *r, uint64_t number);
 /* After authentication, and only then: false for a duplicate (two copies in one burst) or too old. */
 static inline bool lode_wire_replay_accept(struct lode_wire_replay *r, uint64_t number)
 {
-	if (!lode_wire_replay_check(r, number))
-		return false;
-	if (number >= r->next)
-		lode_wire_replay_slide(r, number);
-	r->bits[number / 64 % LODE_WIRE_REPLAY_WORDS] |= 1ull << (number % 64);
+	uint64_t *word = &r->bits[number / 64 % LODE_WIRE_REPLAY_WORDS];
+	uint64_t bit = 1ull << (number % 64);
+	if (lode_unlikely(number < r->next)) {
+		if (r->next - number > LODE_WIRE_REPLAY_BITS || *word & bit)
+			return false;
+	} else {
+		if (number / 64 != (r->next - 1) / 64)
+			lode_wire_replay_slide(r, number);
+		r->next = number + 1;
+	}
+	*word |= bit;
 	return true;
 }
 

@@ -10,5 +10,4 @@ void lode_wire_replay_slide(struct lode_wire_replay *r, uint64_t number)
 	uint64_t n_new = LODE_MIN(number / 64 - word, LODE_WIRE_REPLAY_WORDS);
 	for (uint64_t i = 1; i <= n_new; i++)
 		r->bits[(word + i) % LODE_WIRE_REPLAY_WORDS] = 0;
-	r->next = number + 1;
 }

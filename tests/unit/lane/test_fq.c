@@ -41,8 +41,9 @@ static struct rte_mbuf *packet(struct lode_lane *l, uint32_t flow, unsigned byte
 static struct rte_mbuf *next(struct lode_lane *l, unsigned cls, uint64_t now_ns)
 {
 	struct rte_mbuf *m = NULL;
-	while (m == NULL && fq_peek(l, cls, now_ns) != NULL)
-		m = fq_take(l, cls, now_ns);
+	struct flow_queue *flow;
+	while (m == NULL && (flow = fq_peek(l, cls, now_ns)) != NULL)
+		m = fq_take(l, cls, flow, now_ns);
 	return m;
 }
 
@@ -91,15 +92,15 @@ Test(fq, order_within_a_flow_is_kept)
 	for (uint32_t i = 1; i < 2000; i++) {
 		uint32_t flow = (uint32_t)lode_rng_below(&rng, 8);
 		struct rte_mbuf *m = packet(l, flow, 40 + (unsigned)lode_rng_below(&rng, 1400));
-		lode_pkt(m)->flow_idx = i;
+		lode_pkt(m)->tx_us = i;
 		fq_push(l, LODE_WEB, m, LODE_NS_PER_S);
 		if (lode_rng_below(&rng, 3) == 0)
 			continue;
 		if (lode_rng_below(&rng, 4) == 0)
 			fq_skip(l, LODE_WEB);
 		m = next(l, LODE_WEB, LODE_NS_PER_S);
-		cr_assert_gt(lode_pkt(m)->flow_idx, newest[lode_pkt(m)->flow_hash]);
-		newest[lode_pkt(m)->flow_hash] = lode_pkt(m)->flow_idx;
+		cr_assert_gt(lode_pkt(m)->tx_us, newest[lode_pkt(m)->flow_hash]);
+		newest[lode_pkt(m)->flow_hash] = lode_pkt(m)->tx_us;
 		rte_pktmbuf_free(m);
 		n++;
 	}
@@ -150,8 +151,9 @@ Test(fq, deadline_and_codel_drop_or_mark)
 		cr_assert_eq(ect ? l->counters.ce_marked > 2 : l->counters.drop_codel > 2, 1);
 		cr_assert_eq(ect ? l->counters.drop_codel : l->counters.ce_marked,
 			ect ? l->counters.drop_codel : 0);
-		while (fq_peek(l, LODE_BULK, now_ns + LODE_NS_PER_S) != NULL)
-			rte_pktmbuf_free(fq_take(l, LODE_BULK, now_ns));
+		struct flow_queue *flow;
+		while ((flow = fq_peek(l, LODE_BULK, now_ns + LODE_NS_PER_S)) != NULL)
+			rte_pktmbuf_free(fq_take(l, LODE_BULK, flow, now_ns));
 		now_ns += 10 * LODE_NS_PER_S;
 	}
 	free_lane(l);

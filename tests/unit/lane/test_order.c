@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The order stages against a naive reference that keeps everything in lists and knows the flows. */
+#include "order.h"
 #include "pair.h"
 
 #include <criterion/criterion.h>

@@ -54,7 +54,7 @@ static void send_one(struct pair *p, unsigned flow, unsigned cls, bool traced)
 {
 	struct rte_mbuf *m;
 	pair_send(p, 0, flow, cls, 400, ECN_NOT_ECT);
-	m = fq_peek(p->site[0].lane, cls, p->now_ns);
+	m = fq_peek(p->site[0].lane, cls, p->now_ns)->head;
 	if (traced)
 		lode_pkt(m)->traced = 1;
 }
