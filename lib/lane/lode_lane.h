@@ -47,11 +47,8 @@ struct lode_pkt {
 			uint8_t flags, n_parts;
 		} segment;
 	};
-	uint32_t flow_hash; /* worker: symmetric hash of the 5-tuple */
-	union {
-		uint32_t flow_idx; /* worker, towards the WAN: LODE_NO_FLOW if none */
-		uint32_t tx_us;	   /* lane, from the WAN: sender's clock */
-	};
+	uint32_t flow_hash;	 /* worker: symmetric hash of the 5-tuple */
+	uint32_t tx_us;		 /* lane, from the WAN: sender's clock */
 	uint16_t outer_off;	 /* worker, from the WAN: outer IP header, offset from buf_addr */
 	uint8_t cls;		 /* enum lode_class; worker towards the WAN, lane from it */
 	uint8_t path;		 /* from the WAN: path id of the clear header */
@@ -62,7 +59,6 @@ struct lode_pkt {
 	uint8_t hop_limit;	 /* peers that may still pass it on; lane sets it on delivery */
 	uint8_t from_peer;	 /* lane sets it on delivery */
 	uint8_t traced;		 /* worker: stages write trace records for it */
-	uint8_t l4_off;		 /* worker: L4 header, offset from the inner IP header; 0: none */
 	uint8_t outer_tos;	 /* lane, towards the WAN: outer DSCP and ECN */
 	uint8_t worker_area[16]; /* of the worker's own stages */
 };

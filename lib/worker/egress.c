@@ -1,44 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Packets become frames: next hop's MAC address, L2 header, transmit queue. */
-#include "worker.h"
-
-/* What a lane releases at once, after a gap was filled, may be more than the queue holds. */
-static bool has_room(struct lode_worker *w, unsigned port_idx)
-{
-	if (lode_likely(lode_txq_room(&w->txqs[port_idx])))
-		return true;
-	if (w->params.flush)
-		w->params.flush(w->params.ctx, port_idx);
-	return lode_txq_room(&w->txqs[port_idx]);
-}
-
-static void put_frame(
-	struct lode_worker *w, unsigned port_idx, const uint8_t dst_mac[6], struct rte_mbuf *m)
-{
-	const struct lode_port_view *port = &w->snapshot->ports[port_idx];
-	struct lode_txq *q = &w->txqs[port_idx];
-	uint16_t l2_bytes = ETHER_BYTES + (port->vlan ? VLAN_BYTES : 0);
-	uint16_t ethertype = packet_data(m)[0] >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
-	trace_packet(w, m, "tx", NULL);
-	if (!has_room(w, port_idx)) {
-		DROP(w, m, tx_full);
-		return;
-	}
-	uint8_t *frame = lode_pkt_push(m, l2_bytes);
-	if (!frame) {
-		DROP(w, m, too_long);
-		return;
-	}
-	memcpy(frame, dst_mac, 6);
-	memcpy(frame + 6, port->mac, 6);
-	if (port->vlan) {
-		lode_store_be16(frame + 12, ETHERTYPE_VLAN);
-		lode_store_be16(frame + 14, port->vlan);
-	}
-	lode_store_be16(frame + l2_bytes - 2, ethertype);
-	m->ol_flags = 0;
-	q->mbufs[q->n++] = m;
-}
+#include "egress.h"
 
 static void ask(struct lode_worker *w, struct pending *p, uint64_t now_ns)
 {
@@ -72,17 +33,11 @@ static struct pending *pending_entry(
 	return free_entry;
 }
 
-void to_port(struct lode_worker *w, unsigned port_idx, const struct lode_ip *next_hop,
+void wait_for_neighbour(struct lode_worker *w, unsigned port_idx, const struct lode_ip *next_hop,
 	struct rte_mbuf *m, uint64_t now_ns)
 {
 	if (!w->snapshot->ports[port_idx].up) {
 		DROP(w, m, port_down);
-		return;
-	}
-	const struct lode_neighbour *neighbour =
-		lode_neighbours_lookup(w->snapshot->neighbours, (uint8_t)port_idx, next_hop);
-	if (lode_likely(neighbour)) {
-		put_frame(w, port_idx, neighbour->mac, m);
 		return;
 	}
 	struct pending *p = pending_entry(w, port_idx, next_hop, now_ns);
@@ -97,7 +52,7 @@ void to_host(struct lode_worker *w, struct rte_mbuf *m)
 {
 	struct lode_txq *q = &w->txqs[LODE_HOST_PORT];
 	trace_packet(w, m, "host", NULL);
-	if (!has_room(w, LODE_HOST_PORT)) {
+	if (!tx_has_room(w, LODE_HOST_PORT)) {
 		DROP(w, m, tx_full);
 		return;
 	}

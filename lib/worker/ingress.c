@@ -9,6 +9,13 @@ struct entry {
 	uint64_t mac; /* of the port, if frames on it are untagged; else one that no frame has */
 };
 
+/* What datagrams have in common whose clear headers differ in the number alone: nearly always the whole burst. */
+struct kin {
+	uint64_t front; /* what comes before the number, as stored; UINT64_MAX: none yet */
+	uint8_t peer_idx, epoch, path, lane_id;
+	uint8_t owner; /* worker of the lane */
+};
+
 #define MAC_MASK 0xffffffffffffull
 
 static struct entry begin(struct lode_worker *w, unsigned port_idx)
@@ -144,7 +151,6 @@ static inline struct rte_mbuf *take_lan_frame(
 		return NULL;
 	}
 	lode_pkt(m)->hop_limit = HOP_LIMIT;
-	lode_pkt(m)->l4_off = ip->has_l4 && ip->l4_offset <= UINT8_MAX ? (uint8_t)ip->l4_offset : 0;
 	return m;
 }
 
@@ -153,17 +159,18 @@ void take_lan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf *
 {
 	const struct entry e = begin(w, port_idx);
 	uint64_t bytes = 0;
-	p->n = 0;
+	unsigned n_pkts = 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct ip_info *ip = &p->ip[p->n];
+		struct ip_info *ip = &p->ip[n_pkts];
 		bytes += mbufs[i]->pkt_len;
 		struct rte_mbuf *m = take_lan_frame(&e, mbufs[i], ip);
 		if (!m)
 			continue;
 		if (trace_wanted(w))
 			trace_frame(w, m, ip);
-		p->pkts[p->n++] = m;
+		p->pkts[n_pkts++] = m;
 	}
+	p->n = n_pkts;
 	lode_counter_add(&w->counters.lan_rx, n);
 	lode_counter_add(&w->counters.lan_rx_bytes, bytes);
 }
@@ -208,26 +215,47 @@ static inline bool is_handshake(unsigned type)
 	       type == LODE_WIRE_COOKIE;
 }
 
-/* Finds peer, epoch, path and lane of a datagram; data at the clear header. */
-static inline struct rte_mbuf *take_session(
-	struct lode_worker *w, struct rte_mbuf *m, const struct lode_wire_clear *clear)
+/* Finds peer, epoch, path and lane of a datagram by its clear header. False: not of a session, and gone. */
+static bool find_kin(
+	struct lode_worker *w, struct rte_mbuf *m, const uint8_t *header, struct kin *k)
 {
-	const struct lode_session_slot *slot = lode_snapshot_session(w->snapshot, clear->session);
-	if (clear->session == 0 || !slot) {
+	struct lode_wire_clear clear;
+	lode_wire_get_clear(header, &clear);
+	const struct lode_session_slot *slot = lode_snapshot_session(w->snapshot, clear.session);
+	if (clear.session == 0 || !slot) {
 		DROP(w, m, unknown_session);
-		return NULL;
+		return false;
 	}
 	const struct lode_peer_view *view = w->snapshot->peers[slot->peer_idx];
-	if (!view->paths[clear->path].valid || clear->lane >= view->n_lanes) {
+	if (!view->paths[clear.path].valid || clear.lane >= view->n_lanes) {
 		DROP(w, m, unknown_path);
-		return NULL;
+		return false;
 	}
+	*k = (struct kin){.front = lode_load_le32(header),
+		.peer_idx = slot->peer_idx,
+		.epoch = slot->epoch,
+		.path = clear.path,
+		.lane_id = clear.lane,
+		.owner = view->lane_owner[clear.lane]};
+	return true;
+}
+
+/* Data at the clear header. NULL: not for a lane of this worker, and gone. */
+static inline struct rte_mbuf *take_session(
+	struct lode_worker *w, struct rte_mbuf *m, struct kin *k)
+{
+	const uint8_t *header = packet_data(m);
+	if (lode_load_le32(header) != k->front && !find_kin(w, m, header, k))
+		return NULL;
 	struct lode_pkt *pkt = lode_pkt(m);
-	pkt->epoch = slot->epoch;
-	pkt->path = clear->path;
-	pkt->lane_id = clear->lane;
-	area(m)->peer_idx = slot->peer_idx;
-	return m;
+	pkt->epoch = k->epoch;
+	pkt->path = k->path;
+	pkt->lane_id = k->lane_id;
+	area(m)->peer_idx = k->peer_idx;
+	if (lode_likely(k->owner == w->params.worker_idx))
+		return m;
+	to_worker(w, k->owner, m, HANDOFF_WAN);
+	return NULL;
 }
 
 static inline bool is_our_port(const struct lode_worker *w, const struct udp_info *udp)
@@ -237,11 +265,11 @@ static inline bool is_our_port(const struct lode_worker *w, const struct udp_inf
 	       (uint16_t)(__builtin_bswap16(udp->port_be) - first) < w->params.n_workers;
 }
 
-/* NULL: not a datagram of a session, and gone. Otherwise data at the clear header, lode_pkt filled in. The
- * outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the handshake's
- * MAC refuses. */
+/* NULL: not a datagram for a lane of this worker, and gone. Otherwise data at the clear header, lode_pkt filled
+ * in. The outer UDP checksum is not verified: what a wrong one could let through, the AEAD's tag or the
+ * handshake's MAC refuses. */
 static inline struct rte_mbuf *take_wan_frame(
-	const struct entry *e, struct rte_mbuf *m, uint64_t now_ns)
+	const struct entry *e, struct rte_mbuf *m, struct kin *k, uint64_t now_ns)
 {
 	struct lode_worker *w = e->w;
 	struct udp_info udp;
@@ -255,8 +283,8 @@ static inline struct rte_mbuf *take_wan_frame(
 		DROP(w, m, malformed);
 		return NULL;
 	}
-	lode_pkt_trim(m, m->data_len - udp.total_bytes);
 	if (lode_unlikely(!is_our_port(w, &udp))) {
+		lode_pkt_trim(m, m->data_len - udp.total_bytes);
 		to_mirror(w, m);
 		return NULL;
 	}
@@ -266,28 +294,27 @@ static inline struct rte_mbuf *take_wan_frame(
 		DROP(w, m, outer_malformed);
 		return NULL;
 	}
-	struct lode_wire_clear clear;
-	lode_wire_get_clear(ip + udp.l4_offset + UDP_BYTES, &clear);
-	if (lode_unlikely(is_handshake(clear.type))) {
+	if (lode_unlikely(is_handshake(ip[udp.l4_offset + UDP_BYTES] >> 4))) {
 		to_control(w, m, now_ns);
 		return NULL;
 	}
 	lode_pkt(m)->outer_off = m->data_off;
 	lode_pkt(m)->outer_ecn = udp.ecn;
-	lode_pkt_trim(m, udp.total_bytes - udp.l4_offset - udp_bytes);
+	lode_pkt_trim(m, m->data_len - udp.l4_offset - udp_bytes);
 	lode_pkt_pull(m, udp.l4_offset + UDP_BYTES);
-	return take_session(w, m, &clear);
+	return take_session(w, m, k);
 }
 
 unsigned take_wan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
 	unsigned n, struct rte_mbuf **pkts, uint64_t now_ns)
 {
 	const struct entry e = begin(w, port_idx);
+	struct kin kin = {.front = UINT64_MAX};
 	uint64_t bytes = 0;
 	unsigned n_pkts = 0;
 	for (unsigned i = 0; i < n; i++) {
 		bytes += mbufs[i]->pkt_len;
-		struct rte_mbuf *m = take_wan_frame(&e, mbufs[i], now_ns);
+		struct rte_mbuf *m = take_wan_frame(&e, mbufs[i], &kin, now_ns);
 		if (m)
 			pkts[n_pkts++] = m;
 	}

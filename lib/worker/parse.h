@@ -89,10 +89,9 @@ static inline bool parse_ip(
 		return false;
 	put_v4(&out->tuple.src, lode_load_le32(p + 12));
 	put_v4(&out->tuple.dst, lode_load_le32(p + 16));
-	out->tuple.sport_be = lode_load_le16(p + IPV4_BYTES);
-	out->tuple.dport_be = lode_load_le16(p + IPV4_BYTES + 2);
-	out->tuple.protocol = p[9];
-	memset(out->tuple.zero, 0, sizeof(out->tuple.zero));
+	/* Ports, protocol and zeros: written as they are hashed. */
+	lode_store_le64((uint8_t *)&out->tuple + offsetof(struct five_tuple, sport_be),
+		lode_load_le32(p + IPV4_BYTES) | (uint64_t)p[9] << 32);
 	out->total_bytes = lode_load_be16(p + 2);
 	out->l4_offset = IPV4_BYTES;
 	out->version = 4;

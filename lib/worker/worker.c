@@ -10,7 +10,7 @@
  *
  * deliver is what a lane calls with the packets it opened. Every step ends with a frame in a transmit queue,
  * a packet in a lane, or a counted drop. */
-#include "worker.h"
+#include "egress.h"
 
 /* A lane of another worker: over the ring to it. */
 void to_worker(
@@ -48,23 +48,23 @@ static uint32_t add_flow(struct lode_worker *w, const struct five_tuple *tuple, 
 	return idx;
 }
 
-/* Class, lane and what else the flow knows, or makes known now. */
+/* Class, lane (of several) and what else the flow knows, or makes known now. */
 static inline void use_flow(struct lode_worker *w, struct rte_mbuf *m, const struct ip_info *ip,
-	uint32_t idx, struct flow_entry *e, uint64_t now_ns)
+	uint32_t idx, struct flow_entry *e, bool several, uint64_t now_ns)
 {
 	struct flow *f = &e->flow;
 	struct lode_pkt *pkt = lode_pkt(m);
 	if (f->n_pkts == 0 || f->rules_serial != w->rules_serial || f->dscp != ip->dscp)
 		classify_start(w->rules, w->rules_serial, ip, f);
 	pkt->flow_hash = e->symmetric_hash;
-	choose_lane(w, m, f, now_ns);
+	if (lode_unlikely(several))
+		choose_lane(w, m, f, now_ns);
 	classify_account(w->rules, f, ip->total_bytes, now_ns);
 	if (lode_unlikely(ip->tcp_flags & (TCP_FIN | TCP_RST)))
 		f->closing = 1;
 	if (look_wanted(w, f, area(m)->from_wan) && idx != LODE_NO_FLOW)
 		look_at(w, m, ip, idx);
 	pkt->flow = idx == LODE_NO_FLOW ? NULL : &f->lane;
-	pkt->flow_idx = idx;
 	if (!area(m)->from_wan && area(m)->handoff != HANDOFF_LANE)
 		pkt->cls = pkt->rx_port == LODE_HOST_PORT ? LODE_MANAGEMENT : f->cls;
 	if (trace_wanted(w) || lode_unlikely(pkt->traced))
@@ -72,7 +72,7 @@ static inline void use_flow(struct lode_worker *w, struct rte_mbuf *m, const str
 }
 
 /* Entries for all packets, new ones included; the class of what came from a LAN. */
-static void find_flows(struct lode_worker *w, struct packets *p)
+static void find_flows(struct lode_worker *w, struct packets *p, bool several)
 {
 	const struct five_tuple *tuples[LODE_BURST_MAX];
 	uint32_t idx[LODE_BURST_MAX];
@@ -84,11 +84,11 @@ static void find_flows(struct lode_worker *w, struct packets *p)
 			idx[i] = add_flow(w, tuples[i], p->now_ns);
 		if (lode_likely(idx[i] != LODE_NO_FLOW)) {
 			use_flow(w, p->pkts[i], &p->ip[i], idx[i], &w->flows.entries[idx[i]],
-				p->now_ns);
+				several, p->now_ns);
 			continue;
 		}
 		struct flow_entry none = {.symmetric_hash = flow_symmetric_hash(tuples[i])};
-		use_flow(w, p->pkts[i], &p->ip[i], LODE_NO_FLOW, &none, p->now_ns);
+		use_flow(w, p->pkts[i], &p->ip[i], LODE_NO_FLOW, &none, several, p->now_ns);
 	}
 }
 
@@ -107,15 +107,6 @@ static unsigned take_peer(
 	return n;
 }
 
-/* Nearly every burst is for one peer, or from one. */
-static inline bool is_one_peer(struct rte_mbuf **pkts, unsigned n)
-{
-	unsigned differ = 0;
-	for (unsigned i = 1; i < n; i++)
-		differ |= area(pkts[i])->peer_idx ^ area(pkts[0])->peer_idx;
-	return n > 0 && differ == 0;
-}
-
 static void enqueue_to(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n,
 	uint64_t now_ns)
 {
@@ -124,11 +115,12 @@ static void enqueue_to(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf
 }
 
 /* Hands sub-bursts to the lanes of their peers; all of them are served by this worker. */
-static void enqueue(struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns)
+static void enqueue(
+	struct lode_worker *w, struct rte_mbuf **pkts, unsigned n, bool one_peer, uint64_t now_ns)
 {
 	uint64_t left = n ? UINT64_MAX >> (64 - n) : 0;
 	lode_counter_add(&w->counters.to_lane, n);
-	if (lode_likely(is_one_peer(pkts, n))) {
+	if (lode_likely(one_peer && n > 0)) {
 		enqueue_to(w, area(pkts[0])->peer_idx, pkts, n, now_ns);
 		return;
 	}
@@ -155,30 +147,42 @@ static void hint_size(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf 
 		answer_icmp(w, LODE_WIRE_ICMP_TOO_BIG, inner_mtu, m, ip, now_ns);
 }
 
+enum lanes { LANE_HERE, LANES_SEVERAL, LANE_ELSEWHERE, LANE_NONE };
+
+static enum lanes lanes_of(const struct lode_worker *w, unsigned peer_idx)
+{
+	const struct lode_peer_view *view = w->snapshot->peers[peer_idx];
+	if (view && view->n_lanes > 1)
+		return LANES_SEVERAL;
+	if (view && view->lane_owner[0] != w->params.worker_idx)
+		return LANE_ELSEWHERE;
+	return lane_of(w, peer_idx) && w->lane_ids[peer_idx] == 0 ? LANE_HERE : LANE_NONE;
+}
+
 /* Packets routed to peers get flow, class and lane; those of lanes elsewhere move on. With one lane only
  * its worker keeps the flow. */
 static void to_lanes(struct lode_worker *w, struct packets *p)
 {
-	unsigned n = 0;
+	unsigned n = 0, n_runs = 0, peer_idx = LODE_PEERS_MAX; /* the one before: none yet */
+	enum lanes lanes = LANE_NONE;
 	bool several = false;
 	for (unsigned i = 0; i < p->n; i++) {
 		struct rte_mbuf *m = p->pkts[i];
-		uint8_t peer_idx = area(m)->peer_idx;
-		const struct lode_peer_view *view = w->snapshot->peers[peer_idx];
-		bool further = view && view->n_lanes > 1;
-		if (view && !further && view->lane_owner[0] != w->params.worker_idx) {
-			to_worker(w, view->lane_owner[0], m, HANDOFF_LAN);
-			continue;
+		if (area(m)->peer_idx != peer_idx) {
+			peer_idx = area(m)->peer_idx;
+			n_runs++;
+			lanes = lanes_of(w, peer_idx);
+			several |= lanes == LANES_SEVERAL;
 		}
-		if (!further && (!lane_of(w, peer_idx) || w->lane_ids[peer_idx] != 0)) {
+		if (lode_likely(lanes <= LANES_SEVERAL))
+			keep_packet(p, &n, i);
+		else if (lanes == LANE_ELSEWHERE)
+			to_worker(w, w->snapshot->peers[peer_idx]->lane_owner[0], m, HANDOFF_LAN);
+		else
 			DROP(w, m, no_session);
-			continue;
-		}
-		several |= further;
-		keep_packet(p, &n, i);
 	}
 	p->n = n;
-	find_flows(w, p);
+	find_flows(w, p, several);
 	if (several)
 		spread(w, p);
 	for (unsigned i = 0; i < p->n; i++) {
@@ -187,7 +191,7 @@ static void to_lanes(struct lode_worker *w, struct packets *p)
 	}
 	if (lode_unlikely(w->talkers != NULL))
 		talkers_count(w, p, true);
-	enqueue(w, p->pkts, p->n, p->now_ns);
+	enqueue(w, p->pkts, p->n, n_runs == 1, p->now_ns);
 }
 
 /* ---- routing ---- */
@@ -320,12 +324,12 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 {
 	struct lode_worker *w = ctx;
 	struct packets p;
+	unsigned n_pkts = 0;
 	p.now_ns = now_ns;
-	p.n = 0;
 	lode_counter_add(&w->counters.delivered, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
-		struct ip_info *ip = &p.ip[p.n];
+		struct ip_info *ip = &p.ip[n_pkts];
 		*area(m) = (struct worker_area){.from_wan = true, .tracer = area(m)->tracer};
 		if (!parse_ip(packet_data(m), rte_pktmbuf_data_len(m), false, ip)) {
 			DROP(w, m, malformed);
@@ -338,11 +342,21 @@ void deliver(void *ctx, unsigned peer_idx, struct rte_mbuf **pkts, unsigned n, u
 		}
 		if (trace_wanted(w) || lode_unlikely(lode_pkt(m)->traced))
 			trace_delivered(w, m, ip, peer_idx);
-		p.pkts[p.n++] = m;
+		p.pkts[n_pkts++] = m;
 	}
+	p.n = n_pkts;
 	if (lode_unlikely(w->talkers != NULL))
 		talkers_count(w, &p, false);
 	forward(w, FROM_PEER, &p);
+}
+
+/* Nearly every burst is from one peer. */
+static inline bool is_one_peer(struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned differ = 0;
+	for (unsigned i = 1; i < n; i++)
+		differ |= area(pkts[i])->peer_idx ^ area(pkts[0])->peer_idx;
+	return n > 0 && differ == 0;
 }
 
 static void wan_rx_from(struct lode_worker *w, unsigned peer_idx, struct rte_mbuf **pkts,
@@ -376,16 +390,8 @@ void lode_worker_wan_rx(struct lode_worker *w, unsigned port_idx, struct rte_mbu
 {
 	struct rte_mbuf *pkts[LODE_BURST_MAX];
 	note_entry(w, now_ns);
-	unsigned n_ours = 0, n_pkts = take_wan_frames(w, port_idx, mbufs, n, pkts, now_ns);
-	for (unsigned i = 0; i < n_pkts; i++) {
-		const struct lode_peer_view *view = w->snapshot->peers[area(pkts[i])->peer_idx];
-		uint8_t owner = view->lane_owner[lode_pkt(pkts[i])->lane_id];
-		if (lode_likely(owner == w->params.worker_idx))
-			pkts[n_ours++] = pkts[i];
-		else
-			to_worker(w, owner, pkts[i], HANDOFF_WAN);
-	}
-	to_wan_lanes(w, pkts, n_ours, now_ns);
+	unsigned n_pkts = take_wan_frames(w, port_idx, mbufs, n, pkts, now_ns);
+	to_wan_lanes(w, pkts, n_pkts, now_ns);
 }
 
 /* ---- once per loop ---- */

@@ -195,16 +195,13 @@ void talkers_turn(struct lode_worker *w, uint64_t now_ns);
 /* Packets to forward, data at the IP header, into p; what else there was is gone. */
 void take_lan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs, unsigned n,
 	struct packets *p);
-/* Datagrams of sessions into pkts, data at the clear header, lode_pkt filled in; the rest is gone. Returns how
- * many. */
+/* Datagrams for this worker's lanes into pkts, data at the clear header, lode_pkt filled in; the rest is gone.
+ * Returns how many. */
 unsigned take_wan_frames(struct lode_worker *w, unsigned port_idx, struct rte_mbuf **mbufs,
 	unsigned n, struct rte_mbuf **pkts, uint64_t now_ns);
 
-/* ---- egress.c: packets become frames ---- */
+/* ---- egress.c: packets become frames (to_port: egress.h) ---- */
 
-/* Out on a port of the configuration to that next hop; waits for its MAC address when it must. */
-void to_port(struct lode_worker *w, unsigned port_idx, const struct lode_ip *next_hop,
-	struct rte_mbuf *m, uint64_t now_ns);
 void to_host(struct lode_worker *w, struct rte_mbuf *m);
 /* A new snapshot may know neighbours that packets wait for. */
 void pending_retry(struct lode_worker *w, uint64_t now_ns);
