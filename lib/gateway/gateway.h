@@ -256,13 +256,28 @@ int model_try(struct gateway *g, const char *chain, int fd, struct lode_json *j,
 /* It stays, also after a restart. */
 int model_commit(struct gateway *g, struct lode_json *j, struct lode_err *err);
 int model_rollback(struct gateway *g, struct lode_json *j, struct lode_err *err);
+/* What runs was signed again, for longer or under a newer root: the next start will see that. */
+int model_renew(struct gateway *g, const char *chain, struct lode_json *j, struct lode_err *err);
 /* Ends a trial that nobody decided about. */
 void trial_run(struct gateway *g, uint64_t now);
 void trial_stop(struct gateway *g);
 bool trial_is(const struct gateway *g, const struct served *s); /* under the lock */
-/* What was committed last for a role. -ENOENT. */
-int trial_read_release(
-	const struct gateway *g, enum lode_model_role role, struct lode_trust_release *release);
+
+/* ---- model_committed.c; helper thread, or before there is one ---- */
+/* Judges a chain by the root of the configuration and what was accepted before. *next, release: as
+ * lode_trust_judge; clear *next in the end. */
+int committed_judge(struct gateway *g, const char *chain, struct lode_trust_state *next,
+	struct lode_trust_release *release, struct lode_err *err);
+int committed_save_trust(const struct gateway *g, const struct lode_trust_state *s);
+/* On disk before it returns. */
+int committed_keep(const struct gateway *g, enum lode_model_role role, const char *chain,
+	const void *bytes, size_t len);
+/* What was kept last, judged again. -ENOENT: nothing was. */
+int committed_load(
+	struct gateway *g, enum lode_model_role role, struct served **out, struct lode_err *err);
+/* Another release of bytes that are kept. */
+int committed_renew(struct gateway *g, const char *chain, struct lode_trust_release *release,
+	struct lode_err *err);
 
 /* ---- devices.c ---- */
 int start_profiles(struct gateway *g, struct lode_err *err);

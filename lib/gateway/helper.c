@@ -126,13 +126,21 @@ static int check_owner(const struct request *q, struct lode_err *err)
 				 (unsigned)geteuid(), (unsigned)uid);
 }
 
+/* The signed chain that came with it; free() it. */
+static char *release_of(const struct request *q, struct lode_err *err)
+{
+	char *chain = json_dumps(json_object_get(q->body, "release"), JSON_COMPACT);
+	if (!chain)
+		lode_err_set(err, -EINVAL, "\"release\" is missing: the signed chain");
+	return chain;
+}
+
 static int do_model_try(const struct request *q, struct lode_json *j, struct lode_err *err)
 {
 	int rc = check_owner(q, err);
-	char *chain = json_dumps(json_object_get(q->body, "release"), JSON_COMPACT);
+	char *chain = rc ? NULL : release_of(q, err);
 	if (!rc)
-		rc = chain ? model_try(q->g, chain, q->fd, j, err)
-			   : lode_err_set(err, -EINVAL, "\"release\" is missing: the signed chain");
+		rc = chain ? model_try(q->g, chain, q->fd, j, err) : err->code;
 	free(chain);
 	return rc;
 }
@@ -149,6 +157,16 @@ static int do_model_rollback(const struct request *q, struct lode_json *j, struc
 	return rc ? rc : model_rollback(q->g, j, err);
 }
 
+static int do_model_renew(const struct request *q, struct lode_json *j, struct lode_err *err)
+{
+	int rc = check_owner(q, err);
+	char *chain = rc ? NULL : release_of(q, err);
+	if (!rc)
+		rc = chain ? model_renew(q->g, chain, j, err) : err->code;
+	free(chain);
+	return rc;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct request *q, struct lode_json *j, struct lode_err *err);
@@ -159,6 +177,7 @@ static const struct {
 	{"log/level", log_level},
 	{"loss/record", do_loss_record},
 	{"model/commit", do_model_commit},
+	{"model/renew", do_model_renew},
 	{"model/rollback", do_model_rollback},
 	{"model/try", do_model_try},
 	{"trace/start", do_trace_start},

@@ -6,14 +6,9 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TRIAL_NS      (600 * LODE_NS_PER_S)
-#define STATE_FILE    "trust.json"
-#define ROOT_BYTES    (4 * LODE_TRUST_DOC_MAX)
-#define STATE_BYTES   (1u << 20)
-#define ROLE_FILE_MAX 32
+#define TRIAL_NS (600 * LODE_NS_PER_S)
 
 struct model_trial {
 	struct served *on_trial, *before; /* before: NULL for the classic */
@@ -25,107 +20,6 @@ struct model_trial {
 	size_t len;
 	uint64_t until_ns;
 };
-
-static void folder_of(const struct gateway *g, char folder[PATH_MAX])
-{
-	snprintf(folder, PATH_MAX, "%s/models", g->config->state_dir);
-}
-
-static void role_file(enum lode_model_role role, const char *suffix, char name[ROLE_FILE_MAX])
-{
-	snprintf(name, ROLE_FILE_MAX, "%s.%s", lode_model_role_name(role), suffix);
-}
-
-/* ---- what is trusted ---- */
-
-static int read_text(
-	const char *folder, const char *name, size_t size, char **text, struct lode_err *err)
-{
-	*text = malloc(size);
-	long len = *text ? state_read_file(folder, name, *text, size, err)
-			 : lode_err_set(err, -ENOMEM, "no memory for %s", name);
-	if (len >= 0)
-		return 0;
-	free(*text);
-	*text = NULL;
-	return (int)len;
-}
-
-/* The root of the configuration in force. */
-static int read_anchor(struct gateway *g, char **text, struct lode_err *err)
-{
-	char path[LODE_PATH_MAX];
-	pthread_mutex_lock(&g->lock);
-	snprintf(path, sizeof(path), "%s", lode_control_config(g->control)->model_root);
-	pthread_mutex_unlock(&g->lock);
-	if (!*path)
-		return lode_err_set(err, -EPERM,
-			"system.model_root names no file: without a root no model can be trusted");
-	char *slash = strrchr(path, '/');
-	const char *folder = slash == path ? "/" : slash ? path : ".";
-	const char *name = slash ? slash + 1 : path;
-	if (slash)
-		*slash = 0;
-	return read_text(folder, name, ROOT_BYTES, text, err);
-}
-
-static int begin_trust(struct gateway *g, struct lode_trust_state *s, struct lode_err *err)
-{
-	char folder[PATH_MAX], *anchor, *stored = NULL;
-	folder_of(g, folder);
-	int rc = read_anchor(g, &anchor, err);
-	if (rc)
-		return lode_err_prefix(err, "system.model_root");
-	rc = read_text(folder, STATE_FILE, STATE_BYTES, &stored, err);
-	if (!rc || rc == -ENOENT)
-		rc = lode_trust_begin(s, anchor, stored, err);
-	free(stored);
-	free(anchor);
-	return rc;
-}
-
-static int save_trust(const struct gateway *g, const struct lode_trust_state *s)
-{
-	char folder[PATH_MAX];
-	struct lode_err ignored;
-	char *text = lode_trust_state_print(s);
-	folder_of(g, folder);
-	int rc = text ? state_make_dir(folder, &ignored) : -ENOMEM;
-	if (!rc)
-		rc = state_save_file(folder, STATE_FILE, text, strlen(text));
-	free(text);
-	return rc;
-}
-
-static int judge(struct gateway *g, struct model_trial *t, struct lode_err *err)
-{
-	struct lode_trust_state s;
-	int rc = begin_trust(g, &s, err);
-	if (rc)
-		return rc;
-	rc = lode_trust_judge(&s, t->chain, strlen(t->chain), NULL, NULL, time(NULL), &t->trust,
-		&t->release, err);
-	/* Newer roots and what they take back hold, whatever became of the release. */
-	if (rc && t->trust.root_text && save_trust(g, &t->trust))
-		log_line(&g->log, LOG_GATEWAY, LODE_LOG_WARN, "what was learned cannot be kept");
-	lode_trust_state_clear(&s);
-	return rc;
-}
-
-int trial_read_release(
-	const struct gateway *g, enum lode_model_role role, struct lode_trust_release *release)
-{
-	char folder[PATH_MAX], name[ROLE_FILE_MAX], *text;
-	struct lode_err ignored;
-	folder_of(g, folder);
-	role_file(role, "release", name);
-	int rc = read_text(folder, name, LODE_TRUST_CHAIN_MAX, &text, &ignored);
-	if (rc)
-		return rc;
-	rc = lode_trust_release_read(text, strlen(text), release, &ignored);
-	free(text);
-	return rc;
-}
 
 /* ---- trials ---- */
 
@@ -168,7 +62,7 @@ static int make_trial(struct gateway *g, const char *chain, int fd, struct model
 	if (!rc)
 		rc = lode_ipc_memfd_map(fd, lode_limits_engine.file_bytes, &t->bytes, &t->len, err);
 	if (!rc)
-		rc = judge(g, t, err);
+		rc = committed_judge(g, t->chain, &t->trust, &t->release, err);
 	if (!rc)
 		rc = load(g, t, err);
 	if (rc)
@@ -235,20 +129,11 @@ static int check_trial(const struct gateway *g, struct lode_err *err)
 	return g->models.trial ? 0 : lode_err_set(err, -ENOENT, "no model is on trial");
 }
 
-/* The file first: a power cut leaves a newer model than is remembered, which is remembered when it comes again. */
+/* The model first: a power cut leaves a newer one than is remembered, which is remembered when it comes again. */
 static int keep(const struct gateway *g, const struct model_trial *t)
 {
-	char folder[PATH_MAX], name[ROLE_FILE_MAX];
-	struct lode_err ignored;
-	folder_of(g, folder);
-	role_file(t->role, "safetensors", name);
-	int rc = state_make_dir(folder, &ignored);
-	if (!rc)
-		rc = state_save_file(folder, name, t->bytes, t->len);
-	role_file(t->role, "release", name);
-	if (!rc)
-		rc = state_save_file(folder, name, t->chain, strlen(t->chain));
-	return rc ? rc : save_trust(g, &t->trust);
+	int rc = committed_keep(g, t->role, t->chain, t->bytes, t->len);
+	return rc ? rc : committed_save_trust(g, &t->trust);
 }
 
 int model_commit(struct gateway *g, struct lode_json *j, struct lode_err *err)
@@ -278,6 +163,18 @@ int model_rollback(struct gateway *g, struct lode_json *j, struct lode_err *err)
 		return rc;
 	describe(g->models.trial, "rolled_back", j);
 	go_back(g, "who brought it does not want it");
+	return 0;
+}
+
+int model_renew(struct gateway *g, const char *chain, struct lode_json *j, struct lode_err *err)
+{
+	struct lode_trust_release r;
+	int rc = committed_renew(g, chain, &r, err);
+	if (rc)
+		return rc;
+	lode_json_string(j, "model", r.model);
+	lode_json_string(j, "version", r.version);
+	lode_json_u64(j, "release", r.counter);
 	return 0;
 }
 

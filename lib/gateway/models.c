@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The models a gateway runs. It starts with the last committed ones of its state directory, else with those shipped
+/* The models a gateway runs. It starts with the last committed ones (model_committed.c), else with those shipped
  * with it; later ones come over the control socket (model_trial.c). A role without one is served by its classic
  * algorithm, and the log says so. A model is let go when every worker has a snapshot without it. */
 #include "gateway.h"
@@ -103,28 +103,41 @@ void models_run(struct gateway *g)
 
 /* ---- start and stop ---- */
 
-/* The version under which a committed file was released; "" for another file. */
-static void version_of(
-	const struct gateway *g, const struct lode_model *m, char version[LODE_TRUST_NAME_MAX])
+/* Mask of roles that are taken: one that is refused leaves its role to the classic, not to a shipped model, for that
+ * may be the one it was to replace. */
+static int serve_committed(struct gateway *g, unsigned *taken, struct lode_err *err)
 {
-	struct lode_trust_release r;
-	char sha256[LODE_TRUST_HEX];
-	*version = 0;
-	lode_hex(m->sha256, LODE_SHA256_BYTES, sha256);
-	if (!trial_read_release(g, m->role, &r) && !strcmp(r.sha256, sha256))
-		memcpy(version, r.version, sizeof(r.version));
+	for (int role = 0; role < LODE_MODEL_ROLES; role++) {
+		int rc = committed_load(g, (enum lode_model_role)role, &g->models.now[role], err);
+		if (rc == -ENOENT)
+			continue;
+		if (rc == -ENOMEM)
+			return rc;
+		*taken |= 1u << role;
+		const char *name = lode_model_role_name((enum lode_model_role)role);
+		if (rc)
+			log_line(&g->log, LOG_GATEWAY, LODE_LOG_WARN,
+				"the committed model for %s is refused: %s; the classic takes its "
+				"place",
+				name, err->msg);
+		else
+			log_line(&g->log, LOG_GATEWAY, LODE_LOG_INFO,
+				"model %s %s runs as %s, as committed",
+				g->models.now[role]->model->name, g->models.now[role]->version,
+				name);
+	}
+	return 0;
 }
 
 /* Takes the models out of the set. */
-static int serve_set(struct gateway *g, struct lode_model_set *set, struct lode_err *err)
+static int serve_shipped(
+	struct gateway *g, struct lode_model_set *set, unsigned taken, struct lode_err *err)
 {
 	for (int role = 0; role < LODE_MODEL_ROLES; role++) {
 		struct lode_model *m = set->by_role[role];
-		char version[LODE_TRUST_NAME_MAX];
-		if (!m)
+		if (!m || (taken >> role & 1))
 			continue;
-		version_of(g, m, version);
-		int rc = served_new(g, m, version, &g->models.now[role], err);
+		int rc = served_new(g, m, "", &g->models.now[role], err);
 		if (rc == -ENOMEM)
 			return rc;
 		if (rc)
@@ -140,15 +153,17 @@ int start_models(struct gateway *g, struct lode_err *err)
 {
 	const struct lode_model_options options = model_options(g);
 	struct lode_model_set set;
-	char committed[LODE_PATH_MAX + sizeof("/models")];
 	const char *shipped = getenv("LODESTONE_MODEL_DIR");
-	snprintf(committed, sizeof(committed), "%s/models", g->config->state_dir);
-	const char *folders[] = {committed, shipped ? shipped : g->config->model_dir};
-	int rc = lode_model_set_load(&set, folders, LODE_ARRAY_LEN(folders), &options, err);
+	unsigned taken = 0;
+	if (!shipped)
+		shipped = g->config->model_dir;
+	int rc = lode_model_set_load(&set, &shipped, 1, &options, err);
 	if (rc)
 		return rc;
 	log_reports(g, &set);
-	rc = serve_set(g, &set, err);
+	rc = serve_committed(g, &taken, err);
+	if (!rc)
+		rc = serve_shipped(g, &set, taken, err);
 	lode_model_set_free(&set);
 	if (rc) {
 		stop_models(g);
@@ -158,7 +173,8 @@ int start_models(struct gateway *g, struct lode_err *err)
 		if (g->models.now[role])
 			return 0;
 	log_line(&g->log, LOG_GATEWAY, LODE_LOG_INFO,
-		"no models in %s or %s: the classic algorithms decide", folders[0], folders[1]);
+		"no models in %s/models or %s: the classic algorithms decide", g->config->state_dir,
+		shipped);
 	return 0;
 }
 

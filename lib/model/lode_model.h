@@ -155,8 +155,7 @@ struct lode_model_set {
 };
 
 /* Looks for *.safetensors in each folder in turn, files by name; the first good model of a role is
- * taken, so folders come in order of preference: the committed models of the state directory, then the
- * shipped ones. Missing folders are reported, never an error: the result may be empty. -ENOMEM only. */
+ * taken, so folders come in order of preference. Missing folders are reported, never an error: the result may be empty. -ENOMEM only. */
 int lode_model_set_load(struct lode_model_set *set, const char *const *folders, unsigned n_folders,
 	const struct lode_model_options *options, struct lode_err *err);
 void lode_model_set_free(struct lode_model_set *set);

@@ -133,6 +133,8 @@ int gateway_try(const struct lode_agent *a, const struct running *want, const ch
 	struct lode_err *err);
 int gateway_commit(const struct lode_agent *a, struct lode_err *err);
 void gateway_rollback(const struct lode_agent *a);
+/* What it runs was signed again: it judges that at its next start. */
+int gateway_renew(const struct lode_agent *a, const char *chain, struct lode_err *err);
 
 /* update.c */
 /* From a whole file at staging/HASH on. */

@@ -101,6 +101,16 @@ int gateway_commit(const struct lode_agent *a, struct lode_err *err)
 				  : 0;
 }
 
+int gateway_renew(const struct lode_agent *a, const char *chain, struct lode_err *err)
+{
+	json_t *release = a->options.gateway ? json_loads(chain, 0, NULL) : NULL;
+	return release ? ask(a,
+				 json_pack(
+					 "{s:s,s:o}", "command", "model/renew", "release", release),
+				 -1, err)
+		       : 0;
+}
+
 /* When it does not hear, it goes back by itself after a while. */
 void gateway_rollback(const struct lode_agent *a)
 {

@@ -164,11 +164,13 @@ void trust_refresh(struct lode_agent *a)
 	char *chain = fetch_chain(a, a->current.model, a->current.version, &err);
 	int rc = chain ? trust_chain(a, chain, a->current.model, a->current.version, &again, &err)
 		       : err.code;
+	if (!rc) {
+		drop_chain(a, &again);
+		rc = gateway_renew(a, chain, &err);
+	}
 	free(chain);
 	a->refresh_error[0] = 0;
-	if (!rc)
-		drop_chain(a, &again);
-	else if (rc != -ENOTCONN && rc != -EAGAIN)
+	if (rc && rc != -ENOTCONN && rc != -EAGAIN)
 		snprintf(a->refresh_error, sizeof(a->refresh_error), "%.280s", err.msg);
 	if (*a->refresh_error)
 		say(a, "the release of what runs: %s", a->refresh_error);
