@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sealing and opening a datagram (AES-256-GCM, bursts of 32, libipsec-mb against OpenSSL), the replay window, and
- * what a handshake costs the control lcore. */
-#include "lode_perf.h"
+/* Sealing and opening a datagram (AES-256-GCM, bursts of 32, libipsec-mb against OpenSSL), the replay window, what a
+ * handshake costs the control lcore, and what a flood of them does to it. */
+#include "wire_handshake.h"
 
 #include "lode_aead.h"
-#include "lode_peer.h"
-#include "lode_noise.h"
 #include "lode_wire.h"
 
 #include <math.h>
@@ -122,96 +120,6 @@ static void accept_pair(void *arg)
 	r->number += 2;
 }
 
-/* ---- handshake ---- */
-
-struct end {
-	struct lode_peer_host *host;
-	struct lode_peer *peer;
-	struct lode_rng rng;
-	struct end *other;
-	uint8_t msg[LODE_PEER_DATAGRAM_MAX];
-	struct lode_peer_datagram last;
-};
-
-static void end_random(void *ctx, void *buf, size_t len)
-{
-	struct end *e = ctx;
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)buf)[i] = (uint8_t)lode_rng_u64(&e->rng);
-}
-
-static int end_save(void *ctx, uint64_t counter)
-{
-	return 0;
-}
-
-static void end_send(void *ctx, const struct lode_peer_datagram *d)
-{
-	struct end *e = ctx;
-	e->last = *d;
-	memcpy(e->msg, d->data, d->len);
-	e->last.data = e->msg;
-	e->last.local = e->last.remote =
-		(struct lode_endpoint){.ip = lode_ip_from_v4_be(1), .port = 1};
-}
-
-static bool make_ends(struct end ends[2], const struct lode_aead *aead, uint64_t now_ns)
-{
-	uint8_t priv[2][32], pub[2][32];
-	for (unsigned i = 0; i < 2; i++) {
-		lode_rng_seed(&ends[i].rng, i + 1);
-		end_random(&ends[i], priv[i], 32);
-		struct lode_peer_host_params params = {.aead = aead,
-			.udp_port = 1,
-			.load_per_s = 1u << 30,
-			.ctx = &ends[i],
-			.random = end_random,
-			.save_counter = end_save,
-			.send = end_send};
-		memcpy(params.private_key, priv[i], 32);
-		ends[i].host = lode_peer_host_new(&params, NULL);
-		if (lode_noise_public_key(priv[i], pub[i]) || !ends[i].host)
-			return false;
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		struct lode_peer_params params = {.n_links = 1,
-			.links = {{.name = "wan0"}},
-			.lanes = {.n_lanes = 1, .udp_port = {1}}};
-		memcpy(params.public_key, pub[1 - i], 32);
-		if (!i)
-			params.links[0].remote =
-				(struct lode_endpoint){.ip = lode_ip_from_v4_be(1), .port = 1};
-		ends[i].peer = lode_peer_new(ends[i].host, &params, now_ns, NULL);
-		if (!ends[i].peer)
-			return false;
-	}
-	return true;
-}
-
-/* CPU of the responder for one initiation up to its answer: the part that a stranger can ask for. */
-static double responder_us(void)
-{
-	enum { N = 200 };
-	struct end ends[2] = {0};
-	uint64_t now_ns = LODE_NS_PER_S, spent_ns = 0;
-	struct lode_aead *aead = lode_aead_new("auto", NULL);
-	bool ok = aead && make_ends(ends, aead, now_ns);
-	for (unsigned i = 0; ok && i < N; i++) {
-		lode_peer_host_poll(ends[0].host, now_ns); /* a new attempt: none was answered */
-		uint64_t start_ns = lode_perf_cpu_ns();
-		ok = !lode_peer_host_input(ends[1].host, now_ns, &ends[0].last);
-		lode_peer_installed(ends[1].peer, UINT64_MAX, now_ns);
-		spent_ns += lode_perf_cpu_ns() - start_ns;
-		now_ns += 20 * LODE_NS_PER_S;
-		lode_peer_host_poll(ends[0].host, now_ns); /* the attempt fails */
-		now_ns += 20 * LODE_NS_PER_S;
-	}
-	lode_peer_host_free(ends[0].host);
-	lode_peer_host_free(ends[1].host);
-	lode_aead_free(aead);
-	return ok ? (double)spent_ns / N / 1e3 : NAN;
-}
-
 int suite_wire(struct lode_perf *p)
 {
 	if (lode_perf_wanted(p, "aead"))
@@ -222,7 +130,8 @@ int suite_wire(struct lode_perf *p)
 		lode_perf_row(p, "replay", "expand, check, accept", ns, "ns/packet", NULL, NAN);
 	}
 	if (lode_perf_wanted(p, "handshake"))
-		lode_perf_row(
-			p, "handshake", "responder", responder_us(), "us/initiation", NULL, NAN);
+		handshake_rows(p);
+	if (lode_perf_wanted(p, "flood"))
+		flood_rows(p);
 	return 0;
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The door: what a datagram must show before it costs us a multiplication on the curve, and what all peers of
- * this appliance share. */
+/* What all peers of this appliance share, and which way a datagram goes. */
 #include "internal.h"
 
 #include <stdlib.h>
 
 #define COUNTER_BLOCK	   1024 /* initiations per save */
 #define LOAD_PER_S_DEFAULT 50
-#define LOAD_LIMIT	   10 /* times load_per_s, with cookies: more are not read */
-#define SECRET_NS	   (120 * LODE_NS_PER_S)
 
 LODE_COUNTER_DESCS(lode_peer_counter_descs, LODE_PEER_COUNTERS);
 const unsigned lode_peer_n_counters = LODE_ARRAY_LEN(lode_peer_counter_descs);
@@ -31,6 +28,7 @@ struct lode_peer_host *lode_peer_host_new(
 		h->params.version_max = LODE_WIRE_VERSION;
 	}
 	h->counter = h->counter_saved = params->counter;
+	params->random(params->ctx, &h->door.hash_key, sizeof(h->door.hash_key));
 	if (lode_noise_make_pair(params->private_key, &h->keys) ||
 		lode_noise_mac_keys(h->keys.pub, &h->mac_keys)) {
 		lode_err_set(err, -EINVAL, "peers: the private key is not an X25519 key");
@@ -99,82 +97,7 @@ void host_send(struct lode_peer_host *h, unsigned port_idx, const struct lode_en
 	h->params.send(h->params.ctx, &d);
 }
 
-/* ---- cookies ---- */
-
-static void turn_secret(struct lode_peer_host *h, uint64_t now_ns)
-{
-	if (h->cookie_secret_ns && now_ns - h->cookie_secret_ns < SECRET_NS)
-		return;
-	memcpy(h->cookie_secret[1], h->cookie_secret[0], sizeof(h->cookie_secret[1]));
-	h->params.random(h->params.ctx, h->cookie_secret[0], sizeof(h->cookie_secret[0]));
-	if (!h->cookie_secret_ns) /* both unknown to everyone from the start */
-		h->params.random(h->params.ctx, h->cookie_secret[1], sizeof(h->cookie_secret[1]));
-	h->cookie_secret_ns = now_ns ? now_ns : 1;
-}
-
-/* What only the owner of that address can know. */
-static int make_cookie(
-	const uint8_t secret[32], const struct lode_peer_datagram *d, uint8_t cookie[MAC_BYTES])
-{
-	uint8_t source[18];
-	memcpy(source, d->remote.ip.b, 16);
-	lode_store_be16(source + 16, d->remote.port);
-	return lode_noise_mac(secret, 32, source, sizeof(source), cookie);
-}
-
-static bool mac2_right(struct lode_peer_host *h, const struct lode_peer_datagram *d)
-{
-	size_t covered = d->len - MAC_BYTES;
-	for (unsigned i = 0; i < LODE_ARRAY_LEN(h->cookie_secret); i++) {
-		uint8_t cookie[MAC_BYTES], mac[MAC_BYTES];
-		if (!make_cookie(h->cookie_secret[i], d, cookie) &&
-			!lode_noise_mac(cookie, sizeof(cookie), d->data, covered, mac) &&
-			lode_noise_equal(mac, d->data + covered, MAC_BYTES))
-			return true;
-	}
-	return false;
-}
-
-static void send_cookie(struct lode_peer_host *h, const struct lode_peer_datagram *d)
-{
-	uint8_t msg[FRAME_BYTES + LODE_NOISE_COOKIE_BYTES], nonce[16], cookie[MAC_BYTES];
-	struct frame f;
-	h->work_us += WORK_US_COOKIE;
-	frame_get(d->data, &f);
-	f = (struct frame){.type = LODE_WIRE_COOKIE, .receiver = f.sender};
-	frame_put(msg, &f);
-	h->params.random(h->params.ctx, nonce, sizeof(nonce));
-	/* Keyed with our own public key: the initiator knows it, a stranger cannot make one up. */
-	if (make_cookie(h->cookie_secret[0], d, cookie) ||
-		lode_noise_seal_cookie(&h->mac_keys, nonce, d->data + d->len - 2 * MAC_BYTES,
-			cookie, msg + FRAME_BYTES))
-		return;
-	host_send(h, d->port_idx, &d->local, &d->remote, msg, sizeof(msg));
-	host_count(&h->counters.cookies_sent);
-}
-
-/* ---- the door ---- */
-
-static bool mac1_right(struct lode_peer_host *h, const uint8_t *data, size_t covered)
-{
-	uint8_t mac[MAC_BYTES];
-	h->work_us += WORK_US_MAC;
-	return !lode_noise_mac(h->mac_keys.mac1, sizeof(h->mac_keys.mac1), data, covered, mac) &&
-	       lode_noise_equal(mac, data + covered, MAC_BYTES);
-}
-
-/* Initiations of this second, or of the last one when that had more. */
-static uint32_t measure_load(struct lode_peer_host *h, uint64_t now_ns)
-{
-	uint64_t seconds = (now_ns - h->second_ns) / LODE_NS_PER_S;
-	if (seconds) {
-		h->n_inits_before = seconds == 1 ? h->n_inits : 0;
-		h->n_inits = h->n_read = 0;
-		h->second_ns += seconds * LODE_NS_PER_S;
-	}
-	h->n_inits++;
-	return LODE_MAX(h->n_inits, h->n_inits_before);
-}
+/* ---- what comes in ---- */
 
 static int input_init(struct lode_peer_host *h, uint64_t now_ns, const struct lode_peer_datagram *d)
 {
@@ -182,22 +105,12 @@ static int input_init(struct lode_peer_host *h, uint64_t now_ns, const struct lo
 		host_count(&h->counters.refused_malformed);
 		return -EBADMSG;
 	}
-	if (!mac1_right(h, d->data, d->len - 2 * MAC_BYTES)) {
+	if (!door_knows_us(h, d->data, d->len - 2 * MAC_BYTES)) {
 		host_count(&h->counters.refused_mac);
 		return -EACCES;
 	}
-	turn_secret(h, now_ns);
-	uint32_t load = measure_load(h, now_ns);
-	if (load > h->params.load_per_s && !mac2_right(h, d)) {
-		send_cookie(h, d);
-		return -EAGAIN;
-	}
-	if (h->n_read >= h->params.load_per_s * LOAD_LIMIT) {
-		host_count(&h->counters.refused_load);
-		return -EBUSY;
-	}
-	h->n_read++;
-	return handshake_on_init(h, now_ns, d);
+	int rc = door_admit(h, now_ns, d);
+	return rc ? rc : handshake_on_init(h, now_ns, d);
 }
 
 static int input_response(
@@ -207,7 +120,7 @@ static int input_response(
 		host_count(&h->counters.refused_malformed);
 		return -EBADMSG;
 	}
-	if (!mac1_right(h, d->data, d->len - MAC_BYTES)) {
+	if (!door_knows_us(h, d->data, d->len - MAC_BYTES)) {
 		host_count(&h->counters.refused_mac);
 		return -EACCES;
 	}
@@ -239,11 +152,12 @@ bool lode_peer_host_busy(const struct lode_peer_host *h)
 
 uint64_t lode_peer_host_poll(struct lode_peer_host *h, uint64_t now_ns)
 {
-	uint64_t due = lode_peer_host_busy(h) ? now_ns + BUSY_NS : LODE_NEVER_NS;
-	uint32_t work_us = 0;
+	uint64_t due =
+		h->work_us ? now_ns + BUSY_NS : LODE_NEVER_NS; /* where some came, more may */
 	h->work_us = 0;
+	bool may_begin = true;
 	for (struct lode_peer *p = h->peers; p; p = p->list) {
-		peer_poll(p, now_ns, &work_us);
+		peer_poll(p, now_ns, &may_begin);
 		due = LODE_MIN(due, LODE_MAX(peer_due(p), now_ns + BUSY_NS));
 	}
 	return due;

@@ -36,8 +36,10 @@ struct lode_peer_host_params {
 	uint16_t udp_port;		  /* of worker 0, as peers configure it */
 	uint64_t features;		  /* feature bits offered */
 	uint8_t version_min, version_max; /* 0: those of lode_wire.h */
-	uint32_t load_per_s; /* initiations; more than this, and cookies are asked for; 0: 50 */
-	uint64_t rekey_ns;   /* age of a session that is renewed; 0: LODE_PEER_REKEY_NS */
+	/* Initiations; more than this, and cookies are asked for. Of one network no more are read, of all addresses
+	 * where no peer is ten times as many. 0: 50. */
+	uint32_t load_per_s;
+	uint64_t rekey_ns; /* age of a session that is renewed; 0: LODE_PEER_REKEY_NS */
 	/* The last one given to save_counter, 0 at the very first start; or more, never less. */
 	uint64_t counter;
 	void *ctx;
@@ -59,10 +61,11 @@ void lode_peer_host_free(struct lode_peer_host *h);
  * is counted, and -errno says why to the caller only. */
 int lode_peer_host_input(
 	struct lode_peer_host *h, uint64_t now_ns, const struct lode_peer_datagram *d);
-/* About a millisecond of cryptography was done since the last poll: input can wait until after the next
+/* Half a millisecond of cryptography and more was done since the last poll: input can wait until after the next
  * one, so that a flood of handshakes does not hold up the rest of the control lcore's work. */
 bool lode_peer_host_busy(const struct lode_peer_host *h);
-/* Timers of all peers. Returns when it wants to be called next; after being busy in a millisecond. */
+/* Timers of all peers; begins one handshake at most. Returns when it wants to be called next; after input in a
+ * millisecond, for there may be more. */
 uint64_t lode_peer_host_poll(struct lode_peer_host *h, uint64_t now_ns);
 
 /* ---- one peer ---- */

@@ -56,7 +56,7 @@ static void back_off(struct lode_peer *p, uint64_t now_ns)
 	p->backoff_ns = LODE_MIN(p->backoff_ns * 2, BACKOFF_MAX_NS);
 }
 
-static void poll_attempt(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us)
+static void poll_attempt(struct lode_peer *p, uint64_t now_ns, bool *may_begin)
 {
 	struct attempt *a = &p->attempt;
 	if (a->active && now_ns - a->started_ns >= ATTEMPT_NS) {
@@ -65,8 +65,8 @@ static void poll_attempt(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us
 		host_count(&p->host->counters.attempts_failed);
 		back_off(p, now_ns);
 	}
-	if (want_ns(p) <= now_ns && *work_us < WORK_US_MAX) {
-		*work_us += WORK_US_READ;
+	if (want_ns(p) <= now_ns && *may_begin) {
+		*may_begin = false;
 		if (handshake_start(p, now_ns))
 			back_off(p, now_ns);
 	}
@@ -77,7 +77,7 @@ static void poll_attempt(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us
 	}
 }
 
-void peer_poll(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us)
+void peer_poll(struct lode_peer *p, uint64_t now_ns, bool *may_begin)
 {
 	if (p->prev && now_ns >= p->prev_until_ns) {
 		session_drop(&p->prev);
@@ -90,7 +90,7 @@ void peer_poll(struct lode_peer *p, uint64_t now_ns, uint32_t *work_us)
 	}
 	if (now_ns >= reject_ns(p))
 		peer_end_sessions(p);
-	poll_attempt(p, now_ns, work_us);
+	poll_attempt(p, now_ns, may_begin);
 }
 
 uint64_t peer_due(const struct lode_peer *p)

@@ -147,7 +147,7 @@ Test(door, under_load_a_cookie_proves_the_address)
 		world_run(w, 500 * MS);
 	}
 	cr_assert(world_agrees(w));
-	cr_assert_gt(site_counters(b)->cookies_sent, 1000);
+	cr_assert_gt(site_counters(b)->cookies_sent, 500);
 	cr_assert_gt(site_counters(a)->cookies_received, 0);
 	cr_assert_leq(site_counters(b)->refused_replay + site_counters(b)->responses_sent, 200,
 		"a flood costs no curve arithmetic");

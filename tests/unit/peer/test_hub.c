@@ -255,7 +255,7 @@ Test(hub, cheap_floods_are_spread_too)
 	d.len = sizeof(junk);
 	for (n = 0; !lode_peer_host_busy(b->host); n++)
 		lode_peer_host_input(b->host, w->now_ns, &d);
-	cr_assert_eq(n, 500, "wrong MACs");
+	cr_assert_eq(n, 250, "wrong MACs");
 	world_free(w);
 }
 
