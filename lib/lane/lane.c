@@ -132,6 +132,8 @@ static void start_path(
 		.remote_known = is_configured(l, v),
 		.follower = l->lane_id != 0,
 		.seed = lode_rng_u64(&l->rng),
+		/* A peer's paths in step, so that one look serves all; peers not. */
+		.probe_phase_ns = lode_mix64(l->env.seed + l->peer_idx),
 	};
 	uint8_t *memory = (uint8_t *)l + lane_bytes() + p * path_bytes();
 	l->path[p].est = lode_path_init(memory, &params, now_ns);

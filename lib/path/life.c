@@ -45,8 +45,8 @@ void life_init(struct lode_path *p, uint64_t now_ns)
 	struct life *l = &p->life;
 	l->interval_ns = p->params.follower ? FOLLOW_NS : PROBE_NS;
 	l->interval_since_ns = l->last_data_ns = now_ns;
-	/* The paths of many peers must not probe in step. */
-	l->next_probe_ns = now_ns + lode_rng_below(&p->rng, PROBE_NS);
+	uint64_t phase_ns = PROBE_NS + p->params.probe_phase_ns % PROBE_NS;
+	l->next_probe_ns = now_ns + (phase_ns - now_ns % PROBE_NS) % PROBE_NS;
 	l->probe_id = l->judged_id = (uint32_t)lode_rng_u64(&p->rng);
 	if (p->params.remote_known) {
 		l->validated = true;

@@ -32,7 +32,8 @@ struct lode_path_params {
 	bool remote_known;	  /* the remote address is configured: no challenge before data */
 	bool follower;		  /* of a further lane: "one path in several lanes" below */
 	const struct lode_cc_ops *cc; /* NULL: lode_cc_classic */
-	uint64_t seed;		      /* probe phase, challenges */
+	uint64_t seed;		      /* challenges */
+	uint64_t probe_phase_ns;      /* probes leave at this time of every 50 ms */
 };
 
 /* Memory: lode_path_bytes(), aligned to 64. */
