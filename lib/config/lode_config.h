@@ -210,6 +210,10 @@ int lode_config_can_reload(
 int lode_config_diff(
 	const struct lode_config *from, const struct lode_config *to, char *buf, size_t size);
 
+/* A peer's place in the list is its identity in a running gateway: peers that `from` knows too, by their keys,
+ * take the places they have there if `to` is long enough, whatever the file's order. */
+void lode_config_keep_places(const struct lode_config *from, struct lode_config *to);
+
 int lode_config_port_by_name(const struct lode_config *c, const char *name); /* index or -ENOENT */
 int lode_config_peer_by_name(const struct lode_config *c, const char *name);
 

@@ -36,6 +36,7 @@ static int apply(
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&g->lock);
+	lode_config_keep_places(lode_control_config(g->control), config);
 	lode_config_diff(lode_control_config(g->control), config, changes, size);
 	pthread_mutex_unlock(&g->lock);
 	rc = lode_control_prepare(config, &prepared, err);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -163,6 +164,39 @@ Test(config, reload_classes)
 	lode_config_free(a);
 	lode_config_free(b);
 	lode_config_free(c);
+}
+
+static struct lode_config *with_peers(const char *names)
+{
+	struct lode_config *c = calloc(1, sizeof(*c));
+	for (; *names; names++) {
+		struct lode_config_peer *peer = &c->peers[c->n_peers++];
+		peer->name[0] = *names;
+		memset(peer->public_key, *names, sizeof(peer->public_key));
+	}
+	return c;
+}
+
+static void check_places(const char *from_names, const char *to_names, const char *want)
+{
+	struct lode_config *from = with_peers(from_names), *to = with_peers(to_names);
+	lode_config_keep_places(from, to);
+	for (unsigned i = 0; i < to->n_peers; i++)
+		cr_expect(to->peers[i].name[0] == want[i] && to->peers[i].public_key[31] == want[i],
+			"%s, then %s: %c at %u, want %c", from_names, to_names,
+			to->peers[i].name[0], i, want[i]);
+	free(from);
+	free(to);
+}
+
+Test(config, peers_keep_their_places)
+{
+	check_places("abcd", "dcba", "abcd");
+	check_places("abcd", "acd", "adc"); /* the last one moves into the gap, c stays */
+	check_places("abcd", "xabcd", "abcdx");
+	check_places("abcd", "xdyb", "xbyd");
+	check_places("", "ab", "ab");
+	check_places("ab", "", "");
 }
 
 Test(config, keys_in_base64)
