@@ -230,9 +230,6 @@ void remember_take(struct lode_control *c, unsigned peer_idx);
 
 /* ---- policy.c, budget.c ---- */
 
-const struct lode_config_link *config_link(
-	const struct lode_control *c, unsigned peer_idx, const char *name);
-
 /* Choices of a peer that has just been looked at. */
 void update_policy(struct lode_control *c, unsigned peer_idx, uint64_t now_ns);
 /* What its paths ask for now; then the ports where that changed anything. */

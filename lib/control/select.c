@@ -28,7 +28,7 @@
 #define POOR_HOLD_S	 2   /* twice as long each time, at most */
 #define POOR_HOLD_MAX_S	 160
 
-const struct lode_config_link *config_link(
+static const struct lode_config_link *config_link(
 	const struct lode_control *c, unsigned peer_idx, const char *name)
 {
 	const struct lode_config_peer *peer = &c->prepared->config->peers[peer_idx];

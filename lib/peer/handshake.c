@@ -76,7 +76,7 @@ void handshake_abandon(struct lode_peer *p)
 	lode_noise_clear(&p->attempt, sizeof(p->attempt));
 }
 
-void handshake_transmit_link(struct lode_peer *p, unsigned link, uint64_t now_ns)
+static void handshake_transmit_link(struct lode_peer *p, unsigned link, uint64_t now_ns)
 {
 	struct attempt *a = &p->attempt;
 	struct lode_endpoint to;

@@ -140,7 +140,6 @@ int door_admit(struct lode_peer_host *h, uint64_t now_ns, const struct lode_peer
 int handshake_start(struct lode_peer *p, uint64_t now_ns);
 /* Sends the initiation over every link whose other end is known; n_rounds chooses among addresses. */
 void handshake_transmit(struct lode_peer *p, uint64_t now_ns);
-void handshake_transmit_link(struct lode_peer *p, unsigned link, uint64_t now_ns);
 void handshake_abandon(struct lode_peer *p);
 /* mac1 and load have been checked. */
 int handshake_on_init(

@@ -249,7 +249,6 @@ void lode_rules_free(struct lode_rules *rules);
 	X(drop_no_session, packets, LODE_WARN, "the peer has no session yet")                     \
 	X(drop_too_big, packets, LODE_INFO, "do-not-fragment and longer than the next hop takes") \
 	X(drop_uncut, packets, LODE_WARN, "not cut for a smaller LAN MTU: no packet buffer")      \
-	X(drop_checksum, packets, LODE_INFO, "wrong IPv4 header or outer UDP checksum")           \
 	X(drop_outer_malformed, packets, LODE_INFO, "datagrams too short for our header")         \
 	X(drop_unknown_session, packets, LODE_INFO, "session index that we never gave")           \
 	X(drop_unknown_path, packets, LODE_INFO, "path that the session does not have")           \
