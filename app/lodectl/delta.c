@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FOLDER_MAX 512
 #define DIFF_USAGE "BASE TARGET PATCH [--fast|--best] [--reverse FILE]"
 
 static int draw_bar(void *what, uint64_t done, uint64_t total)
@@ -290,6 +291,17 @@ static void remove_folder(const char *path)
 	nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* A new one for what is thrown away; an exit code. */
+static int make_folder(char dir[FOLDER_MAX])
+{
+	const char *tmp = getenv("TMPDIR");
+	if (snprintf(dir, FOLDER_MAX, "%s/lodectl-XXXXXX", tmp ? tmp : "/tmp") >= FOLDER_MAX)
+		return complain(EXIT_ENVIRONMENT, "TMPDIR: longer than %d bytes", FOLDER_MAX);
+	if (!mkdtemp(dir))
+		return complain(EXIT_ENVIRONMENT, "%s: %s", dir, strerror(errno));
+	return EXIT_OK;
+}
+
 /* ---- verify: an apply into a file that is thrown away ---- */
 
 static int verify(struct lodectl *ctl, int argc, char **argv)
@@ -297,16 +309,15 @@ static int verify(struct lodectl *ctl, int argc, char **argv)
 	struct lode_err err = {0};
 	struct lode_delta_stats stats = {0};
 	struct lode_delta_apply_options opt = {.progress = draw_bar, .progress_ctx = "verify"};
-	const char *tmp = getenv("TMPDIR");
-	char dir[512], out[544];
+	char dir[FOLDER_MAX], out[FOLDER_MAX + 32];
 	if (argc != 2)
 		return complain(EXIT_OTHER, "usage: lodectl delta verify PATCH BASE");
-	snprintf(dir, sizeof(dir), "%s/lodectl-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(dir))
-		return complain(EXIT_ENVIRONMENT, "%s: %s", dir, strerror(errno));
+	int rc = make_folder(dir);
+	if (rc)
+		return rc;
 	snprintf(out, sizeof(out), "%s/target", dir);
 	uint64_t start = lode_clock_ns();
-	int rc = lode_delta_apply_path(argv[0], base_or_null(argv[1]), out, &opt, &stats, &err);
+	rc = lode_delta_apply_path(argv[0], base_or_null(argv[1]), out, &opt, &stats, &err);
 	double seconds = seconds_since(start);
 	remove_folder(dir);
 
@@ -372,14 +383,12 @@ static int bench(struct lodectl *ctl, int argc, char **argv)
 	struct bench_row rows[3] = {{.mode = "fast"}, {.mode = "default"}, {.mode = "best"}};
 	static const enum lode_delta_mode modes[] = {
 		LODE_DELTA_MODE_FAST, LODE_DELTA_MODE_DEFAULT, LODE_DELTA_MODE_BEST};
-	const char *tmp = getenv("TMPDIR");
-	char dir[512];
-	int rc = EXIT_OK;
+	char dir[FOLDER_MAX];
 	if (argc != 2)
 		return complain(EXIT_OTHER, "usage: lodectl delta bench BASE TARGET");
-	snprintf(dir, sizeof(dir), "%s/lodectl-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(dir))
-		return complain(EXIT_ENVIRONMENT, "%s: %s", dir, strerror(errno));
+	int rc = make_folder(dir);
+	if (rc)
+		return rc;
 	for (size_t i = 0; !rc && i < LODE_ARRAY_LEN(rows); i++)
 		rc = bench_mode(argv[0], argv[1], dir, modes[i], &rows[i]);
 	if (!rc)

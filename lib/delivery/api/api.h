@@ -165,6 +165,12 @@ void delta_find(struct lode_api *api, const char *base_sha, const char *target_s
 	char blob[LODE_BLOB_HEX], const char **strategy);
 
 /* sealed.c */
+/* Where lode_seal_sink's bytes go: into a blob. */
+struct into_store {
+	struct lode_blob_writer *w;
+	struct lode_err *err;
+};
+int write_blob(void *ctx, const void *bytes, size_t len);
 /* Ends the writer: kept, sealed if the manager has keys; sha: of the plain bytes. */
 int blob_keep(struct lode_api *api, struct lode_blob_writer *w, const char *expect, int64_t now_ms,
 	char sha[LODE_BLOB_HEX], struct lode_err *err);

@@ -43,17 +43,6 @@ static bool find_old(struct lode_api *api, char sha[LODE_STORE_ID_MAX])
 	return false;
 }
 
-struct into_store {
-	struct lode_blob_writer *w;
-	struct lode_err *err;
-};
-
-static int write_blob(void *ctx, const void *bytes, size_t len)
-{
-	struct into_store *to = ctx;
-	return lode_blob_write(to->w, bytes, len, to->err);
-}
-
 static int rewrap(struct lode_api *api, const char *old, const uint8_t ours[LODE_SEAL_KEY_BYTES],
 	char stored[LODE_BLOB_HEX], struct lode_err *err)
 {

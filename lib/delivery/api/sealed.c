@@ -31,12 +31,7 @@ int64_t blob_bytes(struct lode_api *api, const char *sha)
 	return rc < 0 ? rc : (int64_t)plain_bytes;
 }
 
-struct into_store {
-	struct lode_blob_writer *w;
-	struct lode_err *err;
-};
-
-static int write_blob(void *ctx, const void *bytes, size_t len)
+int write_blob(void *ctx, const void *bytes, size_t len)
 {
 	struct into_store *to = ctx;
 	return lode_blob_write(to->w, bytes, len, to->err);
